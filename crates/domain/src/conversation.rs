@@ -1,0 +1,231 @@
+//! One active turn per conversation; what waits, waits durably and in order.
+//!
+//! [`step`] is the whole of the router's judgement. The new state carries the
+//! effects it causes (its outbox), so that a router killed between storing the
+//! state and causing the effects loses nothing: the redelivered event finds
+//! itself applied, and the stored outbox is sent again under the same ids.
+//!
+//! Every accepted message ends in exactly one reply that names it: the turn's,
+//! or one that this file writes (refused, nothing to stop, reset).
+
+use std::collections::VecDeque;
+
+use crate::chat::Usage;
+use crate::ids::{ConversationId, MessageId, TurnId};
+use crate::message::{Event, Inbound, Principal, Route, TurnFinished, UserMessage, is_stop_phrase};
+use crate::tier::Tier;
+use crate::turn::{Reply, ReplyKind, TurnRequest};
+
+/// How many message ids a conversation remembers against repeated delivery by
+/// the platform. Survives every deduplication window of the bus.
+pub const SEEN: usize = 64;
+
+/// What a conversation may hold.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub waiting_messages: usize,
+    /// Sum of the waiting texts, in bytes: the record must fit into one message.
+    pub waiting_bytes: usize,
+    pub stop_phrases: Vec<String>,
+}
+
+/// A place in one incarnation of the inbound stream. Sequences of different
+/// incarnations do not compare: a recreated stream starts again from one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// When the stream was created, in nanoseconds since the Unix epoch.
+    pub incarnation: i64,
+    pub sequence: u64,
+}
+
+impl Position {
+    fn is_at_or_before(self, applied: Position) -> bool {
+        self.incarnation == applied.incarnation && self.sequence <= applied.sequence
+    }
+}
+
+/// The turn that is running, and whom it owes a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    pub turn: TurnId,
+    /// Messages and stops that the turn's reply is expected to name.
+    pub owes: Vec<MessageId>,
+}
+
+/// The durable state of one conversation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conversation {
+    pub applied: Position,
+    pub seen: VecDeque<MessageId>,
+    pub active: Option<Active>,
+    pub waiting: VecDeque<UserMessage>,
+    pub previous: Option<TurnId>,
+    pub tier: Option<Tier>,
+    pub generation: u32,
+    /// What the last applied event causes.
+    pub outbox: Vec<Effect>,
+}
+
+/// What a step causes outside. Each is safe to cause again under its own id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    StartTurn(TurnRequest),
+    /// Append `StopRequested` to the journal, then tell the running replica.
+    StopTurn { turn: TurnId, stop: MessageId },
+    Reply(Reply),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Store this state, cause its outbox, acknowledge.
+    Applied(Box<Conversation>),
+    /// Was applied before: cause the stored outbox again, acknowledge.
+    AlreadyApplied,
+}
+
+/// Applies one event that stands at `at` in the inbound stream.
+pub fn step(state: &Conversation, at: Position, inbound: &Inbound, limits: &Limits) -> Step {
+    if at.is_at_or_before(state.applied) {
+        return Step::AlreadyApplied;
+    }
+    let mut next = state.clone();
+    next.applied = at;
+    next.outbox.clear();
+    if let Some(id) = inbound.event.message_id() {
+        if next.seen.contains(id) {
+            return Step::Applied(Box::new(next));
+        }
+        next.seen.push_back(id.clone());
+        while next.seen.len() > SEEN {
+            next.seen.pop_front();
+        }
+    }
+    let place = Address { conversation: &inbound.conversation, route: &inbound.route };
+    match &inbound.event {
+        Event::MessageReceived(message) if is_stop_phrase(&message.text, &limits.stop_phrases) => {
+            next.stop(&place, &message.id);
+        }
+        Event::MessageReceived(message) => next.receive(&place, message, limits),
+        Event::StopRequested { id, by: Principal { .. } } => next.stop(&place, id),
+        Event::ConversationReset { id, by: Principal { .. } } => next.reset(&place, id),
+        Event::TurnFinished(finished) => next.finish(&place, finished),
+    }
+    Step::Applied(Box::new(next))
+}
+
+struct Address<'a> {
+    conversation: &'a ConversationId,
+    route: &'a Route,
+}
+
+impl Address<'_> {
+    /// `answers` is never empty: a reply names what it answers.
+    fn reply(&self, kind: ReplyKind, answers: Answers, text: String) -> Effect {
+        Effect::Reply(Reply {
+            turn: TurnId::derive(self.conversation, &answers.first),
+            conversation: self.conversation.clone(),
+            route: self.route.clone(),
+            answers: std::iter::once(answers.first).chain(answers.rest).collect(),
+            kind,
+            text,
+            notices: Vec::new(),
+            tier: Tier::Mid,
+            usage: Usage::default(),
+            tool_calls: 0,
+        })
+    }
+}
+
+struct Answers {
+    first: MessageId,
+    rest: Vec<MessageId>,
+}
+
+impl Answers {
+    fn one(id: &MessageId) -> Self {
+        Self { first: id.clone(), rest: Vec::new() }
+    }
+
+    fn all(ids: impl IntoIterator<Item = MessageId>) -> Option<Self> {
+        let mut ids = ids.into_iter();
+        Some(Self { first: ids.next()?, rest: ids.collect() })
+    }
+}
+
+impl Conversation {
+    fn receive(&mut self, place: &Address<'_>, message: &UserMessage, limits: &Limits) {
+        if self.active.is_none() {
+            return self.start(place, vec![message.clone()]);
+        }
+        let waiting_bytes: usize = self.waiting.iter().map(|waiting| waiting.text.len()).sum();
+        let refusal = if self.waiting.len() >= limits.waiting_messages {
+            format!("{} messages are waiting already", self.waiting.len())
+        } else if waiting_bytes + message.text.len() > limits.waiting_bytes {
+            format!("the waiting messages are too long together ({waiting_bytes} bytes)")
+        } else {
+            return self.waiting.push_back(message.clone());
+        };
+        self.outbox.push(place.reply(
+            ReplyKind::Refused,
+            Answers::one(&message.id),
+            format!("I did not take this message up: {refusal}. Send it again when I have caught up."),
+        ));
+    }
+
+    fn stop(&mut self, place: &Address<'_>, stop: &MessageId) {
+        let Some(active) = &mut self.active else {
+            let text = "There is nothing to stop.".to_owned();
+            return self.outbox.push(place.reply(ReplyKind::Notice, Answers::one(stop), text));
+        };
+        active.owes.push(stop.clone());
+        self.outbox.push(Effect::StopTurn { turn: active.turn, stop: stop.clone() });
+        let count = self.waiting.len();
+        if let Some(dropped) = Answers::all(self.waiting.drain(..).map(|waiting| waiting.id)) {
+            let text = match count {
+                1 => "One message was waiting; I dropped it, because you said stop.".to_owned(),
+                n => format!("{n} messages were waiting; I dropped them, because you said stop."),
+            };
+            self.outbox.push(place.reply(ReplyKind::Stopped, dropped, text));
+        }
+    }
+
+    fn reset(&mut self, place: &Address<'_>, id: &MessageId) {
+        self.generation = self.generation.saturating_add(1);
+        self.tier = None;
+        let text = "We start afresh. What I remember about you stays.".to_owned();
+        self.outbox.push(place.reply(ReplyKind::Notice, Answers::one(id), text));
+    }
+
+    fn finish(&mut self, place: &Address<'_>, finished: &TurnFinished) {
+        let Some(active) = self.active.take_if(|active| active.turn == finished.turn) else { return };
+        self.previous = Some(active.turn);
+        self.tier = Some(finished.tier);
+        // A stop that came after the reply was written is not named in it.
+        let owed = active.owes.into_iter().filter(|id| !finished.answers.contains(id));
+        if let Some(owed) = Answers::all(owed) {
+            let text = "I had already finished when that reached me.".to_owned();
+            self.outbox.push(place.reply(ReplyKind::Notice, owed, text));
+        }
+        if let Some(message) = self.waiting.pop_front() {
+            self.start(place, vec![message]);
+        }
+    }
+
+    fn start(&mut self, place: &Address<'_>, messages: Vec<UserMessage>) {
+        let Some(first) = messages.first() else { return };
+        let request = TurnRequest {
+            turn: TurnId::derive(place.conversation, &first.id),
+            conversation: place.conversation.clone(),
+            route: place.route.clone(),
+            previous: self.previous,
+            discussion_tier: self.tier,
+            generation: self.generation,
+            messages,
+        };
+        self.active = Some(Active { turn: request.turn, owes: request.answers() });
+        self.outbox.push(Effect::StartTurn(request));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! What a turn does next: a pure function of what has happened in it.
+
+use crate::chat::{Answer, ChatMessage, ToolCall};
+use crate::guard;
+use crate::ids::CallId;
+use crate::journal::{Call, Entry, Fault, StepState, TurnState};
+use crate::tier::Tier;
+use crate::tool::{Effect, Outcome, OutcomeKind};
+use crate::turn::{Reply, ReplyKind, TurnContext};
+
+/// What a turn may do at most.
+#[derive(Debug, Clone)]
+pub struct TurnLimits {
+    /// Model calls that may ask for tools; after them comes one without.
+    pub steps: u32,
+    /// Calls of one answer that run; the others are refused to the model.
+    pub calls_per_step: usize,
+    /// Claims without progress before the turn is given up.
+    pub idle_claims: u32,
+}
+
+/// Whether the model may call tools in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tools {
+    Offered,
+    Withheld,
+}
+
+/// The next thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    AskModel { step: u32, tier: Tier, tools: Tools },
+    /// Store these entries: the calls that the last answer asked for.
+    Plan(Vec<Entry>),
+    /// These calls are stored and have no outcome yet.
+    AwaitTools(Vec<Call>),
+    /// Store this reply.
+    Conclude(Box<Reply>),
+    /// The reply is stored: send it out, then store `Finished`.
+    Deliver(Box<Reply>),
+    Done,
+    /// Nobody has stored what the turn works from.
+    NoContext,
+}
+
+/// Decides from the fold alone, so that whoever takes a turn over goes on where
+/// the last one stopped.
+pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
+    if state.finished {
+        return Next::Done;
+    }
+    if let Some(reply) = &state.reply {
+        return Next::Deliver(reply.clone());
+    }
+    let Some(context) = &state.context else { return Next::NoContext };
+    if !state.stops.is_empty() {
+        return conclude(state, context, ReplyKind::Stopped, "Stopped.".into());
+    }
+    if state.idle_claims > limits.idle_claims {
+        let text = "I tried to answer several times and was interrupted each time, so I gave up. \
+                    Please send your message again."
+            .to_owned();
+        return conclude(state, context, ReplyKind::Failed, text);
+    }
+    let Some(last) = state.steps.last() else {
+        return Next::AskModel { step: 0, tier: context.tier, tools: Tools::Offered };
+    };
+    if let Some(fault) = &last.fault {
+        return conclude(state, context, ReplyKind::Failed, fault.told_user());
+    }
+    let index = (state.steps.len() - 1) as u32;
+    let Some(answer) = &last.answer else {
+        // The step was begun and its answer lost: the question is put again.
+        return ask(state, limits, index, last.tier);
+    };
+    if answer.calls.is_empty() || withheld(state, limits, index) {
+        return match answer.text.trim() {
+            "" => conclude(state, context, ReplyKind::Failed, Fault::Transient.told_user()),
+            _ => conclude(state, context, ReplyKind::Answered, answer.text.clone()),
+        };
+    }
+    if last.tier == Tier::Low {
+        // A low model does not choose tools: the question goes to the next one.
+        return ask(state, limits, index + 1, Tier::Mid);
+    }
+    if last.calls.is_empty() {
+        return Next::Plan(plan(state, context, index, answer, limits));
+    }
+    let open: Vec<Call> = last.calls.iter().filter(|call| call.outcome.is_none()).cloned().collect();
+    if open.is_empty() { ask(state, limits, index + 1, last.tier) } else { Next::AwaitTools(open) }
+}
+
+fn ask(state: &TurnState, limits: &TurnLimits, step: u32, tier: Tier) -> Next {
+    let tools = if withheld(state, limits, step) { Tools::Withheld } else { Tools::Offered };
+    Next::AskModel { step, tier, tools }
+}
+
+/// Whether the step with this index is the last one, which may not call tools.
+/// A loop withholds tools from the steps after the one that it was found in.
+fn withheld(state: &TurnState, limits: &TurnLimits, step: u32) -> bool {
+    let looped = state.loop_found.is_some() && state.steps.get(step as usize).is_none_or(|known| known.calls.is_empty());
+    looped || step >= limits.steps
+}
+
+fn conclude(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String) -> Next {
+    let mut answers = context.request.answers();
+    answers.extend(state.stops.iter().cloned());
+    let ran = state.calls().filter(|call| call.outcome.as_ref().is_some_and(|outcome| outcome.kind != OutcomeKind::Skipped));
+    Next::Conclude(Box::new(Reply {
+        turn: context.request.turn,
+        conversation: context.request.conversation.clone(),
+        route: context.request.route.clone(),
+        answers,
+        kind,
+        text,
+        notices: context.notices.clone(),
+        tier: state.steps.last().map_or(context.tier, |step| step.tier),
+        usage: state.usage(),
+        tool_calls: ran.count() as u32,
+    }))
+}
+
+/// Turns the calls of an answer into entries. A call that cannot run gets its
+/// outcome at once, so that the model reads why and the turn goes on.
+fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, limits: &TurnLimits) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let found = guard::find_loop(state, &answer.calls);
+    for (index, asked) in answer.calls.iter().enumerate() {
+        let call = CallId { turn: context.request.turn, step, index: index as u32 };
+        let spec = context.tools.iter().find(|tool| tool.name == asked.name);
+        entries.push(Entry::ToolIntended {
+            call,
+            vendor_id: asked.vendor_id.clone(),
+            name: asked.name.clone(),
+            arguments: asked.arguments.clone(),
+            effect: spec.map_or(Effect::ReadOnly, |spec| spec.effect),
+        });
+        let refusal = if index >= limits.calls_per_step {
+            Some(format!("not run: at most {} tool calls in one answer; ask again for the rest", limits.calls_per_step))
+        } else if let Some(reason) = &found {
+            Some(format!("not run: {reason}. Answer with what you have."))
+        } else if spec.is_none() {
+            Some(unknown_tool(asked, context))
+        } else {
+            malformed(asked)
+        };
+        if let Some(text) = refusal {
+            entries.push(Entry::ToolFinished { call, outcome: Outcome::failed(text) });
+        }
+    }
+    if let Some(reason) = found {
+        entries.push(Entry::LoopFound { reason });
+    }
+    entries
+}
+
+fn unknown_tool(asked: &ToolCall, context: &TurnContext) -> String {
+    let names: Vec<&str> = context.tools.iter().map(|tool| tool.name.as_str()).take(40).collect();
+    let name: String = asked.name.chars().take(80).collect();
+    format!("there is no tool `{name}`; the tools are: {}", names.join(", "))
+}
+
+fn malformed(asked: &ToolCall) -> Option<String> {
+    match serde_json::from_str::<serde_json::Value>(&asked.arguments) {
+        Ok(serde_json::Value::Object(_)) => None,
+        Ok(_) => Some("the arguments must be one JSON object".to_owned()),
+        Err(fault) => Some(format!("the arguments are not valid JSON: {fault}")),
+    }
+}
+
+/// What the last step, which may not call tools, is told.
+const LAST_STEP: &str = "You have used up the tool calls of this turn. Answer now with what you have found, \
+                         and say what is still open.";
+
+/// What the model reads in a step. The same fold gives the same messages.
+pub fn messages(state: &TurnState, context: &TurnContext, step: u32, tools: Tools) -> Vec<ChatMessage> {
+    let mut messages = context.messages.clone();
+    for known in state.steps.iter().take(step as usize).filter(|known| !known.calls.is_empty()) {
+        messages.extend(exchange(known));
+    }
+    if tools == Tools::Withheld {
+        messages.push(ChatMessage::user(LAST_STEP));
+    }
+    messages
+}
+
+fn exchange(step: &StepState) -> Vec<ChatMessage> {
+    let Some(answer) = &step.answer else { return Vec::new() };
+    let mut messages = vec![ChatMessage::Assistant {
+        text: answer.text.clone(),
+        calls: answer.calls.clone(),
+        signatures: answer.signatures.clone(),
+    }];
+    messages.extend(step.calls.iter().map(|call| ChatMessage::ToolResult {
+        vendor_id: call.vendor_id.clone(),
+        text: call.outcome.as_ref().map_or_else(|| "no result".to_owned(), result_text),
+    }));
+    messages
+}
+
+fn result_text(outcome: &Outcome) -> String {
+    match outcome.kind {
+        OutcomeKind::Succeeded => outcome.text.clone(),
+        OutcomeKind::Failed => format!("error: {}", outcome.text),
+        OutcomeKind::Unknown => format!(
+            "unknown: {}. It may or may not have happened. Do not call it again unasked; tell the person.",
+            outcome.text
+        ),
+        OutcomeKind::Skipped => "skipped: the turn was stopped".to_owned(),
+    }
+}
+
+/// BLAKE3 over everything a model call is given, in hexadecimal. Fields are
+/// length-prefixed, so that no two requests hash alike by shifting text.
+pub fn request_hash(model: &str, context: &TurnContext, messages: &[ChatMessage], tools: Tools) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut field = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    field(model);
+    field(&context.system);
+    for message in messages {
+        match message {
+            ChatMessage::User { text } => ["user", text].into_iter().for_each(&mut field),
+            ChatMessage::Assistant { text, calls, signatures } => {
+                ["assistant", text].into_iter().for_each(&mut field);
+                for call in calls {
+                    [&call.vendor_id, &call.name, &call.arguments].into_iter().for_each(|text| field(text));
+                }
+                signatures.iter().for_each(|text| field(text));
+            }
+            ChatMessage::ToolResult { vendor_id, text } => ["result", vendor_id, text].into_iter().for_each(&mut field),
+        }
+    }
+    field(if tools == Tools::Offered { "offered" } else { "withheld" });
+    for tool in &context.tools {
+        [&tool.name, &tool.description, &tool.schema].into_iter().for_each(|text| field(text));
+    }
+    hasher.finalize().to_hex().to_string()
+}

@@ -1,0 +1,109 @@
+//! Guards of one turn: going round in circles, and results too long to read.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use crate::chat::ToolCall;
+use crate::journal::TurnState;
+
+/// How many past calls the guard looks at.
+const WINDOW: usize = 30;
+/// Identical calls within the window at which the turn is stopped.
+const IDENTICAL_CALLS: usize = 10;
+/// Identical results in a row of one tool at which the turn is stopped.
+const IDENTICAL_RESULTS: usize = 4;
+
+/// Looks for a loop, were `asked` to run after what the turn has done already.
+/// The reason comes back as words. State is the turn's own: two people's turns
+/// never count together.
+pub fn find_loop(state: &TurnState, asked: &[ToolCall]) -> Option<String> {
+    let past: Vec<(u64, u64)> = state
+        .calls()
+        .map(|call| (fingerprint(&[&call.name, &call.arguments]), call.outcome.as_ref().map_or(0, |done| fingerprint(&[&done.text]))))
+        .collect();
+    let recent = &past[past.len().saturating_sub(WINDOW)..];
+    let next: Vec<u64> = asked.iter().map(|call| fingerprint(&[&call.name, &call.arguments])).collect();
+    for (index, call) in next.iter().enumerate() {
+        let same = recent.iter().filter(|(known, _)| known == call).count() + next[..index].iter().filter(|known| *known == call).count();
+        if same >= IDENTICAL_CALLS {
+            return Some(format!("the same call was made {same} times before"));
+        }
+        let tail = recent.iter().rev().take(IDENTICAL_RESULTS);
+        if tail.clone().count() == IDENTICAL_RESULTS
+            && tail.clone().all(|(known, result)| known == call && Some(*result) == recent.last().map(|(_, last)| *last))
+        {
+            return Some(format!("the same call gave the same result {IDENTICAL_RESULTS} times in a row"));
+        }
+    }
+    let mut calls: Vec<u64> = recent.iter().map(|(call, _)| *call).collect();
+    calls.extend(&next);
+    if let [.., a, b, c, d, e] = calls[..]
+        && a == c && c == e && b == d && a != b
+    {
+        return Some("two calls follow each other in turn, again and again".to_owned());
+    }
+    None
+}
+
+fn fingerprint(parts: &[&str]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    parts.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Cuts a tool result to `limit` characters, keeping what tells most: of a JSON
+/// array the first three and last two items, of other text the first 70 % and
+/// the last 20 %. The cut is named in the text. Errors are never cut by callers.
+pub fn cut_result(text: &str, limit: usize) -> String {
+    let length = text.chars().count();
+    if length <= limit {
+        return text.to_owned();
+    }
+    if let Ok(serde_json::Value::Array(items)) = serde_json::from_str::<serde_json::Value>(text)
+        && items.len() > 5
+    {
+        let mut kept: Vec<serde_json::Value> = items[..3].to_vec();
+        kept.push(serde_json::Value::String(format!("… {} items left out …", items.len() - 5)));
+        kept.extend_from_slice(&items[items.len() - 2..]);
+        let short = serde_json::Value::Array(kept).to_string();
+        if short.chars().count() <= limit {
+            return short;
+        }
+    }
+    cut_middle(text, limit)
+}
+
+/// Keeps the first 70 % and the last 20 % of `limit` characters.
+pub fn cut_middle(text: &str, limit: usize) -> String {
+    let length = text.chars().count();
+    if length <= limit {
+        return text.to_owned();
+    }
+    let (head, tail) = (limit * 7 / 10, limit / 5);
+    let start: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(length - tail).collect();
+    format!("{start}\n… {} characters left out …\n{end}", length - head - tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_results_stay_whole() {
+        assert_eq!(cut_result("abc", 3), "abc");
+    }
+
+    #[test]
+    fn arrays_keep_their_ends() {
+        let items: Vec<String> = (0..100).map(|n| format!("\"item {n}\"")).collect();
+        let cut = cut_result(&format!("[{}]", items.join(",")), 200);
+        assert_eq!(cut, r#"["item 0","item 1","item 2","… 95 items left out …","item 98","item 99"]"#);
+    }
+
+    #[test]
+    fn text_keeps_head_and_tail_and_says_what_is_gone() {
+        let cut = cut_result(&"é".repeat(1000), 100);
+        assert_eq!(cut, format!("{}\n… 910 characters left out …\n{}", "é".repeat(70), "é".repeat(20)));
+    }
+}

@@ -1,0 +1,149 @@
+//! What people send: messages, stops, resets; who they are and where they wait.
+
+use crate::ids::{ConversationId, MessageId, TurnId};
+use crate::tier::Tier;
+
+/// Longest text of one message, in bytes. Longer input is refused with a word
+/// to the person before it reaches the bus.
+pub const TEXT_BYTES: usize = 64 * 1024;
+
+/// Whose rights a turn acts with. Travels with every message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// Stable id of ours for the person, such as `cli-user` or `discord-123`.
+    pub user: String,
+    /// What the person is called in the conversation.
+    pub name: String,
+    pub tenant: String,
+}
+
+/// Direct conversations see private memories; groups see public ones only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Audience {
+    Direct,
+    Group,
+}
+
+/// Where replies of a conversation go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Route {
+    pub platform: String,
+    /// The platform's own name of the channel, for its adapter alone.
+    pub channel: String,
+    pub audience: Audience,
+}
+
+/// One message of a person, accepted by an adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserMessage {
+    pub id: MessageId,
+    pub speaker: Principal,
+    pub text: String,
+    pub tier: Option<Tier>,
+    /// When the adapter accepted it, in milliseconds since the Unix epoch.
+    pub sent_at_ms: i64,
+}
+
+/// Everything that moves a conversation, in the order of its partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    MessageReceived(UserMessage),
+    StopRequested { id: MessageId, by: Principal },
+    ConversationReset { id: MessageId, by: Principal },
+    TurnFinished(TurnFinished),
+}
+
+impl Event {
+    /// The id that a repeated delivery by the platform would carry again.
+    pub fn message_id(&self) -> Option<&MessageId> {
+        match self {
+            Event::MessageReceived(message) => Some(&message.id),
+            Event::StopRequested { id, .. } | Event::ConversationReset { id, .. } => Some(id),
+            Event::TurnFinished(_) => None,
+        }
+    }
+}
+
+/// The adapter's word that a turn's reply has been delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnFinished {
+    pub turn: TurnId,
+    /// The messages that the delivered reply named.
+    pub answers: Vec<MessageId>,
+    pub tier: Tier,
+}
+
+/// An event with its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    pub conversation: ConversationId,
+    pub route: Route,
+    pub event: Event,
+}
+
+impl Inbound {
+    /// The `Nats-Msg-Id` under which this event is published.
+    pub fn publish_id(&self) -> String {
+        match &self.event {
+            Event::MessageReceived(message) => message.id.to_string(),
+            Event::StopRequested { id, .. } | Event::ConversationReset { id, .. } => id.to_string(),
+            Event::TurnFinished(finished) => format!("{}:finished", finished.turn),
+        }
+    }
+}
+
+/// Why a text cannot become a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidText {
+    #[error("the message is empty")]
+    Empty,
+    #[error("the message has {bytes} bytes; the limit is {TEXT_BYTES}. Put it into a file, or send it in parts")]
+    TooLong { bytes: usize },
+}
+
+/// Makes a text fit to be a message: control characters other than line ends
+/// and tabs are taken out (a terminal would obey them), the rest is kept.
+pub fn clean_text(raw: &str) -> Result<String, InvalidText> {
+    if raw.len() > TEXT_BYTES {
+        return Err(InvalidText::TooLong { bytes: raw.len() });
+    }
+    let text: String = raw.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    if text.trim().is_empty() {
+        return Err(InvalidText::Empty);
+    }
+    Ok(text)
+}
+
+/// Whether a message is a request to stop rather than something to answer.
+pub fn is_stop_phrase(text: &str, phrases: &[String]) -> bool {
+    let plain = text.trim().trim_end_matches(['.', '!']).to_lowercase();
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    phrases.iter().any(|phrase| phrase.to_lowercase().split_whitespace().eq(words.iter().copied()))
+}
+
+/// The phrases that stop a turn when nothing else is configured.
+pub const STOP_PHRASES: &str = "clara stop,stop clara,nevermind,never mind";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_go_and_the_text_stays() {
+        assert_eq!(clean_text("a\u{1b}[31mb\tc\nd\0"), Ok("a[31mb\tc\nd".into()));
+        assert_eq!(clean_text("  \u{7}\n"), Err(InvalidText::Empty));
+        assert_eq!(clean_text(&"x".repeat(1 << 20)), Err(InvalidText::TooLong { bytes: 1 << 20 }));
+        assert_eq!(clean_text(&"x".repeat(TEXT_BYTES)).map(|text| text.len()), Ok(TEXT_BYTES));
+    }
+
+    #[test]
+    fn stop_phrases_are_whole_messages() {
+        let phrases: Vec<String> = STOP_PHRASES.split(',').map(str::to_owned).collect();
+        for text in ["clara stop", "Stop  Clara!", " nevermind ", "Never mind."] {
+            assert!(is_stop_phrase(text, &phrases), "{text}");
+        }
+        for text in ["stop", "clara stop the music please", "never mind the gap"] {
+            assert!(!is_stop_phrase(text, &phrases), "{text}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a turn starts with, and what it ends with.
+
+use crate::chat::{ChatMessage, Usage};
+use crate::ids::{ConversationId, MessageId, TurnId};
+use crate::message::{Principal, Route, UserMessage};
+use crate::tier::Tier;
+use crate::tool::ToolSpec;
+
+/// A turn as the router starts it: before anyone looked anything up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnRequest {
+    pub turn: TurnId,
+    pub conversation: ConversationId,
+    pub route: Route,
+    /// The messages that the one reply will answer, oldest first.
+    pub messages: Vec<UserMessage>,
+    /// The turn before this one: its exchange must be in the history.
+    pub previous: Option<TurnId>,
+    /// The tier of the discussion so far.
+    pub discussion_tier: Option<Tier>,
+    /// Raised by every reset: history of an older generation is not shown.
+    pub generation: u32,
+}
+
+impl TurnRequest {
+    /// Whose rights the turn acts with: those of its first speaker.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.messages.first().map(|message| &message.speaker)
+    }
+
+    pub fn answers(&self) -> Vec<MessageId> {
+        self.messages.iter().map(|message| message.id.clone()).collect()
+    }
+}
+
+/// A turn as the processor hands it on: everything the first model call needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnContext {
+    pub request: TurnRequest,
+    pub system: String,
+    /// History, then the messages to answer.
+    pub messages: Vec<ChatMessage>,
+    pub tools: Vec<ToolSpec>,
+    pub tier: Tier,
+    /// What the person is told about this answer, such as "memory unavailable".
+    pub notices: Vec<String>,
+}
+
+/// How an accepted message ended. Each is visible to the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReplyKind {
+    Answered,
+    /// Something failed for good; the text says what, and what to do.
+    Failed,
+    /// The person stopped the turn.
+    Stopped,
+    /// The message was not taken up, for instance because too many wait.
+    Refused,
+    /// Done without a model: a reset, or a stop with nothing to stop.
+    Notice,
+}
+
+/// The one final reply to the messages it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The turn, or for replies without one, the turn that the first answered
+    /// message would have begun.
+    pub turn: TurnId,
+    pub conversation: ConversationId,
+    pub route: Route,
+    pub answers: Vec<MessageId>,
+    pub kind: ReplyKind,
+    pub text: String,
+    pub notices: Vec<String>,
+    pub tier: Tier,
+    pub usage: Usage,
+    pub tool_calls: u32,
+}
+
+impl Reply {
+    /// Whether the router waits for this reply's delivery before it goes on.
+    pub fn ends_turn(&self) -> bool {
+        match self.kind {
+            ReplyKind::Answered | ReplyKind::Failed | ReplyKind::Stopped => true,
+            ReplyKind::Refused | ReplyKind::Notice => false,
+        }
+    }
+}

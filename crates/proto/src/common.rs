@@ -1,0 +1,148 @@
+//! Principals, routes, messages, tiers.
+
+use domain::chat::{ChatMessage, ToolCall, Usage};
+use domain::message::{Audience, Principal, Route, UserMessage};
+use domain::tier::Tier;
+
+use crate::fields::{self, raws, required, wire_enum};
+use crate::{InvalidMessage, v1};
+
+wire_enum!(Tier as Tier, "tier", { Low => Low, Mid => Mid, High => High });
+wire_enum!(Audience as Audience, "audience", { Direct => Direct, Group => Group });
+
+/// A tier that need not be given.
+pub(crate) fn optional_tier(raw: v1::Tier) -> Option<Tier> {
+    Tier::try_from(raw).ok()
+}
+
+pub(crate) fn optional_tier_number(tier: Option<Tier>) -> i32 {
+    tier.map_or(v1::Tier::Unspecified, |tier| v1::Tier::from(&tier)).into()
+}
+
+pub(crate) fn tier_number(tier: Tier) -> i32 {
+    v1::Tier::from(&tier).into()
+}
+
+impl From<&Principal> for v1::Principal {
+    fn from(value: &Principal) -> Self {
+        Self { user: value.user.clone(), name: value.name.clone(), tenant: value.tenant.clone() }
+    }
+}
+
+impl TryFrom<v1::Principal> for Principal {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Principal) -> Result<Self, InvalidMessage> {
+        if raw.user.is_empty() {
+            return Err(InvalidMessage::Missing("principal.user"));
+        }
+        Ok(Self { user: raw.user, name: raw.name, tenant: raw.tenant })
+    }
+}
+
+impl From<&Route> for v1::Route {
+    fn from(value: &Route) -> Self {
+        Self {
+            platform: value.platform.clone(),
+            channel: value.channel.clone(),
+            audience: v1::Audience::from(&value.audience).into(),
+        }
+    }
+}
+
+impl TryFrom<v1::Route> for Route {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Route) -> Result<Self, InvalidMessage> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if raw.platform.is_empty() || !raw.platform.chars().all(plain) {
+            return Err(InvalidMessage::Missing("route.platform"));
+        }
+        Ok(Self { audience: raw.audience().try_into()?, platform: raw.platform, channel: raw.channel })
+    }
+}
+
+impl From<&UserMessage> for v1::UserMessage {
+    fn from(value: &UserMessage) -> Self {
+        Self {
+            id: value.id.to_string(),
+            speaker: Some((&value.speaker).into()),
+            text: value.text.clone(),
+            tier: optional_tier_number(value.tier),
+            sent_at_ms: value.sent_at_ms,
+        }
+    }
+}
+
+impl TryFrom<v1::UserMessage> for UserMessage {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::UserMessage) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            id: fields::message(&raw.id)?,
+            tier: optional_tier(raw.tier()),
+            speaker: required(raw.speaker, "speaker")?.try_into()?,
+            text: raw.text,
+            sent_at_ms: raw.sent_at_ms,
+        })
+    }
+}
+
+impl From<&Usage> for v1::Usage {
+    fn from(value: &Usage) -> Self {
+        Self {
+            input_tokens: value.input_tokens,
+            output_tokens: value.output_tokens,
+            cached_tokens: value.cached_tokens,
+        }
+    }
+}
+
+impl From<v1::Usage> for Usage {
+    fn from(raw: v1::Usage) -> Self {
+        Self { input_tokens: raw.input_tokens, output_tokens: raw.output_tokens, cached_tokens: raw.cached_tokens }
+    }
+}
+
+impl From<&ToolCall> for v1::ToolCall {
+    fn from(value: &ToolCall) -> Self {
+        Self { vendor_id: value.vendor_id.clone(), name: value.name.clone(), arguments: value.arguments.clone() }
+    }
+}
+
+impl From<v1::ToolCall> for ToolCall {
+    fn from(raw: v1::ToolCall) -> Self {
+        Self { vendor_id: raw.vendor_id, name: raw.name, arguments: raw.arguments }
+    }
+}
+
+impl From<&ChatMessage> for v1::ChatMessage {
+    fn from(value: &ChatMessage) -> Self {
+        use v1::chat_message::{Assistant, Kind, ToolResult, User};
+        let kind = match value {
+            ChatMessage::User { text } => Kind::User(User { text: text.clone() }),
+            ChatMessage::Assistant { text, calls, signatures } => Kind::Assistant(Assistant {
+                text: text.clone(),
+                calls: raws(calls),
+                signatures: signatures.clone(),
+            }),
+            ChatMessage::ToolResult { vendor_id, text } => {
+                Kind::ToolResult(ToolResult { vendor_id: vendor_id.clone(), text: text.clone() })
+            }
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::ChatMessage> for ChatMessage {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::ChatMessage) -> Result<Self, InvalidMessage> {
+        use v1::chat_message::Kind;
+        Ok(match required(raw.kind, "chat_message.kind")? {
+            Kind::User(user) => Self::User { text: user.text },
+            Kind::Assistant(assistant) => Self::Assistant {
+                text: assistant.text,
+                calls: assistant.calls.into_iter().map(Into::into).collect(),
+                signatures: assistant.signatures,
+            },
+            Kind::ToolResult(result) => Self::ToolResult { vendor_id: result.vendor_id, text: result.text },
+        })
+    }
+}

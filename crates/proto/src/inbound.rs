@@ -1,0 +1,60 @@
+//! What moves a conversation.
+
+use domain::message::{Event, Inbound, TurnFinished};
+
+use crate::common::tier_number;
+use crate::fields::{self, required, texts};
+use crate::{InvalidMessage, v1, wire};
+
+wire!(Inbound as v1::Inbound);
+
+impl From<&Inbound> for v1::Inbound {
+    fn from(value: &Inbound) -> Self {
+        use v1::inbound::Event as Raw;
+        let event = match &value.event {
+            Event::MessageReceived(message) => Raw::MessageReceived(message.into()),
+            Event::StopRequested { id, by } => {
+                Raw::StopRequested(v1::StopRequested { id: id.to_string(), by: Some(by.into()) })
+            }
+            Event::ConversationReset { id, by } => {
+                Raw::ConversationReset(v1::ConversationReset { id: id.to_string(), by: Some(by.into()) })
+            }
+            Event::TurnFinished(finished) => Raw::TurnFinished(v1::TurnFinished {
+                turn: finished.turn.to_string(),
+                answers: texts(&finished.answers),
+                tier: tier_number(finished.tier),
+            }),
+        };
+        Self {
+            conversation: value.conversation.to_string(),
+            route: Some((&value.route).into()),
+            event: Some(event),
+        }
+    }
+}
+
+impl TryFrom<v1::Inbound> for Inbound {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Inbound) -> Result<Self, InvalidMessage> {
+        use v1::inbound::Event as Raw;
+        let event = match required(raw.event, "event")? {
+            Raw::MessageReceived(message) => Event::MessageReceived(message.try_into()?),
+            Raw::StopRequested(stop) => {
+                Event::StopRequested { id: fields::message(&stop.id)?, by: required(stop.by, "by")?.try_into()? }
+            }
+            Raw::ConversationReset(reset) => {
+                Event::ConversationReset { id: fields::message(&reset.id)?, by: required(reset.by, "by")?.try_into()? }
+            }
+            Raw::TurnFinished(finished) => Event::TurnFinished(TurnFinished {
+                turn: fields::turn(&finished.turn)?,
+                answers: fields::messages(&finished.answers)?,
+                tier: finished.tier().try_into()?,
+            }),
+        };
+        Ok(Self {
+            conversation: fields::conversation(&raw.conversation)?,
+            route: required(raw.route, "route")?.try_into()?,
+            event,
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! The turn's journal.
+
+use domain::chat::Answer;
+use domain::journal::{Entry, Fault, Record};
+
+use crate::common::tier_number;
+use crate::fields::{self, all, raws, required};
+use crate::v1::journal_entry as raw;
+use crate::{InvalidMessage, v1, wire};
+
+wire!(Record as v1::JournalRecord);
+
+impl From<&Record> for v1::JournalRecord {
+    fn from(value: &Record) -> Self {
+        Self { epoch: value.epoch, at_ms: value.at_ms, entries: raws(&value.entries) }
+    }
+}
+
+impl TryFrom<v1::JournalRecord> for Record {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::JournalRecord) -> Result<Self, InvalidMessage> {
+        Ok(Self { epoch: raw.epoch, at_ms: raw.at_ms, entries: all(raw.entries)? })
+    }
+}
+
+impl From<&Entry> for v1::JournalEntry {
+    fn from(value: &Entry) -> Self {
+        use raw::Kind;
+        let kind = match value {
+            Entry::Claimed { replica, build } => {
+                Kind::Claimed(raw::Claimed { replica: replica.clone(), build: build.clone() })
+            }
+            Entry::ContextFixed(context) => Kind::ContextFixed(context.as_ref().into()),
+            Entry::StepStarted { step, tier, model, request_hash } => Kind::StepStarted(raw::StepStarted {
+                step: *step,
+                tier: tier_number(*tier),
+                model: model.clone(),
+                request_hash: request_hash.clone(),
+            }),
+            Entry::ModelAnswered { step, answer } => Kind::ModelAnswered(raw::ModelAnswered {
+                step: *step,
+                text: answer.text.clone(),
+                calls: raws(&answer.calls),
+                signatures: answer.signatures.clone(),
+                usage: Some((&answer.usage).into()),
+            }),
+            Entry::ModelFailed { step, fault } => {
+                let (fault, retry_after_s) = fault_parts(fault);
+                Kind::ModelFailed(raw::ModelFailed { step: *step, fault: fault.into(), retry_after_s })
+            }
+            Entry::ToolIntended { call, vendor_id, name, arguments, effect } => Kind::ToolIntended(raw::ToolIntended {
+                call: call.to_string(),
+                vendor_id: vendor_id.clone(),
+                name: name.clone(),
+                arguments: arguments.clone(),
+                effect: v1::Effect::from(effect).into(),
+            }),
+            Entry::ToolFinished { call, outcome } => {
+                Kind::ToolFinished(raw::ToolFinished { call: call.to_string(), outcome: Some(outcome.into()) })
+            }
+            Entry::LoopFound { reason } => Kind::LoopFound(raw::LoopFound { reason: reason.clone() }),
+            Entry::StopRequested { stop } => Kind::StopRequested(raw::TurnStopRequested { stop: stop.to_string() }),
+            Entry::ReplyReady(reply) => Kind::ReplyReady(reply.as_ref().into()),
+            Entry::Finished => Kind::Finished(raw::Finished {}),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::JournalEntry> for Entry {
+    type Error = InvalidMessage;
+    fn try_from(entry: v1::JournalEntry) -> Result<Self, InvalidMessage> {
+        use raw::Kind;
+        Ok(match required(entry.kind, "entry.kind")? {
+            Kind::Claimed(claimed) => Self::Claimed { replica: claimed.replica, build: claimed.build },
+            Kind::ContextFixed(context) => Self::ContextFixed(Box::new(context.try_into()?)),
+            Kind::StepStarted(started) => Self::StepStarted {
+                step: started.step,
+                tier: started.tier().try_into()?,
+                model: started.model,
+                request_hash: started.request_hash,
+            },
+            Kind::ModelAnswered(answered) => Self::ModelAnswered {
+                step: answered.step,
+                answer: Answer {
+                    text: answered.text,
+                    calls: answered.calls.into_iter().map(Into::into).collect(),
+                    signatures: answered.signatures,
+                    usage: answered.usage.map(Into::into).unwrap_or_default(),
+                },
+            },
+            Kind::ModelFailed(failed) => {
+                Self::ModelFailed { step: failed.step, fault: fault(failed.fault(), failed.retry_after_s)? }
+            }
+            Kind::ToolIntended(intended) => Self::ToolIntended {
+                call: fields::call(&intended.call)?,
+                effect: intended.effect().try_into()?,
+                vendor_id: intended.vendor_id,
+                name: intended.name,
+                arguments: intended.arguments,
+            },
+            Kind::ToolFinished(finished) => Self::ToolFinished {
+                call: fields::call(&finished.call)?,
+                outcome: required(finished.outcome, "outcome")?.try_into()?,
+            },
+            Kind::LoopFound(found) => Self::LoopFound { reason: found.reason },
+            Kind::StopRequested(stop) => Self::StopRequested { stop: fields::message(&stop.stop)? },
+            Kind::ReplyReady(reply) => Self::ReplyReady(Box::new(reply.try_into()?)),
+            Kind::Finished(raw::Finished {}) => Self::Finished,
+        })
+    }
+}
+
+fn fault_parts(fault: &Fault) -> (v1::Fault, Option<u64>) {
+    match fault {
+        Fault::Auth => (v1::Fault::Auth, None),
+        Fault::RateLimited { retry_after_s } => (v1::Fault::RateLimited, *retry_after_s),
+        Fault::ContextOverflow => (v1::Fault::ContextOverflow, None),
+        Fault::Transient => (v1::Fault::Transient, None),
+        Fault::Rejected => (v1::Fault::Rejected, None),
+    }
+}
+
+fn fault(raw: v1::Fault, retry_after_s: Option<u64>) -> Result<Fault, InvalidMessage> {
+    Ok(match raw {
+        v1::Fault::Auth => Fault::Auth,
+        v1::Fault::RateLimited => Fault::RateLimited { retry_after_s },
+        v1::Fault::ContextOverflow => Fault::ContextOverflow,
+        v1::Fault::Transient => Fault::Transient,
+        v1::Fault::Rejected => Fault::Rejected,
+        v1::Fault::Unspecified => return Err(InvalidMessage::Missing("fault")),
+    })
+}

@@ -1,0 +1,64 @@
+//! The wire contract: generated types stay inside, domain types come out.
+//!
+//! [`Wire`] is all that the rest of the code sees: bytes in, domain value out,
+//! or a fault that names the field. What cannot be read is poison and is
+//! treated as such by the consumer; nothing here panics on input.
+
+use prost::Message;
+
+mod fields; // Reading one field, and naming it when it is wrong.
+mod common; // Principals, messages, tiers.
+mod inbound; // What moves a conversation.
+mod turn; // Requests, contexts, replies.
+mod conversation; // The router's record.
+mod journal; // The turn's journal.
+mod tool; // Tool requests and records.
+pub mod live; // Deltas, control, snapshots.
+mod memory; // Recall and facts.
+pub mod terminal; // Terminals and adapter-cli.
+pub mod response; // Request and reply.
+
+/// Generated from `proto/clara/v1`.
+#[allow(clippy::all, missing_docs, unreachable_pub)]
+mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/clara.v1.rs"));
+}
+
+/// A message that is not what its subject promises.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidMessage {
+    #[error("not a protobuf message of this kind")]
+    Protobuf(#[from] prost::DecodeError),
+    #[error("field `{0}` is missing or has no known value")]
+    Missing(&'static str),
+    #[error("field `{field}` is not valid")]
+    Invalid { field: &'static str, source: domain::ids::InvalidId },
+}
+
+/// A domain value with its form on the wire.
+pub trait Wire: Sized {
+    fn to_wire(&self) -> Vec<u8>;
+    fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage>;
+}
+
+/// Implements [`Wire`] for a domain type by way of its generated type.
+macro_rules! wire {
+    ($domain:ty as $raw:ty) => {
+        impl crate::Wire for $domain {
+            fn to_wire(&self) -> Vec<u8> {
+                prost::Message::encode_to_vec(&<$raw>::from(self))
+            }
+            fn from_wire(bytes: &[u8]) -> Result<Self, crate::InvalidMessage> {
+                Self::try_from(crate::decode::<$raw>(bytes)?)
+            }
+        }
+    };
+}
+pub(crate) use wire;
+
+fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, InvalidMessage> {
+    Ok(M::decode(bytes)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Recall and facts.
+
+use domain::memory::{Fact, FactCommand, FactRequest, HistoryMessage, RecallRequest, Recalled, Role};
+
+use crate::fields::{self, raws, required};
+use crate::{InvalidMessage, Wire, decode, v1, wire};
+
+wire!(RecallRequest as v1::Recall);
+wire!(Recalled as v1::Recalled);
+wire!(FactRequest as v1::FactRequest);
+
+impl From<&RecallRequest> for v1::Recall {
+    fn from(value: &RecallRequest) -> Self {
+        Self {
+            conversation: value.conversation.to_string(),
+            principal: Some((&value.principal).into()),
+            audience: v1::Audience::from(&value.audience).into(),
+            generation: value.generation,
+            previous_turn: fields::optional_turn_text(value.previous),
+            query: value.query.clone(),
+            history_limit: value.history_limit,
+            fact_limit: value.fact_limit,
+        }
+    }
+}
+
+impl TryFrom<v1::Recall> for RecallRequest {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Recall) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            conversation: fields::conversation(&raw.conversation)?,
+            audience: raw.audience().try_into()?,
+            previous: fields::optional_turn(&raw.previous_turn)?,
+            principal: required(raw.principal, "principal")?.try_into()?,
+            generation: raw.generation,
+            query: raw.query,
+            history_limit: raw.history_limit,
+            fact_limit: raw.fact_limit,
+        })
+    }
+}
+
+impl From<&Recalled> for v1::Recalled {
+    fn from(value: &Recalled) -> Self {
+        Self { history: raws(&value.history), facts: raws(&value.facts) }
+    }
+}
+
+impl TryFrom<v1::Recalled> for Recalled {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Recalled) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            history: raw.history.into_iter().map(Into::into).collect(),
+            facts: raw.facts.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<&HistoryMessage> for v1::HistoryMessage {
+    fn from(value: &HistoryMessage) -> Self {
+        Self {
+            assistant: value.role == Role::Assistant,
+            name: value.name.clone(),
+            text: value.text.clone(),
+            at_ms: value.at_ms,
+        }
+    }
+}
+
+impl From<v1::HistoryMessage> for HistoryMessage {
+    fn from(raw: v1::HistoryMessage) -> Self {
+        let role = if raw.assistant { Role::Assistant } else { Role::User };
+        Self { role, name: raw.name, text: raw.text, at_ms: raw.at_ms }
+    }
+}
+
+impl From<&Fact> for v1::Fact {
+    fn from(value: &Fact) -> Self {
+        Self { id: value.id.clone(), text: value.text.clone(), created_at_ms: value.created_at_ms }
+    }
+}
+
+impl From<v1::Fact> for Fact {
+    fn from(raw: v1::Fact) -> Self {
+        Self { id: raw.id, text: raw.text, created_at_ms: raw.created_at_ms }
+    }
+}
+
+/// The facts that a [`FactRequest`] stored, found or forgot.
+impl Wire for Vec<Fact> {
+    fn to_wire(&self) -> Vec<u8> {
+        prost::Message::encode_to_vec(&v1::Facts { facts: raws(self) })
+    }
+    fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
+        Ok(decode::<v1::Facts>(bytes)?.facts.into_iter().map(Into::into).collect())
+    }
+}
+
+impl From<&FactRequest> for v1::FactRequest {
+    fn from(value: &FactRequest) -> Self {
+        use v1::fact_request::{Command, Forget, List, Remember, Search};
+        let command = match &value.command {
+            FactCommand::Remember { id, text } => Command::Remember(Remember { id: id.clone(), text: text.clone() }),
+            FactCommand::Search { query, limit } => Command::Search(Search { query: query.clone(), limit: *limit }),
+            FactCommand::List { limit } => Command::List(List { limit: *limit }),
+            FactCommand::Forget { which } => Command::Forget(Forget { which: which.clone() }),
+        };
+        Self { principal: Some((&value.principal).into()), command: Some(command) }
+    }
+}
+
+impl TryFrom<v1::FactRequest> for FactRequest {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::FactRequest) -> Result<Self, InvalidMessage> {
+        use v1::fact_request::Command;
+        let command = match required(raw.command, "command")? {
+            Command::Remember(remember) => FactCommand::Remember { id: remember.id, text: remember.text },
+            Command::Search(search) => FactCommand::Search { query: search.query, limit: search.limit },
+            Command::List(list) => FactCommand::List { limit: list.limit },
+            Command::Forget(forget) => FactCommand::Forget { which: forget.which },
+        };
+        Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, command })
+    }
+}

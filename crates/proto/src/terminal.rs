@@ -1,0 +1,86 @@
+//! Between terminals and adapter-cli.
+
+use domain::ids::ConversationId;
+use domain::message::Principal;
+
+use crate::fields::{self, required};
+use crate::{InvalidMessage, v1, wire};
+
+/// What a person does in a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Say {
+    /// Chosen by the terminal: the same id twice is one message.
+    pub id: String,
+    pub channel: String,
+    pub speaker: Principal,
+    pub what: Saying,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Saying {
+    Text(String),
+    Stop,
+    Reset,
+}
+
+/// Answered only after the bus has stored the message, or refused to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Accepted { conversation: ConversationId },
+    Refused { because: String },
+}
+
+wire!(Say as v1::Say);
+wire!(Said as v1::Said);
+
+impl From<&Say> for v1::Say {
+    fn from(value: &Say) -> Self {
+        use v1::say::{Reset, Stop, What};
+        let what = match &value.what {
+            Saying::Text(text) => What::Text(text.clone()),
+            Saying::Stop => What::Stop(Stop {}),
+            Saying::Reset => What::Reset(Reset {}),
+        };
+        Self {
+            id: value.id.clone(),
+            channel: value.channel.clone(),
+            speaker: Some((&value.speaker).into()),
+            what: Some(what),
+        }
+    }
+}
+
+impl TryFrom<v1::Say> for Say {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Say) -> Result<Self, InvalidMessage> {
+        use v1::say::{Reset, Stop, What};
+        let what = match required(raw.what, "what")? {
+            What::Text(text) => Saying::Text(text),
+            What::Stop(Stop {}) => Saying::Stop,
+            What::Reset(Reset {}) => Saying::Reset,
+        };
+        Ok(Self { id: raw.id, channel: raw.channel, speaker: required(raw.speaker, "speaker")?.try_into()?, what })
+    }
+}
+
+impl From<&Said> for v1::Said {
+    fn from(value: &Said) -> Self {
+        use v1::said::Result as Raw;
+        let result = match value {
+            Said::Accepted { conversation } => Raw::AcceptedConversation(conversation.to_string()),
+            Said::Refused { because } => Raw::RefusedBecause(because.clone()),
+        };
+        Self { result: Some(result) }
+    }
+}
+
+impl TryFrom<v1::Said> for Said {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Said) -> Result<Self, InvalidMessage> {
+        use v1::said::Result as Raw;
+        Ok(match required(raw.result, "result")? {
+            Raw::AcceptedConversation(id) => Self::Accepted { conversation: fields::conversation(&id)? },
+            Raw::RefusedBecause(because) => Self::Refused { because },
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! What is written is read back; what is garbage is named.
+
+use domain::chat::{Answer, ChatMessage, ToolCall, Usage};
+use domain::conversation::{Active, Conversation, Effect, Position};
+use domain::delivery::DeliveryRecord;
+use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
+use domain::journal::{Entry, Fault, Record};
+use domain::message::{Audience, Event, Inbound, Principal, Route, TurnFinished, UserMessage};
+use domain::tier::Tier;
+use domain::tool::{Outcome, OutcomeKind, Risk, ToolClass, ToolRecord, ToolSpec};
+use domain::turn::{Reply, ReplyKind, TurnContext, TurnRequest};
+use proptest::prelude::*;
+
+use crate::Wire;
+
+fn reads_back<T: Wire + PartialEq + std::fmt::Debug>(value: T) {
+    assert_eq!(T::from_wire(&value.to_wire()).unwrap(), value);
+}
+
+fn conversation() -> ConversationId {
+    ConversationId::derive(&Place { platform: "cli".into(), tenant: "t".into(), channel: "c".into(), thread: "".into() })
+}
+
+fn message_id() -> MessageId {
+    MessageId::parse("cli:1").unwrap()
+}
+
+fn turn() -> TurnId {
+    TurnId::derive(&conversation(), &message_id())
+}
+
+fn principal() -> Principal {
+    Principal { user: "u".into(), name: "Ann".into(), tenant: "t".into() }
+}
+
+fn route() -> Route {
+    Route { platform: "cli".into(), channel: "c".into(), audience: Audience::Direct }
+}
+
+fn user_message() -> UserMessage {
+    UserMessage { id: message_id(), speaker: principal(), text: "hi ✓".into(), tier: Some(Tier::High), sent_at_ms: 7 }
+}
+
+fn request() -> TurnRequest {
+    TurnRequest {
+        turn: turn(),
+        conversation: conversation(),
+        route: route(),
+        messages: vec![user_message()],
+        previous: Some(turn()),
+        discussion_tier: None,
+        generation: 3,
+    }
+}
+
+fn reply() -> Reply {
+    Reply {
+        turn: turn(),
+        conversation: conversation(),
+        route: route(),
+        answers: vec![message_id()],
+        kind: ReplyKind::Stopped,
+        text: "Stopped.".into(),
+        notices: vec!["memory unavailable".into()],
+        tier: Tier::Low,
+        usage: Usage { input_tokens: 1, output_tokens: 2, cached_tokens: 3 },
+        tool_calls: 4,
+    }
+}
+
+fn context() -> TurnContext {
+    let call = ToolCall { vendor_id: "v".into(), name: "n".into(), arguments: "{".into() };
+    TurnContext {
+        request: request(),
+        system: "be".into(),
+        messages: vec![
+            ChatMessage::user("q"),
+            ChatMessage::Assistant { text: "".into(), calls: vec![call], signatures: vec!["s".into()] },
+            ChatMessage::ToolResult { vendor_id: "v".into(), text: "r".into() },
+        ],
+        tools: vec![ToolSpec {
+            name: "n".into(),
+            description: "d".into(),
+            schema: "{}".into(),
+            class: ToolClass::Builtin,
+            effect: domain::tool::Effect::Idempotent,
+            risk: Risk::Moderate,
+            timeout_ms: 5,
+        }],
+        tier: Tier::Mid,
+        notices: vec![],
+    }
+}
+
+#[test]
+fn events_read_back() {
+    let events = [
+        Event::MessageReceived(user_message()),
+        Event::StopRequested { id: message_id(), by: principal() },
+        Event::ConversationReset { id: message_id(), by: principal() },
+        Event::TurnFinished(TurnFinished { turn: turn(), answers: vec![message_id()], tier: Tier::Mid }),
+    ];
+    for event in events {
+        reads_back(Inbound { conversation: conversation(), route: route(), event });
+    }
+}
+
+#[test]
+fn conversations_and_contexts_read_back() {
+    reads_back(context());
+    reads_back(Conversation {
+        applied: Position { incarnation: 9, sequence: 8 },
+        seen: [message_id()].into(),
+        active: Some(Active { turn: turn(), owes: vec![message_id()] }),
+        waiting: [user_message()].into(),
+        previous: None,
+        tier: Some(Tier::Mid),
+        generation: 2,
+        outbox: vec![
+            Effect::StartTurn(request()),
+            Effect::StopTurn { turn: turn(), stop: message_id() },
+            Effect::Reply(reply()),
+        ],
+    });
+}
+
+#[test]
+fn journals_read_back() {
+    let call = CallId { turn: turn(), step: 1, index: 2 };
+    let answer = Answer {
+        text: "t".into(),
+        calls: vec![ToolCall { vendor_id: "v".into(), name: "n".into(), arguments: "{}".into() }],
+        signatures: vec!["s".into()],
+        usage: Usage { input_tokens: 1, output_tokens: 2, cached_tokens: 0 },
+    };
+    let outcome = Outcome { kind: OutcomeKind::Unknown, text: "?".into(), elapsed_ms: 12 };
+    let faults = [
+        Fault::Auth,
+        Fault::RateLimited { retry_after_s: Some(5) },
+        Fault::RateLimited { retry_after_s: None },
+        Fault::ContextOverflow,
+        Fault::Transient,
+        Fault::Rejected,
+    ];
+    let mut entries = vec![
+        Entry::Claimed { replica: "r".into(), build: "b".into() },
+        Entry::ContextFixed(Box::new(context())),
+        Entry::StepStarted { step: 0, tier: Tier::High, model: "m".into(), request_hash: "h".into() },
+        Entry::ModelAnswered { step: 0, answer },
+        Entry::ToolIntended {
+            call,
+            vendor_id: "v".into(),
+            name: "n".into(),
+            arguments: "{}".into(),
+            effect: domain::tool::Effect::Once,
+        },
+        Entry::ToolFinished { call, outcome: outcome.clone() },
+        Entry::LoopFound { reason: "round".into() },
+        Entry::StopRequested { stop: message_id() },
+        Entry::ReplyReady(Box::new(reply())),
+        Entry::Finished,
+    ];
+    entries.extend(faults.map(|fault| Entry::ModelFailed { step: 0, fault }));
+    reads_back(Record { epoch: 2, at_ms: 3, entries });
+    reads_back(ToolRecord::Done(outcome));
+    reads_back(ToolRecord::Started { runner: "r".into() });
+    reads_back(DeliveryRecord::Sending { replica: "r".into() });
+    reads_back(DeliveryRecord::Sent { platform_message: "9".into() });
+}
+
+#[test]
+fn faults_name_the_field() {
+    let mut raw = crate::v1::Inbound::from(&Inbound {
+        conversation: conversation(),
+        route: route(),
+        event: Event::MessageReceived(user_message()),
+    });
+    raw.conversation = "x".into();
+    let fault = Inbound::try_from(raw.clone()).unwrap_err().to_string();
+    assert!(fault.contains("conversation"), "{fault}");
+    raw.conversation = conversation().to_string();
+    raw.route = Some(crate::v1::Route { platform: "a.>".into(), channel: String::new(), audience: 1 });
+    assert!(Inbound::try_from(raw).unwrap_err().to_string().contains("route.platform"));
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Inbound::from_wire(&bytes).is_ok();
+        let _ = Record::from_wire(&bytes).is_ok();
+        prop_assert!(Conversation::from_wire(&bytes).is_err() || !bytes.is_empty() || Conversation::default().to_wire().is_empty());
+    }
+}

@@ -1,0 +1,130 @@
+//! Tool requests, records and the catalogue.
+
+use domain::message::Principal;
+use domain::tool::{Effect, Outcome, OutcomeKind, Risk, ToolClass, ToolRecord, ToolRequest, ToolSpec};
+
+use crate::fields::{self, all, raws, required, wire_enum};
+use crate::{InvalidMessage, Wire, decode, v1, wire};
+
+wire!(ToolRequest as v1::RunTool);
+wire!(ToolRecord as v1::ToolRecord);
+
+wire_enum!(ToolClass as ToolClass, "class", { Builtin => Builtin });
+wire_enum!(Effect as Effect, "effect", { ReadOnly => ReadOnly, Idempotent => Idempotent, Once => Once });
+wire_enum!(Risk as Risk, "risk", { Safe => Safe, Moderate => Moderate, Dangerous => Dangerous });
+wire_enum!(OutcomeKind as OutcomeKind, "outcome.kind", {
+    Succeeded => Succeeded, Failed => Failed, Unknown => Unknown, Skipped => Skipped,
+});
+
+/// Asks for the tools that a person may use.
+impl Wire for Principal {
+    fn to_wire(&self) -> Vec<u8> {
+        prost::Message::encode_to_vec(&v1::ListTools { principal: Some(self.into()) })
+    }
+    fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
+        required(decode::<v1::ListTools>(bytes)?.principal, "principal")?.try_into()
+    }
+}
+
+/// The tools that a person may use.
+impl Wire for Vec<ToolSpec> {
+    fn to_wire(&self) -> Vec<u8> {
+        prost::Message::encode_to_vec(&v1::ToolsListed { tools: raws(self) })
+    }
+    fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
+        all(decode::<v1::ToolsListed>(bytes)?.tools)
+    }
+}
+
+impl From<&ToolSpec> for v1::ToolSpec {
+    fn from(value: &ToolSpec) -> Self {
+        Self {
+            name: value.name.clone(),
+            description: value.description.clone(),
+            schema: value.schema.clone(),
+            class: v1::ToolClass::from(&value.class).into(),
+            effect: v1::Effect::from(&value.effect).into(),
+            risk: v1::Risk::from(&value.risk).into(),
+            timeout_ms: value.timeout_ms,
+        }
+    }
+}
+
+impl TryFrom<v1::ToolSpec> for ToolSpec {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::ToolSpec) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            class: raw.class().try_into()?,
+            effect: raw.effect().try_into()?,
+            risk: raw.risk().try_into()?,
+            name: raw.name,
+            description: raw.description,
+            schema: raw.schema,
+            timeout_ms: raw.timeout_ms,
+        })
+    }
+}
+
+impl From<&ToolRequest> for v1::RunTool {
+    fn from(value: &ToolRequest) -> Self {
+        Self {
+            call: value.call.to_string(),
+            conversation: value.conversation.to_string(),
+            principal: Some((&value.principal).into()),
+            name: value.name.clone(),
+            arguments: value.arguments.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::RunTool> for ToolRequest {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::RunTool) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            call: fields::call(&raw.call)?,
+            conversation: fields::conversation(&raw.conversation)?,
+            principal: required(raw.principal, "principal")?.try_into()?,
+            name: raw.name,
+            arguments: raw.arguments,
+        })
+    }
+}
+
+impl From<&Outcome> for v1::Outcome {
+    fn from(value: &Outcome) -> Self {
+        Self {
+            kind: v1::OutcomeKind::from(&value.kind).into(),
+            text: value.text.clone(),
+            elapsed_ms: value.elapsed_ms,
+        }
+    }
+}
+
+impl TryFrom<v1::Outcome> for Outcome {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Outcome) -> Result<Self, InvalidMessage> {
+        Ok(Self { kind: raw.kind().try_into()?, text: raw.text, elapsed_ms: raw.elapsed_ms })
+    }
+}
+
+impl From<&ToolRecord> for v1::ToolRecord {
+    fn from(value: &ToolRecord) -> Self {
+        use v1::tool_record::{Started, State};
+        let state = match value {
+            ToolRecord::Started { runner } => State::Started(Started { runner: runner.clone() }),
+            ToolRecord::Done(outcome) => State::Done(outcome.into()),
+        };
+        Self { state: Some(state) }
+    }
+}
+
+impl TryFrom<v1::ToolRecord> for ToolRecord {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::ToolRecord) -> Result<Self, InvalidMessage> {
+        use v1::tool_record::State;
+        Ok(match required(raw.state, "tool_record.state")? {
+            State::Started(started) => Self::Started { runner: started.runner },
+            State::Done(outcome) => Self::Done(outcome.try_into()?),
+        })
+    }
+}
