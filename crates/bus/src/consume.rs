@@ -1,0 +1,255 @@
+//! Pulling messages with a limit, and settling each after its effect is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::{AckKind, Message};
+use async_trait::async_trait;
+use futures::StreamExt;
+use proto::Wire;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, info_span, warn};
+
+use crate::publish::PATIENCE;
+use crate::{Bus, BusError, Subject, trace};
+
+/// How long a pull waits at the server before it is made anew.
+const PULL: Duration = Duration::from_secs(30);
+/// How often the server says that it is there while a pull waits.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long to wait after a pull that failed.
+const BACK_OFF: Duration = Duration::from_millis(500);
+/// How often work in progress is reported: a third of `ack_wait`.
+const PROGRESS: Duration = Duration::from_secs(10);
+/// Deliveries after which a message that never settles is put aside.
+const MAX_DELIVERIES: i64 = 25;
+
+/// Which consumer of `nats/streams.toml` to pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consumer {
+    /// The router's, one a partition.
+    Router(u16),
+    Processor,
+    Orchestrator,
+    ToolBuiltin,
+    AdapterCli,
+    Memory,
+}
+
+impl Consumer {
+    fn names(self) -> (&'static str, String) {
+        match self {
+            Consumer::Router(partition) => ("CLARA_INBOUND", format!("router-{partition}")),
+            Consumer::Processor => ("CLARA_TURNS", "processor".into()),
+            Consumer::Orchestrator => ("CLARA_TURNS", "orchestrator".into()),
+            Consumer::ToolBuiltin => ("CLARA_TOOLS", "tool-builtin".into()),
+            Consumer::AdapterCli => ("CLARA_OUTBOUND", "adapter-cli".into()),
+            Consumer::Memory => ("CLARA_JOURNAL", "memory".into()),
+        }
+    }
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its effect is durable.
+    Done,
+    /// Not now: deliver it again after this time.
+    RetryAfter(Duration),
+    /// Never: put it aside with the reason, for the operator.
+    Dead(String),
+}
+
+/// Handles the messages of one consumer. Must be idempotent: redelivery is
+/// normal, not an error.
+#[async_trait]
+pub trait Handler<T>: Send + Sync + 'static {
+    async fn handle(&self, message: T, delivery: &Delivery) -> Verdict;
+}
+
+/// One message as it was delivered.
+pub struct Delivery {
+    message: Message,
+    deliveries: i64,
+    sequence: u64,
+}
+
+impl Delivery {
+    fn read(message: Message) -> Self {
+        let (deliveries, sequence) =
+            message.info().map_or((1, 0), |info| (info.delivered, info.stream_sequence));
+        Self { message, deliveries, sequence }
+    }
+
+    /// How often it was delivered, this time included.
+    pub fn deliveries(&self) -> i64 {
+        self.deliveries
+    }
+
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub fn subject(&self) -> &str {
+        &self.message.subject
+    }
+
+    /// Awaits `work` and meanwhile tells the server that it goes on, so that
+    /// the message is not given to somebody else.
+    pub async fn keep_alive<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = tick.tick() => {
+                    if let Err(err) = self.message.ack_with(AckKind::Progress).await {
+                        warn!(error = %err, "failed to report progress");
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Bus {
+    /// Pulls a consumer until `stop`, with at most `limit` messages in work,
+    /// then waits for those. The one place that pulls.
+    pub async fn consume<T, H>(
+        &self,
+        consumer: Consumer,
+        limit: usize,
+        handler: Arc<H>,
+        stop: CancellationToken,
+    ) -> Result<(), BusError>
+    where
+        T: Wire + Send + 'static,
+        H: Handler<T>,
+    {
+        let permits = Arc::new(Semaphore::new(limit));
+        let working = TaskTracker::new();
+        let mut pulls: Option<pull::Stream> = None;
+        loop {
+            let permit = tokio::select! {
+                () = stop.cancelled() => break,
+                permit = Arc::clone(&permits).acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else { break };
+            let message = loop {
+                if pulls.is_none() {
+                    match self.pull(consumer).await {
+                        Ok(stream) => pulls = Some(stream),
+                        Err(why) => warn!(?consumer, why, "failed to pull; trying again"),
+                    }
+                }
+                let next = async {
+                    match &mut pulls {
+                        Some(stream) => stream.next().await,
+                        None => None,
+                    }
+                };
+                let pulled = tokio::select! {
+                    () = stop.cancelled() => break None,
+                    pulled = next => pulled,
+                };
+                match pulled {
+                    Some(Ok(message)) => break Some(message),
+                    Some(Err(err)) => warn!(?consumer, error = %err, "pull failed; trying again"),
+                    None => {}
+                }
+                pulls = None;
+                tokio::select! {
+                    () = stop.cancelled() => break None,
+                    () = tokio::time::sleep(BACK_OFF) => {}
+                }
+            };
+            let Some(message) = message else { break };
+            let (bus, handler) = (self.clone(), Arc::clone(&handler));
+            working.spawn(async move {
+                bus.settle_one(consumer, message, handler.as_ref()).await;
+                drop(permit);
+            });
+        }
+        // Dropping the pull first: what arrives now goes to another replica.
+        drop(pulls);
+        working.close();
+        working.wait().await;
+        Ok(())
+    }
+
+    async fn pull(&self, consumer: Consumer) -> Result<pull::Stream, String> {
+        let (stream, name) = consumer.names();
+        let found: PullConsumer = self
+            .context
+            .get_consumer_from_stream(&name, stream)
+            .await
+            .map_err(|err| err.to_string())?;
+        // One at a time: a message is pulled when somebody is free for it.
+        let pulls = found.stream().max_messages_per_batch(1).expires(PULL).heartbeat(HEARTBEAT).messages().await;
+        pulls.map_err(|err| err.to_string())
+    }
+
+    async fn settle_one<T, H>(&self, consumer: Consumer, message: Message, handler: &H)
+    where
+        T: Wire + Send + 'static,
+        H: Handler<T>,
+    {
+        let delivery = Delivery::read(message);
+        let span = info_span!("consume", otel.kind = "consumer", consumer = ?consumer, deliveries = delivery.deliveries);
+        trace::adopt(&span, delivery.message.headers.as_ref());
+        async {
+            let verdict = if delivery.deliveries > MAX_DELIVERIES {
+                Verdict::Dead(format!("delivered {} times without a result", delivery.deliveries))
+            } else {
+                match T::from_wire(&delivery.message.payload) {
+                    Ok(value) => handler.handle(value, &delivery).await,
+                    Err(err) => Verdict::Dead(describe(&err)),
+                }
+            };
+            self.settle(consumer, &delivery, verdict).await;
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn settle(&self, consumer: Consumer, delivery: &Delivery, verdict: Verdict) {
+        let settled = match verdict {
+            Verdict::Done => delivery.message.ack().await,
+            Verdict::RetryAfter(time) => delivery.message.ack_with(AckKind::Nak(Some(time))).await,
+            Verdict::Dead(reason) => match self.put_aside(consumer, delivery, &reason).await {
+                Ok(()) => delivery.message.ack().await,
+                // Not stored elsewhere yet: it stays where it is.
+                Err(()) => delivery.message.ack_with(AckKind::Nak(Some(BACK_OFF))).await,
+            },
+        };
+        if let Err(err) = settled {
+            warn!(error = %err, "failed to settle a message; it will be delivered again");
+        }
+    }
+
+    /// Copies a message to the dead letters before it is acknowledged.
+    async fn put_aside(&self, consumer: Consumer, delivery: &Delivery, reason: &str) -> Result<(), ()> {
+        let (stream, name) = consumer.names();
+        let service = name.split('-').next().unwrap_or("unknown");
+        tracing::error!(stream, sequence = delivery.sequence, reason, "put a message aside that cannot be handled");
+        let id = format!("{stream}:{}", delivery.sequence);
+        let stored = self
+            .store_bytes(&Subject::Dead(service).to_string(), &id, None, delivery.message.payload.clone(), PATIENCE)
+            .await;
+        stored.map(|_| ()).map_err(|err| warn!(error = %err, "failed to store a dead letter"))
+    }
+}
+
+fn describe(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        text.push_str(": ");
+        text.push_str(&err.to_string());
+        cause = err.source();
+    }
+    text
+}

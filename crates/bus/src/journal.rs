@@ -1,0 +1,185 @@
+//! A turn's journal: appended by compare-and-set, read by subject.
+//!
+//! The pair of headers, message id and expected last sequence, makes an append
+//! safe to retry and fences a stale owner: a retry answers "duplicate", another
+//! writer's append answers a conflict, also after the server was killed.
+
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use domain::ids::{ConversationId, TurnId};
+use domain::journal::{Entry, Record, TurnState};
+use futures::TryStreamExt;
+use proto::Wire;
+
+use crate::conversations::missing;
+use crate::{Bus, BusError, PublishError, Subject};
+
+/// Longest journal that is read, in records: limits of a turn keep it far below.
+const MAX_RECORDS: usize = 10_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Somebody else appended: read the tail and decide anew.
+    #[error("somebody else appended to the journal of turn {0}")]
+    Fenced(TurnId),
+    #[error(transparent)]
+    Store(#[from] PublishError),
+    #[error("the journal of turn {turn} cannot be read: {why}")]
+    Unreadable { turn: TurnId, why: String },
+}
+
+/// The journals of all turns.
+#[derive(Clone)]
+pub struct JournalStore {
+    bus: Bus,
+    stream: Stream<()>,
+}
+
+/// One turn, for listings.
+#[derive(Debug, Clone)]
+pub struct TurnSummary {
+    pub conversation: ConversationId,
+    pub turn: TurnId,
+    pub records: u64,
+}
+
+impl Bus {
+    pub async fn journals(&self) -> Result<JournalStore, BusError> {
+        let stream = self.context.get_stream_no_info("CLARA_JOURNAL").await.map_err(|err| missing("CLARA_JOURNAL", err))?;
+        Ok(JournalStore { bus: self.clone(), stream })
+    }
+}
+
+impl JournalStore {
+    /// A journal nothing is known of: the first append assumes that it is empty.
+    pub fn assume_empty(&self, conversation: &ConversationId, turn: TurnId) -> Journal {
+        Journal {
+            bus: self.bus.clone(),
+            subject: Subject::Journal(conversation, turn).to_string(),
+            turn,
+            state: TurnState::default(),
+            tail: 0,
+            appended: 0,
+        }
+    }
+
+    /// Reads a journal from the stream's leader, so that nothing acknowledged
+    /// is missing.
+    pub async fn read(&self, conversation: &ConversationId, turn: TurnId) -> Result<Journal, AppendError> {
+        let mut journal = self.assume_empty(conversation, turn);
+        for (sequence, record) in self.records(conversation, turn).await? {
+            journal.state.apply(&record);
+            journal.tail = sequence;
+        }
+        Ok(journal)
+    }
+
+    /// Every record of a journal with its stream sequence, oldest first.
+    pub async fn records(&self, conversation: &ConversationId, turn: TurnId) -> Result<Vec<(u64, Record)>, AppendError> {
+        let subject = Subject::Journal(conversation, turn).to_string();
+        let unreadable = |why: String| AppendError::Unreadable { turn, why };
+        let (mut records, mut next) = (Vec::new(), 1);
+        while records.len() < MAX_RECORDS {
+            match self.stream.get_first_raw_message_by_subject(&subject, next).await {
+                Ok(message) => {
+                    let record = Record::from_wire(&message.payload).map_err(|err| unreadable(err.to_string()))?;
+                    next = message.sequence + 1;
+                    records.push((message.sequence, record));
+                }
+                Err(err) if err.kind() == RawMessageErrorKind::NoMessageFound => return Ok(records),
+                Err(err) => return Err(unreadable(err.to_string())),
+            }
+        }
+        Err(unreadable(format!("it has more than {MAX_RECORDS} records")))
+    }
+
+    /// Appends the router's stop to a journal that others write, once.
+    pub async fn request_stop(
+        &self,
+        conversation: &ConversationId,
+        turn: TurnId,
+        stop: &domain::ids::MessageId,
+        at_ms: i64,
+    ) -> Result<(), AppendError> {
+        loop {
+            let mut journal = self.read(conversation, turn).await?;
+            if journal.state.stops.contains(stop) || journal.state.finished {
+                return Ok(());
+            }
+            let record = Record { epoch: 0, at_ms, entries: vec![Entry::StopRequested { stop: stop.clone() }] };
+            match journal.append_as(&format!("{turn}:stop:{stop}"), record).await {
+                Err(AppendError::Fenced(_)) => continue,
+                other => return other,
+            }
+        }
+    }
+
+    /// The turns that the stream still keeps, at most `limit`; of one
+    /// conversation if asked.
+    pub async fn turns(&self, limit: usize) -> Result<Vec<TurnSummary>, BusError> {
+        let stream = self.bus.context.get_stream("CLARA_JOURNAL").await.map_err(|err| missing("CLARA_JOURNAL", err))?;
+        let mut subjects = stream.info_with_subjects("clara.v1.journal.>").await.map_err(|err| missing("CLARA_JOURNAL", err))?;
+        let mut turns = Vec::new();
+        while let Some((subject, records)) = subjects.try_next().await.map_err(|err| missing("CLARA_JOURNAL", err))? {
+            let mut parts = subject.rsplit('.');
+            let (Some(turn), Some(conversation)) = (parts.next(), parts.next()) else { continue };
+            if let (Ok(turn), Ok(conversation)) = (TurnId::parse(turn), ConversationId::parse(conversation)) {
+                turns.push(TurnSummary { conversation, turn, records: records as u64 });
+            }
+            if turns.len() >= limit {
+                break;
+            }
+        }
+        Ok(turns)
+    }
+}
+
+/// One turn's journal, as far as it is known here.
+pub struct Journal {
+    bus: Bus,
+    subject: String,
+    turn: TurnId,
+    state: TurnState,
+    tail: u64,
+    appended: u32,
+}
+
+impl Journal {
+    pub fn state(&self) -> &TurnState {
+        &self.state
+    }
+
+    /// Claims the turn for this replica: its epoch is one above the last.
+    pub async fn claim(&mut self, build: &str, first: Vec<Entry>, at_ms: i64) -> Result<(), AppendError> {
+        let replica = self.bus.replica().to_owned();
+        let mut entries = vec![Entry::Claimed { replica, build: build.to_owned() }];
+        entries.extend(first);
+        let epoch = self.state.epoch + 1;
+        self.append_record(Record { epoch, at_ms, entries }).await
+    }
+
+    /// Appends entries under the claim that this replica holds.
+    pub async fn append(&mut self, entries: Vec<Entry>, at_ms: i64) -> Result<(), AppendError> {
+        let epoch = self.state.epoch;
+        self.append_record(Record { epoch, at_ms, entries }).await
+    }
+
+    async fn append_record(&mut self, record: Record) -> Result<(), AppendError> {
+        // The replica is part of the id: two that race for the same epoch must
+        // not take each other's append for a retry of their own.
+        let id = format!("{}:{}:{}:{}", self.turn, record.epoch, self.bus.replica(), self.appended);
+        self.append_as(&id, record).await
+    }
+
+    async fn append_as(&mut self, id: &str, record: Record) -> Result<(), AppendError> {
+        match self.bus.compare_and_store(&self.subject, id, self.tail, &record).await {
+            Ok(stored) => {
+                self.tail = stored.sequence;
+                self.appended += 1;
+                self.state.apply(&record);
+                Ok(())
+            }
+            Err(PublishError::Conflict { .. }) => Err(AppendError::Fenced(self.turn)),
+            Err(other) => Err(other.into()),
+        }
+    }
+}

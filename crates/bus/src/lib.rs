@@ -1,0 +1,32 @@
+//! The bus: everything between services goes through here.
+//!
+//! The only user of async-nats. It knows subjects, streams, consumers,
+//! compare-and-set, deduplication and trace headers; what the messages mean is
+//! the services' business. Every wait has a deadline, and every deadline on the
+//! bus outlasts ten seconds, because that is how long a cluster may take to
+//! elect a new leader.
+
+mod subject; // Where messages go.
+mod topology; // Streams, buckets and consumers, and whether they are as asked.
+mod connect; // Connecting, and what the server must be able to do.
+mod publish; // Storing a message, once, and fenced.
+mod consume; // Pulling messages with a limit, settling each.
+mod journal; // A turn's journal.
+mod record; // Records by compare-and-set: tool results, deliveries.
+mod conversations; // The router's records.
+mod live; // Core NATS: deltas, control, snapshots.
+mod request; // Request and reply.
+mod terminal; // What terminals show.
+mod trace; // Trace context in headers.
+
+pub use connect::{Bus, BusError, Login, Server};
+pub use consume::{Consumer, Delivery, Handler, Verdict};
+pub use conversations::{Conversations, ConversationsError};
+pub use journal::{AppendError, Journal, JournalStore, TurnSummary};
+pub use live::{LiveError, Subscription};
+pub use publish::{PublishError, Stored};
+pub use record::{Claim, Records, Versioned};
+pub use request::{Announced, Endpoint, RequestError, Serve};
+pub use subject::{Endpoints, Subject};
+pub use terminal::{Shown, TerminalLog};
+pub use topology::{Problem, TopologyError};

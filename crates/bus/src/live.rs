@@ -1,0 +1,100 @@
+//! Core NATS: what may be lost. Deltas, control, snapshots, tool results heard
+//! as they are stored.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use domain::ids::{ConversationId, TurnId};
+use domain::tool::ToolRecord;
+use futures::StreamExt;
+use proto::Wire;
+use proto::live::{ReadSnapshot, Snapshot, StopTurn, TurnDelta};
+use tracing::debug;
+
+use crate::{Bus, Subject};
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot subscribe: {0}")]
+pub struct LiveError(String);
+
+/// Messages of one kind as they come. What cannot be read is skipped.
+pub struct Subscription<T> {
+    inner: Subscriber,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Wire> Subscription<T> {
+    pub async fn next(&mut self) -> Option<T> {
+        self.next_with_reply().await.map(|(value, _)| value)
+    }
+
+    async fn next_with_reply(&mut self) -> Option<(T, Option<async_nats::Subject>)> {
+        loop {
+            let message = self.inner.next().await?;
+            match T::from_wire(&message.payload) {
+                Ok(value) => return Some((value, message.reply)),
+                Err(err) => debug!(error = %err, "skipped a message that cannot be read"),
+            }
+        }
+    }
+}
+
+impl Subscription<ReadSnapshot> {
+    /// Answers the next request with what `snapshot` gives.
+    pub async fn answer(&mut self, bus: &Bus, snapshot: impl FnOnce() -> Snapshot) -> Option<()> {
+        let (_, reply) = self.next_with_reply().await?;
+        if let Some(reply) = reply {
+            let sent = bus.client.publish(reply, snapshot().to_wire().into()).await;
+            sent.unwrap_or_else(|err| debug!(error = %err, "failed to answer for a snapshot"));
+        }
+        Some(())
+    }
+}
+
+impl Bus {
+    pub async fn watch_deltas(&self, platform: &str, conversation: &ConversationId) -> Result<Subscription<TurnDelta>, LiveError> {
+        self.watch(Subject::Delta(platform, conversation)).await
+    }
+
+    pub async fn watch_control(&self, turn: TurnId) -> Result<Subscription<StopTurn>, LiveError> {
+        self.watch(Subject::Control(turn)).await
+    }
+
+    pub async fn watch_snapshots(&self, turn: TurnId) -> Result<Subscription<ReadSnapshot>, LiveError> {
+        self.watch(Subject::Snapshot(turn)).await
+    }
+
+    /// A stored record is also a core message: heard without a consumer.
+    pub async fn watch_tool_results(&self, turn: TurnId) -> Result<Subscription<ToolRecord>, LiveError> {
+        self.watch(Subject::ToolResults(turn)).await
+    }
+
+    async fn watch<T>(&self, subject: Subject<'_>) -> Result<Subscription<T>, LiveError> {
+        let inner = self.client.subscribe(subject.to_string()).await.map_err(|err| LiveError(err.to_string()))?;
+        Ok(Subscription { inner, kind: PhantomData })
+    }
+
+    /// Shows a piece of a running turn. Nobody may be watching.
+    pub async fn show_delta(&self, platform: &str, conversation: &ConversationId, delta: &TurnDelta) {
+        self.tell(Subject::Delta(platform, conversation), delta).await;
+    }
+
+    /// Tells the running replica of a stop that the journal holds already.
+    pub async fn tell_control(&self, turn: TurnId, stop: &StopTurn) {
+        self.tell(Subject::Control(turn), stop).await;
+    }
+
+    async fn tell(&self, subject: Subject<'_>, message: &impl Wire) {
+        if let Err(err) = self.client.publish(subject.to_string(), message.to_wire().into()).await {
+            debug!(error = %err, "failed to publish a live message");
+        }
+    }
+
+    /// The text so far of a running turn, if some replica runs it.
+    pub async fn read_snapshot(&self, turn: TurnId) -> Option<Snapshot> {
+        let asked = self.client.request(Subject::Snapshot(turn).to_string(), ReadSnapshot.to_wire().into());
+        let answer = tokio::time::timeout(Duration::from_secs(1), asked).await.ok()?.ok()?;
+        Snapshot::from_wire(&answer.payload).ok()
+    }
+}

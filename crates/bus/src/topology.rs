@@ -1,0 +1,278 @@
+//! What the bus must be, and whether it is: `nats/streams.toml`, applied.
+//!
+//! Older servers ignore settings that they do not know without an error, so
+//! what the server returns is compared with what was asked.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::{Context, kv, stream};
+use domain::ids::PARTITIONS;
+use futures::{StreamExt, TryStreamExt, stream as futures_stream};
+use serde::Deserialize;
+
+/// The file itself, so that a binary carries the topology it was built for.
+pub(crate) const SPEC: &str = include_str!("../../../nats/streams.toml");
+
+/// Consumers that are created at the same time.
+const PARALLEL: usize = 32;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    #[error("nats/streams.toml cannot be read: {0}")]
+    Spec(#[from] toml::de::Error),
+    #[error("cannot create {what}: {why}")]
+    Create { what: String, why: String },
+    #[error("{0}")]
+    Different(Problem),
+    #[error("the bus has {found} partitions and this build has {PARTITIONS}; they can never differ")]
+    Partitions { found: String },
+}
+
+/// A stream or consumer that is not as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: `{setting}` is {found}, and must be {wanted}")]
+pub struct Problem {
+    pub what: String,
+    pub setting: &'static str,
+    pub found: String,
+    pub wanted: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Spec {
+    pub(crate) stream: Vec<StreamSpec>,
+    pub(crate) bucket: Vec<BucketSpec>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StreamSpec {
+    pub(crate) name: String,
+    pub(crate) subjects: Vec<String>,
+    retention: Retention,
+    #[serde(default)]
+    max_age_s: u64,
+    max_bytes: i64,
+    duplicate_window_s: u64,
+    #[serde(default)]
+    pub(crate) consumer: Vec<ConsumerSpec>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Retention {
+    Limits,
+    WorkQueue,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsumerSpec {
+    name: String,
+    filter: String,
+    ack_wait_s: u64,
+    max_ack_pending: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BucketSpec {
+    name: String,
+    max_bytes: i64,
+}
+
+impl Spec {
+    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Every consumer with its stream, `{partition}` written out.
+    fn consumers(&self) -> Vec<(&str, ConsumerSpec)> {
+        let mut all = Vec::new();
+        for stream in &self.stream {
+            for consumer in &stream.consumer {
+                let numbers = if consumer.name.contains("{partition}") { 0..PARTITIONS } else { 0..1 };
+                all.extend(numbers.map(|number| {
+                    let fill = |text: &str| text.replace("{partition}", &number.to_string());
+                    (
+                        stream.name.as_str(),
+                        ConsumerSpec { name: fill(&consumer.name), filter: fill(&consumer.filter), ..consumer.clone() },
+                    )
+                }));
+            }
+        }
+        all
+    }
+}
+
+impl StreamSpec {
+    fn config(&self, replicas: usize) -> stream::Config {
+        stream::Config {
+            name: self.name.clone(),
+            subjects: self.subjects.clone(),
+            retention: match self.retention {
+                Retention::Limits => stream::RetentionPolicy::Limits,
+                Retention::WorkQueue => stream::RetentionPolicy::WorkQueue,
+            },
+            // A full stream refuses, visibly; it never drops what was accepted.
+            discard: stream::DiscardPolicy::New,
+            max_age: Duration::from_secs(self.max_age_s),
+            max_bytes: self.max_bytes,
+            duplicate_window: Duration::from_secs(self.duplicate_window_s),
+            storage: stream::StorageType::File,
+            num_replicas: replicas,
+            allow_direct: true,
+            ..stream::Config::default()
+        }
+    }
+
+    fn compare(&self, found: &stream::Config, replicas: usize) -> Vec<Problem> {
+        let wanted = self.config(replicas);
+        let mut problems = Vec::new();
+        let mut check = |setting, found: String, wanted: String| {
+            if found != wanted {
+                problems.push(Problem { what: format!("stream {}", self.name), setting, found, wanted });
+            }
+        };
+        check("subjects", format!("{:?}", found.subjects), format!("{:?}", wanted.subjects));
+        check("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention));
+        check("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard));
+        check("max_age", format!("{:?}", found.max_age), format!("{:?}", wanted.max_age));
+        check("duplicate_window", format!("{:?}", found.duplicate_window), format!("{:?}", wanted.duplicate_window));
+        check("storage", format!("{:?}", found.storage), format!("{:?}", wanted.storage));
+        problems
+    }
+}
+
+impl ConsumerSpec {
+    fn config(&self) -> pull::Config {
+        pull::Config {
+            durable_name: Some(self.name.clone()),
+            filter_subject: self.filter.clone(),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: Duration::from_secs(self.ack_wait_s),
+            max_ack_pending: self.max_ack_pending,
+            ..pull::Config::default()
+        }
+    }
+
+    fn compare(&self, found: &async_nats::jetstream::consumer::Config) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut check = |setting, found: String, wanted: String| {
+            if found != wanted {
+                problems.push(Problem { what: format!("consumer {}", self.name), setting, found, wanted });
+            }
+        };
+        check("filter", found.filter_subject.clone(), self.filter.clone());
+        check("ack_wait", format!("{:?}", found.ack_wait), format!("{:?}", Duration::from_secs(self.ack_wait_s)));
+        check("max_ack_pending", found.max_ack_pending.to_string(), self.max_ack_pending.to_string());
+        problems
+    }
+}
+
+/// Creates what is missing, changes what may be changed, and refuses what then
+/// still differs. A bus that was made by this very file is left alone.
+pub(crate) async fn ensure(context: &Context, replicas: usize) -> Result<(), TopologyError> {
+    let spec = Spec::parse(SPEC)?;
+    let stamp = blake3::hash(format!("{replicas}\n{SPEC}").as_bytes()).to_hex().to_string();
+    let meta = match context.get_key_value("CLARA_META").await {
+        Ok(meta) => meta,
+        Err(_) => create_buckets(context, &spec, replicas).await?,
+    };
+    let partitions = PARTITIONS.to_string();
+    let found = meta.get("partitions").await.map_err(|err| create("CLARA_META", err))?;
+    match found.as_deref().map(String::from_utf8_lossy) {
+        None => {
+            // Another service may be first; then what it wrote is compared.
+            if meta.create("partitions", partitions.clone().into()).await.is_err() {
+                return Box::pin(ensure(context, replicas)).await;
+            }
+        }
+        Some(found) if found == partitions => {}
+        Some(found) => return Err(TopologyError::Partitions { found: found.into_owned() }),
+    }
+    let made_by = meta.get("topology").await.map_err(|err| create("CLARA_META", err))?;
+    if made_by.as_deref() == Some(stamp.as_bytes()) {
+        return Ok(());
+    }
+    create_buckets(context, &spec, replicas).await?;
+    for stream in &spec.stream {
+        let what = || format!("stream {}", stream.name);
+        let info = context.create_or_update_stream(stream.config(replicas)).await.map_err(|err| create(&what(), err))?;
+        if let Some(problem) = stream.compare(&info.config, replicas).into_iter().next() {
+            return Err(TopologyError::Different(problem));
+        }
+    }
+    futures_stream::iter(spec.consumers())
+        .map(|(stream, consumer)| async move {
+            let made = context.create_consumer_on_stream(consumer.config(), stream).await;
+            let made = made.map_err(|err| create(&format!("consumer {}", consumer.name), err))?;
+            match consumer.compare(&made.cached_info().config).into_iter().next() {
+                None => Ok(()),
+                Some(problem) => Err(TopologyError::Different(problem)),
+            }
+        })
+        .buffer_unordered(PARALLEL)
+        .try_collect::<Vec<()>>()
+        .await?;
+    meta.put("topology", stamp.into()).await.map_err(|err| create("CLARA_META", err))?;
+    Ok(())
+}
+
+async fn create_buckets(context: &Context, spec: &Spec, replicas: usize) -> Result<kv::Store, TopologyError> {
+    let mut meta = None;
+    for bucket in &spec.bucket {
+        let config = kv::Config {
+            bucket: bucket.name.clone(),
+            history: 1,
+            max_bytes: bucket.max_bytes,
+            num_replicas: replicas,
+            ..kv::Config::default()
+        };
+        let made = context.create_or_update_key_value(config).await.map_err(|err| create(&bucket.name, err))?;
+        if bucket.name == "CLARA_META" {
+            meta = Some(made);
+        }
+    }
+    meta.ok_or_else(|| create("CLARA_META", "nats/streams.toml does not name it"))
+}
+
+fn create(what: &str, why: impl std::fmt::Display) -> TopologyError {
+    TopologyError::Create { what: what.to_owned(), why: why.to_string() }
+}
+
+/// Compares everything with the file, for `clara doctor`. Changes nothing.
+pub(crate) async fn inspect(context: &Context, replicas: usize) -> Result<Vec<Problem>, TopologyError> {
+    let spec = Spec::parse(SPEC)?;
+    let mut problems = Vec::new();
+    let missing = |what: String| Problem { what, setting: "existence", found: "missing".into(), wanted: "present".into() };
+    for stream in &spec.stream {
+        match context.get_stream(&stream.name).await {
+            Ok(found) => problems.extend(stream.compare(&found.cached_info().config, replicas)),
+            Err(_) => problems.push(missing(format!("stream {}", stream.name))),
+        }
+    }
+    for (stream, consumer) in spec.consumers() {
+        match context.get_consumer_from_stream::<pull::Config, _, _>(&consumer.name, stream).await {
+            Ok(found) => problems.extend(consumer.compare(&found.cached_info().config)),
+            Err(_) => problems.push(missing(format!("consumer {}", consumer.name))),
+        }
+    }
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partition_has_its_consumer() {
+        let spec = Spec::parse(SPEC).unwrap();
+        let routers: Vec<_> = spec.consumers().into_iter().filter(|(stream, _)| *stream == "CLARA_INBOUND").collect();
+        assert_eq!(routers.len(), usize::from(PARTITIONS));
+        assert!(routers.iter().all(|(_, consumer)| consumer.max_ack_pending == 1));
+        assert_eq!(routers[7].1.filter, "clara.v1.inbound.7.*");
+    }
+}

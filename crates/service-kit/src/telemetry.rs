@@ -1,0 +1,77 @@
+//! Logs for people on a terminal, as JSON elsewhere; traces for OTLP.
+
+use std::io::IsTerminal;
+
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::settings::Settings;
+
+/// Where logs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logs {
+    /// Standard error: for people on a terminal, JSON elsewhere.
+    Stderr,
+    /// Nowhere but warnings: for commands whose output is read.
+    Quiet,
+}
+
+/// Flushes traces when the process ends.
+#[must_use = "traces are flushed when this is dropped"]
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(traces) = &self.traces
+            && let Err(err) = traces.shutdown()
+        {
+            eprintln!("failed to flush traces: {err}");
+        }
+    }
+}
+
+/// Sets logs and traces up for a process. Called once.
+pub fn init(service: &str, settings: &Settings, logs: Logs) -> Telemetry {
+    let level = settings.text("CLARA_LOG");
+    let filter = match logs {
+        Logs::Stderr => EnvFilter::try_new(&level).unwrap_or_else(|_| EnvFilter::new("info")),
+        Logs::Quiet => EnvFilter::new("error"),
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::io::stderr().is_terminal() {
+        lines.compact().with_target(false).boxed()
+    } else {
+        lines.json().flatten_event(true).boxed()
+    };
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    let traces = settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT").and_then(|endpoint| exporter(service, &endpoint));
+    let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("clara")));
+    // A second call, in tests, keeps the first subscriber.
+    let _ = tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init();
+    Telemetry { traces }
+}
+
+/// Exports over OTLP/HTTP with protobuf: `<endpoint>/v1/traces`.
+fn exporter(service: &str, endpoint: &str) -> Option<SdkTracerProvider> {
+    use opentelemetry_otlp::WithExportConfig;
+    let url = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
+    let exporter = SpanExporter::builder().with_http().with_endpoint(url).build();
+    match exporter {
+        Ok(exporter) => {
+            let resource = Resource::builder().with_service_name(format!("clara-{service}")).build();
+            Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+        }
+        Err(err) => {
+            eprintln!("traces are off: {err}");
+            None
+        }
+    }
+}
