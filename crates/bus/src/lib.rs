@@ -26,7 +26,7 @@ pub use journal::{AppendError, Journal, JournalStore, TurnSummary};
 pub use live::{LiveError, Subscription};
 pub use publish::{PublishError, Stored};
 pub use record::{Claim, Records, Versioned};
-pub use request::{Announced, Endpoint, RequestError, Serve};
+pub use request::{Announced, Presence, RequestError, Serve};
 pub use subject::{Endpoints, Subject};
 pub use terminal::{Shown, TerminalLog};
 pub use topology::{Problem, TopologyError};

@@ -51,13 +51,13 @@ pub trait Serve<Req, Res>: Send + Sync + 'static {
 }
 
 /// A service's presence on the bus. Gone when dropped.
-pub struct Endpoint {
+pub struct Presence {
     service: Service,
 }
 
 impl Bus {
     /// Announces a service, so that it is found and counted.
-    pub async fn announce(&self, name: &str) -> Result<Endpoint, BusError> {
+    pub async fn announce(&self, name: &str) -> Result<Presence, BusError> {
         let metadata = std::collections::HashMap::from([
             ("replica".to_owned(), self.replica().to_owned()),
             ("pid".to_owned(), std::process::id().to_string()),
@@ -70,7 +70,7 @@ impl Bus {
             .start(name, env!("CARGO_PKG_VERSION"))
             .await
             .map_err(|err| missing(name, err))?;
-        Ok(Endpoint { service })
+        Ok(Presence { service })
     }
 
     /// Every service that answers within `wait`.
@@ -114,11 +114,12 @@ impl Bus {
     }
 }
 
-impl Endpoint {
-    /// Answers requests until `stop`, then finishes those in work.
-    pub async fn serve<Req, Res, S>(
+impl Bus {
+    /// Answers the requests of an endpoint until `stop`, then finishes those in
+    /// work. `name` is what the micro service announces itself as.
+    pub async fn answer<Req, Res, S>(
         &self,
-        bus: &Bus,
+        name: &str,
         endpoint: Endpoints,
         server: Arc<S>,
         stop: CancellationToken,
@@ -128,8 +129,9 @@ impl Endpoint {
         Res: Wire + Send + 'static,
         S: Serve<Req, Res>,
     {
+        let announced = self.announce(name).await?;
         let subject = Subject::Request(endpoint).to_string();
-        let mut requests = self.service.endpoint(&subject).await.map_err(|err| missing(&subject, err))?;
+        let mut requests = announced.service.endpoint(&subject).await.map_err(|err| missing(&subject, err))?;
         let permits = Arc::new(Semaphore::new(PARALLEL));
         let working = TaskTracker::new();
         loop {
@@ -139,7 +141,7 @@ impl Endpoint {
                 request = requests.next() => request,
             };
             let Some(request) = request else { break };
-            let (server, bus) = (Arc::clone(&server), bus.clone());
+            let (server, bus) = (Arc::clone(&server), self.clone());
             working.spawn(async move {
                 let span = info_span!("serve", otel.kind = "server", ?endpoint);
                 trace::adopt(&span, request.message.headers.as_ref());

@@ -121,7 +121,7 @@ pub const CATALOGUE: &[Setting] = &[
     setting("CLARA_DATA_DIR", Kind::Path, "", "Folder for everything that lasts; `clara` under the XDG data folder if not set"),
     setting("XDG_DATA_HOME", Kind::Path, "", "The XDG data folder; ~/.local/share if not set"),
     setting("HOME", Kind::Path, "/tmp", "Home folder of the account"),
-    setting("CLARA_LOG", Kind::Text, "info,async_nats=warn", "Log filter, as of the Rust crate tracing-subscriber"),
+    setting("CLARA_LOG", Kind::Text, "info,async_nats=warn,genai=off", "Log filter, as of the Rust crate tracing-subscriber"),
     setting("CLARA_HEALTH_ADDRESS", Kind::Address, "127.0.0.1:0", "Where /livez and /readyz are served; port 0 takes a free one"),
     setting("CLARA_SHUTDOWN_GRACE_SECONDS", Kind::Number { min: 0, max: 600 }, "20", "How long a stop waits for what is in work"),
     setting("OTEL_EXPORTER_OTLP_ENDPOINT", HTTP, "", "OTLP/HTTP collector for traces, such as http://localhost:4318; off if not set"),

@@ -1,0 +1,79 @@
+//! Models behind one port: [`ChatModel`].
+//!
+//! Vendors are reached through genai, which speaks both wires (see
+//! `docs/adr/0002-genai-behind-one-port.md`); retries, error classes and the
+//! offline model are ours. Vendor text never reaches a person: they are told by
+//! class, in our words.
+
+mod config; // Which provider, which model for which tier.
+mod faults; // What a vendor's error means.
+mod offline; // Fixed rules, no network.
+mod retry; // Trying again, as the vendor asks.
+mod tokens; // Counting tokens.
+mod vendor; // Anthropic and OpenAI-compatible endpoints.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::chat::{Answer, ChatMessage};
+use domain::decide::Tools;
+use domain::journal::Fault;
+use domain::tool::ToolSpec;
+use tokio::sync::mpsc;
+
+pub use config::{ModelConfig, Provider};
+pub use tokens::count as count_tokens;
+
+/// Everything one model call is given.
+#[derive(Debug, Clone)]
+pub struct ChatRequest {
+    pub model: String,
+    pub system: String,
+    pub messages: Vec<ChatMessage>,
+    pub tools: Vec<ToolSpec>,
+    pub tool_use: Tools,
+    /// Longest answer, in tokens.
+    pub max_tokens: u32,
+}
+
+/// What happens while a model answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// More of the answer's text.
+    Text(String),
+    /// The call failed and is made again: the text so far is void.
+    Retrying { why: String },
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}: {detail}", fault.as_str())]
+pub struct ModelError {
+    pub fault: Fault,
+    /// For the operator's log: the vendor's words without the key, cut short.
+    pub detail: String,
+}
+
+/// A model that answers in a stream.
+#[async_trait]
+pub trait ChatModel: Send + Sync {
+    /// Answers a request. Text goes to `progress` as it comes; the complete
+    /// answer is returned. Dropping the future ends the call.
+    async fn chat(&self, request: &ChatRequest, progress: &mpsc::Sender<Progress>) -> Result<Answer, ModelError>;
+}
+
+/// The configured model, with retries.
+pub fn open(config: &ModelConfig) -> Result<Arc<dyn ChatModel>, ModelError> {
+    Ok(match &config.provider {
+        Provider::Offline { word_pause } => Arc::new(offline::Offline::new(*word_pause)),
+        Provider::Anthropic(endpoint) | Provider::OpenAi(endpoint) => {
+            let wire = match config.provider {
+                Provider::Anthropic(_) => vendor::Wire::Anthropic,
+                _ => vendor::Wire::OpenAi,
+            };
+            let vendor = vendor::Vendor::new(wire, endpoint.clone(), config.timeout)
+                .map_err(|err| ModelError { fault: Fault::Rejected, detail: err.to_string() })?;
+            Arc::new(retry::Patient::new(vendor, config.retries))
+        }
+    })
+}

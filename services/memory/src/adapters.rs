@@ -1,0 +1,3 @@
+//! The databases behind the ports.
+
+pub(crate) mod sql; // SQLite and PostgreSQL.

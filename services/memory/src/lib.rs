@@ -1,0 +1,13 @@
+//! The memory service: sessions, messages and facts.
+//!
+//! Projects the journal of every turn into the history, answers what a turn
+//! wants to know, and keeps what people asked her to remember. It owns its
+//! tables alone. Nobody's reply waits for it beyond a deadline.
+
+mod app; // Building and running.
+mod ports; // What the service needs from a database.
+mod projection; // From a turn's journal to messages.
+mod actors; // Who answers and who listens.
+mod adapters; // The database.
+
+pub use app::App;

@@ -1,0 +1,104 @@
+//! From a turn's journal to the messages of the history. Pure.
+
+use domain::ids::{ConversationId, TurnId};
+use domain::journal::{Entry, Record};
+use domain::memory::Role;
+use domain::turn::{Reply, ReplyKind, TurnContext};
+
+/// One message as a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageRow {
+    /// The platform's message id, or `turn:<turn>` for the reply.
+    pub id: String,
+    pub user: String,
+    pub role: Role,
+    pub name: String,
+    pub text: String,
+    pub at_ms: i64,
+    /// `said`, or the kind of a reply.
+    pub kind: &'static str,
+    /// Order within the conversation: the journal's sequence, then the place.
+    pub position: i64,
+}
+
+/// What one record adds to the history of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnRows {
+    pub conversation: ConversationId,
+    pub turn: TurnId,
+    pub owner: String,
+    pub generation: u32,
+    pub messages: Vec<MessageRow>,
+}
+
+/// Messages of one record share its sequence; this many fit between two.
+const PLACES: i64 = 1000;
+
+/// The kind under which a reply is stored; `failed` is no part of the history.
+pub fn kind(reply: ReplyKind) -> &'static str {
+    match reply {
+        ReplyKind::Answered => "answered",
+        ReplyKind::Failed => "failed",
+        ReplyKind::Stopped => "stopped",
+        ReplyKind::Refused => "refused",
+        ReplyKind::Notice => "notice",
+    }
+}
+
+/// The rows of one record at a sequence of the journal. The reply needs the
+/// turn's context, which an earlier record may hold.
+pub fn rows(sequence: u64, record: &Record, context: Option<&TurnContext>) -> Option<TurnRows> {
+    let own = record.entries.iter().find_map(|entry| match entry {
+        Entry::ContextFixed(context) => Some(context.as_ref()),
+        _ => None,
+    });
+    let context = own.or(context)?;
+    let position = i64::try_from(sequence).unwrap_or(i64::MAX / PLACES).saturating_mul(PLACES);
+    let mut messages = Vec::new();
+    if own.is_some() {
+        messages.extend(context.request.messages.iter().zip(0..).map(|(message, place)| MessageRow {
+            id: message.id.to_string(),
+            user: message.speaker.user.clone(),
+            role: Role::User,
+            name: message.speaker.name.clone(),
+            text: message.text.clone(),
+            at_ms: message.sent_at_ms,
+            kind: "said",
+            position: position + place,
+        }));
+    }
+    let reply = record.entries.iter().find_map(|entry| match entry {
+        Entry::ReplyReady(reply) => Some(reply.as_ref()),
+        _ => None,
+    });
+    let owner = context.request.principal()?.user.clone();
+    messages.extend(reply.map(|reply| reply_row(reply, &owner, record.at_ms, position + PLACES - 1)));
+    if messages.is_empty() {
+        return None;
+    }
+    Some(TurnRows {
+        conversation: context.request.conversation.clone(),
+        turn: context.request.turn,
+        owner,
+        generation: context.request.generation,
+        messages,
+    })
+}
+
+fn reply_row(reply: &Reply, owner: &str, at_ms: i64, position: i64) -> MessageRow {
+    MessageRow {
+        id: reply_id(reply.turn),
+        user: owner.to_owned(),
+        role: Role::Assistant,
+        name: String::new(),
+        text: reply.text.clone(),
+        at_ms,
+        kind: kind(reply.kind),
+        position,
+    }
+}
+
+/// The row id of a turn's reply.
+pub fn reply_id(turn: TurnId) -> String {
+    format!("turn:{turn}")
+}

@@ -1,0 +1,82 @@
+//! Applies the events of a partition, in order: read, step, store, cause, ack.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, Conversations, ConversationsError, Delivery, Handler, JournalStore, Subject, Verdict};
+use domain::conversation::{Effect, Limits, Position, Step, step};
+use domain::message::Inbound;
+use proto::live::StopTurn;
+use service_kit::clock::now_ms;
+use tracing::{info, instrument, warn};
+
+/// Wait before an event is tried again. Short: it holds its partition up.
+const RETRY: Duration = Duration::from_millis(100);
+
+pub(crate) struct Partition {
+    pub(crate) bus: Bus,
+    pub(crate) conversations: Conversations,
+    pub(crate) journals: JournalStore,
+    /// Of the inbound stream: its sequences compare only within one.
+    pub(crate) incarnation: i64,
+    pub(crate) limits: Limits,
+}
+
+#[async_trait]
+impl Handler<Inbound> for Partition {
+    #[instrument(name = "route", skip_all, fields(conversation = %inbound.conversation))]
+    async fn handle(&self, inbound: Inbound, delivery: &Delivery) -> Verdict {
+        let at = Position { incarnation: self.incarnation, sequence: delivery.sequence() };
+        let (state, revision) = match self.conversations.read(&inbound.conversation).await {
+            Ok(read) => read,
+            Err(ConversationsError::Corrupt(_, err)) => return Verdict::Dead(format!("its conversation's record: {err}")),
+            Err(err) => return retry(&err),
+        };
+        let state = match step(&state, at, &inbound, &self.limits) {
+            Step::AlreadyApplied if state.applied == at => state,
+            // A later event was applied since: this one's outbox went out before it.
+            Step::AlreadyApplied => return Verdict::Done,
+            Step::Applied(next) => match self.conversations.write(&inbound.conversation, &next, revision).await {
+                Ok(()) => *next,
+                Err(err) => return retry(&err),
+            },
+        };
+        for effect in &state.outbox {
+            if let Err(why) = self.cause(&inbound, effect).await {
+                return retry(&why);
+            }
+        }
+        Verdict::Done
+    }
+}
+
+impl Partition {
+    /// Causes one effect. Safe to cause again: every id derives from the event.
+    async fn cause(&self, inbound: &Inbound, effect: &Effect) -> Result<(), String> {
+        let conversation = &inbound.conversation;
+        match effect {
+            Effect::StartTurn(request) => {
+                info!(turn = %request.turn, messages = request.messages.len(), "starting a turn");
+                let stored = self.bus.store(Subject::TurnPrepare(conversation), &format!("{}:prepare", request.turn), request).await;
+                stored.map(|_| ()).map_err(|err| err.to_string())
+            }
+            Effect::StopTurn { turn, stop } => {
+                // First the journal, which cannot be missed; then the word to
+                // whoever runs the turn, so that it ends at once.
+                self.journals.request_stop(conversation, *turn, stop, now_ms()).await.map_err(|err| err.to_string())?;
+                self.bus.tell_control(*turn, &StopTurn { stop: stop.clone() }).await;
+                Ok(())
+            }
+            Effect::Reply(reply) => {
+                let id = format!("{}:reply", reply.turn);
+                let stored = self.bus.store(Subject::Outbound(&reply.route.platform, conversation), &id, reply).await;
+                stored.map(|_| ()).map_err(|err| err.to_string())
+            }
+        }
+    }
+}
+
+fn retry(why: &dyn std::fmt::Display) -> Verdict {
+    warn!(%why, "failed to route an event; trying again");
+    Verdict::RetryAfter(RETRY)
+}

@@ -1,0 +1,54 @@
+//! Building and running the router.
+
+use std::sync::Arc;
+
+use bus::{Bus, Consumer};
+use domain::conversation::Limits;
+use domain::ids::PARTITIONS;
+use service_kit::run::Service;
+use service_kit::settings::Settings;
+use service_kit::supervision::Part;
+
+use crate::actors::partition::Partition;
+
+/// Bytes of text that may wait in one conversation: with the outbox beside it,
+/// the record must fit into one message of the bus.
+const WAITING_BYTES: usize = 256 * 1024;
+
+/// The router, connected.
+pub struct App {
+    bus: Bus,
+    partition: Arc<Partition>,
+}
+
+impl App {
+    /// Finds the conversations and the inbound stream.
+    pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
+        let limits = Limits {
+            waiting_messages: usize::try_from(settings.number("CLARA_MAX_WAITING_MESSAGES"))?,
+            waiting_bytes: WAITING_BYTES,
+            stop_phrases: settings.list("CLARA_STOP_PHRASES"),
+        };
+        let partition = Arc::new(Partition {
+            bus: bus.clone(),
+            conversations: bus.conversations().await?,
+            journals: bus.journals().await?,
+            incarnation: bus.inbound_incarnation().await?,
+            limits,
+        });
+        Ok(Self { bus: bus.clone(), partition })
+    }
+
+    /// One part for each partition. Every replica pulls all of them: the server
+    /// hands out one message of a partition at a time, to whoever is free.
+    pub fn service(self) -> anyhow::Result<Service> {
+        let part = |number: u16| {
+            let (bus, partition) = (self.bus.clone(), Arc::clone(&self.partition));
+            Part::new(format!("router/{number}"), move |stop| {
+                let (bus, partition) = (bus.clone(), Arc::clone(&partition));
+                async move { Ok(bus.consume(Consumer::Router(number), 1, partition, stop).await?) }
+            })
+        };
+        Ok(Service { name: "router", parts: (0..PARTITIONS).map(part).collect() })
+    }
+}
