@@ -1,0 +1,77 @@
+//! Takes a turn's request, gathers what is known, hands its context on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, Delivery, Handler, PublishError, Subject, Verdict};
+use domain::memory::RecallRequest;
+use domain::turn::TurnRequest;
+use service_kit::clock::now_ms;
+use tracing::{instrument, warn};
+
+use crate::ports::{Catalogue, Recollection};
+use crate::prompt::{self, Known, Voice};
+use crate::tier::TierChoice;
+
+/// Memories in a prompt, at most.
+const FACTS: u32 = 35;
+/// The part of the newest messages that memories are searched by, in characters.
+const QUERY_CHARS: usize = 6000;
+const RETRY: Duration = Duration::from_millis(500);
+
+pub(crate) struct Preparer {
+    pub(crate) bus: Bus,
+    pub(crate) recollection: Arc<dyn Recollection>,
+    pub(crate) catalogue: Arc<dyn Catalogue>,
+    pub(crate) tiers: TierChoice,
+    pub(crate) voice: Voice,
+    pub(crate) history_messages: u32,
+}
+
+#[async_trait]
+impl Handler<TurnRequest> for Preparer {
+    #[instrument(name = "prepare", skip_all, fields(turn = %request.turn, conversation = %request.conversation))]
+    async fn handle(&self, request: TurnRequest, delivery: &Delivery) -> Verdict {
+        let Some(principal) = request.principal().cloned() else {
+            return Verdict::Dead("a turn without a message".into());
+        };
+        let query: String = request.messages.iter().map(|message| message.text.as_str()).collect::<Vec<_>>().join("\n");
+        let recall = RecallRequest {
+            conversation: request.conversation.clone(),
+            principal: principal.clone(),
+            audience: request.route.audience,
+            generation: request.generation,
+            previous: request.previous,
+            query: query.chars().take(QUERY_CHARS).collect(),
+            history_limit: self.history_messages,
+            fact_limit: FACTS,
+        };
+        let gather = async {
+            tokio::join!(self.recollection.recall(&recall), self.catalogue.tools(&principal), self.tiers.choose(&request))
+        };
+        let (recalled, tools, tier) = delivery.keep_alive(gather).await;
+        let mut notices = Vec::new();
+        let recalled = recalled.unwrap_or_else(|away| {
+            warn!(why = away.0, "answering without memory");
+            notices.push("memory unavailable".to_owned());
+            Default::default()
+        });
+        let tools = tools.unwrap_or_else(|away| {
+            warn!(why = away.0, "answering without tools");
+            notices.push("tools unavailable".to_owned());
+            Vec::new()
+        });
+        let known = Known { recalled, tools, tier, notices, now_ms: now_ms() };
+        let context = prompt::assemble(request, known, &self.voice, &model::count_tokens);
+        let id = format!("{}:run", context.request.turn);
+        match self.bus.store(Subject::TurnRun(&context.request.conversation), &id, &context).await {
+            Ok(_) => Verdict::Done,
+            Err(err @ PublishError::TooLarge { .. }) => Verdict::Dead(err.to_string()),
+            Err(err) => {
+                warn!(error = %err, "failed to hand a turn on; trying again");
+                Verdict::RetryAfter(RETRY)
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The others, over the bus.
+
+pub(crate) mod services; // Memory and tool-runner.

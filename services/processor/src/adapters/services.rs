@@ -1,0 +1,35 @@
+//! Memory and tool-runner, asked over the bus.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, Endpoints};
+use domain::memory::{RecallRequest, Recalled};
+use domain::message::Principal;
+use domain::tool::ToolSpec;
+
+use crate::ports::{Away, Catalogue, Recollection};
+
+/// How long the list of tools may take.
+const TOOLS: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) bus: Bus,
+    /// How long memory may take.
+    pub(crate) patience: Duration,
+}
+
+#[async_trait]
+impl Recollection for Services {
+    async fn recall(&self, request: &RecallRequest) -> Result<Recalled, Away> {
+        self.bus.request(Endpoints::MemoryRecall, request, self.patience).await.map_err(|err| Away(err.to_string()))
+    }
+}
+
+#[async_trait]
+impl Catalogue for Services {
+    async fn tools(&self, principal: &Principal) -> Result<Vec<ToolSpec>, Away> {
+        self.bus.request(Endpoints::ToolsList, principal, TOOLS).await.map_err(|err| Away(err.to_string()))
+    }
+}

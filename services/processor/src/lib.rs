@@ -1,0 +1,14 @@
+//! The processor: builds what a turn works from.
+//!
+//! Persona, history, memories, time and place, fitted to the model's window.
+//! Owns nothing and calls no tools; a memory service that is slow or away costs
+//! recall, and the person is told, but never the answer.
+
+mod app; // Building and running.
+mod ports; // What it asks of others.
+mod prompt; // From all that to the context of a turn. Pure.
+mod tier; // Which class of model answers.
+mod actors; // Who prepares.
+mod adapters; // The others, over the bus.
+
+pub use app::App;

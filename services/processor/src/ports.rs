@@ -1,0 +1,23 @@
+//! What the processor asks of others. Both may be away; neither is waited for
+//! beyond its deadline.
+
+use async_trait::async_trait;
+use domain::memory::{RecallRequest, Recalled};
+use domain::message::Principal;
+use domain::tool::ToolSpec;
+
+/// Somebody who was asked did not answer. The words are for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Away(pub(crate) String);
+
+/// History and memories.
+#[async_trait]
+pub(crate) trait Recollection: Send + Sync {
+    async fn recall(&self, request: &RecallRequest) -> Result<Recalled, Away>;
+}
+
+/// The tools that a person may use.
+#[async_trait]
+pub(crate) trait Catalogue: Send + Sync {
+    async fn tools(&self, principal: &Principal) -> Result<Vec<ToolSpec>, Away>;
+}

@@ -1,0 +1,189 @@
+//! From what is known to the context of a turn. Pure: time and token counts
+//! come in.
+
+use domain::budget::{MESSAGE_TOKENS, history_to_drop, prompt_budget, system_prompt};
+use domain::chat::ChatMessage;
+use domain::memory::{HistoryMessage, Recalled, Role};
+use domain::message::{Audience, Principal};
+use domain::tier::Tier;
+use domain::tool::ToolSpec;
+use domain::turn::{TurnContext, TurnRequest};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// How she speaks, and how much fits.
+pub(crate) struct Voice {
+    pub(crate) persona: String,
+    pub(crate) time_zone: String,
+    /// The model's window, in tokens.
+    pub(crate) window: usize,
+    /// Largest context that the bus carries, in bytes.
+    pub(crate) max_bytes: usize,
+}
+
+/// What was gathered for a turn.
+pub(crate) struct Known {
+    pub(crate) recalled: Recalled,
+    pub(crate) tools: Vec<ToolSpec>,
+    pub(crate) tier: Tier,
+    pub(crate) notices: Vec<String>,
+    pub(crate) now_ms: i64,
+}
+
+/// Puts a turn's context together and fits it: the oldest history goes first,
+/// the system prompt and the messages to answer never.
+pub(crate) fn assemble(request: TurnRequest, known: Known, voice: &Voice, count: &dyn Fn(&str) -> usize) -> TurnContext {
+    let Known { recalled, tools, tier, notices, now_ms } = known;
+    let memories: String = recalled.facts.iter().map(|fact| format!("- {}\n", fact.text.replace('\n', " "))).collect();
+    let now = surroundings(&request, &recalled.history, now_ms, &voice.time_zone);
+    let system = system_prompt([("", voice.persona.as_str()), ("USER MEMORIES", &memories), ("NOW", &now)]);
+
+    let group = request.route.audience == Audience::Group;
+    let asked: Vec<ChatMessage> =
+        request.messages.iter().map(|message| ChatMessage::user(named(group, &message.speaker.name, &message.text))).collect();
+    let history: Vec<ChatMessage> = recalled
+        .history
+        .iter()
+        .map(|message| match message.role {
+            Role::User => ChatMessage::user(named(group, &message.name, &message.text)),
+            Role::Assistant => ChatMessage::assistant(message.text.clone()),
+        })
+        .collect();
+
+    let tokens = |message: &ChatMessage| MESSAGE_TOKENS + message.texts().into_iter().map(count).sum::<usize>();
+    let of_tools: usize = tools.iter().map(|tool| count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS).sum();
+    let fixed = count(&system) + of_tools + asked.iter().map(tokens).sum::<usize>();
+    let of_history: Vec<usize> = history.iter().map(tokens).collect();
+    let by_tokens = history_to_drop(fixed, &of_history, prompt_budget(voice.window));
+    let bytes = |message: &ChatMessage| message.texts().into_iter().map(str::len).sum::<usize>();
+    let of_bytes: Vec<usize> = history.iter().map(bytes).collect();
+    let by_bytes = history_to_drop(system.len() + asked.iter().map(bytes).sum::<usize>(), &of_bytes, voice.max_bytes);
+    // Too large even without history: the model will say so, and the person hears it.
+    let dropped = by_tokens.unwrap_or(history.len()).max(by_bytes.unwrap_or(history.len()));
+
+    let messages = history.into_iter().skip(dropped).chain(asked).collect();
+    TurnContext { request, system, messages, tools, tier, notices }
+}
+
+/// In groups the model must know who speaks.
+fn named(group: bool, name: &str, text: &str) -> String {
+    if group { format!("[{name}]: {text}") } else { text.to_owned() }
+}
+
+fn surroundings(request: &TurnRequest, history: &[HistoryMessage], now_ms: i64, zone: &str) -> String {
+    let zone_known = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    let now = Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone_known);
+    let mut lines = vec![
+        format!("Local time: {}", now.strftime("%A, %-d %B %Y, %H:%M (%Z)")),
+        format!("Platform: {}", request.route.platform),
+    ];
+    if let Some(last) = history.last() {
+        let minutes = now_ms.saturating_sub(last.at_ms) / 60_000;
+        if minutes >= 2 {
+            lines.push(format!("Last message: {} ago", in_words(minutes)));
+        }
+    }
+    lines.push(match request.route.audience {
+        Audience::Direct => "A conversation with one person.".to_owned(),
+        Audience::Group => {
+            "A group: the messages of people begin with [their name]. Do not begin yours like that.".to_owned()
+        }
+    });
+    if let Some(Principal { name, .. }) = request.principal() {
+        lines.push(format!("You are talking with: {name}"));
+    }
+    lines.join("\n")
+}
+
+fn in_words(minutes: i64) -> String {
+    match minutes {
+        0..=119 => format!("{minutes} minutes"),
+        120..=2879 => format!("{} hours", minutes / 60),
+        _ => format!("{} days", minutes / 1440),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::{ConversationId, MessageId, Place, TurnId};
+    use domain::memory::Fact;
+    use domain::message::{Route, UserMessage};
+    use expect_test::expect;
+
+    use super::*;
+
+    fn request(audience: Audience) -> TurnRequest {
+        let place = Place { platform: "cli".into(), tenant: "t".into(), channel: "c".into(), thread: String::new() };
+        let conversation = ConversationId::derive(&place);
+        let id = MessageId::parse("cli:1").unwrap();
+        let speaker = Principal { user: "u".into(), name: "Ann".into(), tenant: "t".into() };
+        TurnRequest {
+            turn: TurnId::derive(&conversation, &id),
+            conversation,
+            route: Route { platform: "cli".into(), channel: "c".into(), audience },
+            messages: vec![UserMessage { id, speaker, text: "and now?".into(), tier: None, sent_at_ms: 0 }],
+            previous: None,
+            discussion_tier: None,
+            generation: 0,
+        }
+    }
+
+    fn known() -> Known {
+        let said = |role, text: &str| HistoryMessage { role, name: "Bob".into(), text: text.into(), at_ms: 0 };
+        Known {
+            recalled: Recalled {
+                history: vec![said(Role::User, "one two three"), said(Role::Assistant, "four five")],
+                facts: vec![Fact { id: "f".into(), text: "likes\ntea".into(), created_at_ms: 0 }],
+            },
+            tools: vec![],
+            tier: Tier::Mid,
+            notices: vec![],
+            now_ms: 3 * 3_600_000,
+        }
+    }
+
+    fn voice(window: usize) -> Voice {
+        Voice { persona: "Be Clara.".into(), time_zone: "Europe/Berlin".into(), window, max_bytes: 1 << 20 }
+    }
+
+    fn words(text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+
+    #[test]
+    fn prompt_of_a_group() {
+        let context = assemble(request(Audience::Group), known(), &voice(1000), &words);
+        expect![[r#"
+            Be Clara.
+
+            ## USER MEMORIES
+            - likes tea
+
+            ## NOW
+            Local time: Thursday, 1 January 1970, 04:00 (CET)
+            Platform: cli
+            Last message: 3 hours ago
+            A group: the messages of people begin with [their name]. Do not begin yours like that.
+            You are talking with: Ann"#]]
+        .assert_eq(&context.system);
+        assert_eq!(
+            context.messages,
+            [
+                ChatMessage::user("[Bob]: one two three"),
+                ChatMessage::assistant("four five"),
+                ChatMessage::user("[Ann]: and now?"),
+            ]
+        );
+    }
+
+    #[test]
+    fn oldest_history_goes_when_the_window_is_small() {
+        let all = assemble(request(Audience::Direct), known(), &voice(1000), &words);
+        assert_eq!(all.messages.len(), 3);
+        let fixed = words(&all.system) + MESSAGE_TOKENS + 2;
+        let some = assemble(request(Audience::Direct), known(), &voice((fixed + 8) * 5 / 4 + 4), &words);
+        assert_eq!(some.messages, [ChatMessage::assistant("four five"), ChatMessage::user("and now?")]);
+        let none = assemble(request(Audience::Direct), known(), &voice(1), &words);
+        assert_eq!(none.messages, [ChatMessage::user("and now?")]);
+    }
+}

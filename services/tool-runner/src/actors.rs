@@ -1,0 +1,4 @@
+//! Who runs calls and who lists tools.
+
+pub(crate) mod lister; // The tools that a person may use.
+pub(crate) mod runner; // One call at a time, recorded.

@@ -1,0 +1,54 @@
+//! What is built in.
+
+mod calculate; // Arithmetic.
+mod facts; // Remembering, recalling, forgetting.
+mod files; // The person's own folder.
+mod time; // What time it is.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bus::Bus;
+use domain::tool::{Effect, Risk, ToolClass, ToolSpec};
+use serde_json::Value;
+
+use crate::registry::Tool;
+
+/// How long a built-in tool may take, in milliseconds.
+const TIMEOUT_MS: u64 = 20_000;
+
+/// What built-in tools may use up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) file_bytes: u64,
+    pub(crate) result_chars: usize,
+}
+
+/// Every built-in tool.
+pub(crate) fn all(bus: &Bus, files: &Path, limits: Limits, time_zone: &str) -> std::io::Result<Vec<Arc<dyn Tool>>> {
+    let mut tools: Vec<Arc<dyn Tool>> = vec![Arc::new(calculate::Calculate::new()), Arc::new(time::CurrentTime::new(time_zone))];
+    tools.extend(facts::all(bus));
+    tools.extend(files::all(files, limits)?);
+    Ok(tools)
+}
+
+/// The spec of a built-in tool; `schema` is the schema of its properties.
+fn spec(name: &str, description: &str, effect: Effect, risk: Risk, properties: Value, required: &[&str]) -> ToolSpec {
+    let schema = serde_json::json!({
+        "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+    });
+    ToolSpec {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        schema: schema.to_string(),
+        class: ToolClass::Builtin,
+        effect,
+        risk,
+        timeout_ms: TIMEOUT_MS,
+    }
+}
+
+/// A text argument; the schema made sure that it is one.
+fn text<'a>(arguments: &'a Value, name: &str) -> &'a str {
+    arguments.get(name).and_then(Value::as_str).unwrap_or_default()
+}
