@@ -57,6 +57,8 @@ impl Consumer {
 pub enum Verdict {
     /// Its effect is durable.
     Done,
+    /// Somebody else has it in work: they settle it.
+    Leave,
     /// Not now: deliver it again after this time.
     RetryAfter(Duration),
     /// Never: put it aside with the reason, for the operator.
@@ -218,6 +220,7 @@ impl Bus {
     async fn settle(&self, consumer: Consumer, delivery: &Delivery, verdict: Verdict) {
         let settled = match verdict {
             Verdict::Done => delivery.message.ack().await,
+            Verdict::Leave => Ok(()),
             Verdict::RetryAfter(time) => delivery.message.ack_with(AckKind::Nak(Some(time))).await,
             Verdict::Dead(reason) => match self.put_aside(consumer, delivery, &reason).await {
                 Ok(()) => delivery.message.ack().await,

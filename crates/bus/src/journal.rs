@@ -58,7 +58,7 @@ impl JournalStore {
             turn,
             state: TurnState::default(),
             tail: 0,
-            appended: 0,
+            attempts: 0,
         }
     }
 
@@ -140,12 +140,19 @@ pub struct Journal {
     turn: TurnId,
     state: TurnState,
     tail: u64,
-    appended: u32,
+    attempts: u32,
 }
 
 impl Journal {
     pub fn state(&self) -> &TurnState {
         &self.state
+    }
+
+    /// Reads what others appended since.
+    pub async fn refresh(&mut self, store: &JournalStore, conversation: &ConversationId) -> Result<(), AppendError> {
+        let fresh = store.read(conversation, self.turn).await?;
+        (self.state, self.tail) = (fresh.state, fresh.tail);
+        Ok(())
     }
 
     /// Claims the turn for this replica: its epoch is one above the last.
@@ -166,7 +173,9 @@ impl Journal {
     async fn append_record(&mut self, record: Record) -> Result<(), AppendError> {
         // The replica is part of the id: two that race for the same epoch must
         // not take each other's append for a retry of their own.
-        let id = format!("{}:{}:{}:{}", self.turn, record.epoch, self.bus.replica(), self.appended);
+        // And no two attempts share one: a refused append is not the next one.
+        self.attempts += 1;
+        let id = format!("{}:{}:{}:{}", self.turn, record.epoch, self.bus.replica(), self.attempts);
         self.append_as(&id, record).await
     }
 
@@ -174,7 +183,6 @@ impl Journal {
         match self.bus.compare_and_store(&self.subject, id, self.tail, &record).await {
             Ok(stored) => {
                 self.tail = stored.sequence;
-                self.appended += 1;
                 self.state.apply(&record);
                 Ok(())
             }

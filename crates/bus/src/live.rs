@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use async_nats::Subscriber;
-use domain::ids::{ConversationId, TurnId};
+use domain::ids::{CallId, ConversationId, TurnId};
 use domain::tool::ToolRecord;
 use futures::StreamExt;
 use proto::Wire;
@@ -35,6 +35,19 @@ impl<T: Wire> Subscription<T> {
             match T::from_wire(&message.payload) {
                 Ok(value) => return Some((value, message.reply)),
                 Err(err) => debug!(error = %err, "skipped a message that cannot be read"),
+            }
+        }
+    }
+}
+
+impl Subscription<ToolRecord> {
+    /// The next record with the call it belongs to.
+    pub async fn next_result(&mut self) -> Option<(CallId, ToolRecord)> {
+        loop {
+            let message = self.inner.next().await?;
+            let call = message.subject.splitn(4, '.').nth(3).map(CallId::parse);
+            if let (Some(Ok(call)), Ok(record)) = (call, ToolRecord::from_wire(&message.payload)) {
+                return Some((call, record));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a tool promises, what a call carries, what comes back.
 
 use crate::ids::{CallId, ConversationId};
-use crate::message::Principal;
+use crate::message::{Audience, Principal};
 
 /// What running a tool twice would mean. Decides what a redelivery may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +60,8 @@ pub struct ToolRequest {
     pub call: CallId,
     pub conversation: ConversationId,
     pub principal: Principal,
+    /// Who hears the result: a group never hears what is private.
+    pub audience: Audience,
     pub name: String,
     pub arguments: String,
 }

@@ -71,6 +71,7 @@ impl From<&ToolRequest> for v1::RunTool {
             call: value.call.to_string(),
             conversation: value.conversation.to_string(),
             principal: Some((&value.principal).into()),
+            audience: v1::Audience::from(&value.audience).into(),
             name: value.name.clone(),
             arguments: value.arguments.clone(),
         }
@@ -83,6 +84,7 @@ impl TryFrom<v1::RunTool> for ToolRequest {
         Ok(Self {
             call: fields::call(&raw.call)?,
             conversation: fields::conversation(&raw.conversation)?,
+            audience: raw.audience().try_into()?,
             principal: required(raw.principal, "principal")?.try_into()?,
             name: raw.name,
             arguments: raw.arguments,

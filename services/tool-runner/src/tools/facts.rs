@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::{Bus, Endpoints};
 use domain::memory::{Fact, FactCommand, FactRequest};
+use domain::message::Audience;
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
@@ -78,6 +79,9 @@ impl Tool for FactTool {
     }
 
     async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
+        if request.audience == Audience::Group {
+            return Err("memories are private: ask me in a direct conversation".to_owned());
+        }
         let command = match self.doing {
             Doing::Remember => FactCommand::Remember { id: request.call.to_string(), text: text(&arguments, "text").to_owned() },
             Doing::Recall => match text(&arguments, "query").trim() {

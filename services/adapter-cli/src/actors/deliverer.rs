@@ -1,0 +1,72 @@
+//! Delivers replies: `SENDING`, sent, `SENT`, and then the router hears of it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, Claim, Delivery, Handler, PublishError, Records, Subject, Verdict};
+use domain::delivery::{DeliveryRecord, Resume, resume};
+use domain::message::{Event, Inbound, TurnFinished};
+use domain::turn::Reply;
+use tracing::{instrument, warn};
+
+const RETRY: Duration = Duration::from_millis(500);
+/// A terminal takes a reply of any length: there is one segment.
+const SEGMENT: u32 = 0;
+
+pub(crate) struct Deliverer {
+    pub(crate) bus: Bus,
+    pub(crate) records: Records<DeliveryRecord>,
+}
+
+#[async_trait]
+impl Handler<Reply> for Deliverer {
+    #[instrument(name = "deliver", skip_all, fields(turn = %reply.turn, kind = ?reply.kind))]
+    async fn handle(&self, reply: Reply, _: &Delivery) -> Verdict {
+        match self.deliver(&reply).await {
+            Ok(()) => Verdict::Done,
+            Err(err) => {
+                warn!(error = %err, "failed to deliver a reply; trying again");
+                Verdict::RetryAfter(RETRY)
+            }
+        }
+    }
+}
+
+impl Deliverer {
+    async fn deliver(&self, reply: &Reply) -> Result<(), PublishError> {
+        let found = self.records.read(reply.turn, SEGMENT).await?;
+        let place = found.as_ref().map_or(0, |found| found.sequence);
+        let place = match resume(found.as_ref().map(|found| &found.value)) {
+            Resume::Delivered => return self.finish(reply).await,
+            Resume::Send => {
+                let sending = DeliveryRecord::Sending { replica: self.bus.replica().to_owned() };
+                match self.records.write(reply.turn, SEGMENT, 0, &sending).await? {
+                    Claim::Won { sequence } => sequence,
+                    // Another replica has it: look again when this comes back.
+                    Claim::Lost => return Err(PublishError::Conflict { subject: "delivery".into() }),
+                }
+            }
+            // The terminals' stream takes each reply once, so sending again is
+            // how to find out.
+            Resume::Reconcile => place,
+        };
+        let shown = self.bus.show_reply(reply).await?;
+        let sent = DeliveryRecord::Sent { platform_message: shown.sequence.to_string() };
+        self.records.write(reply.turn, SEGMENT, place, &sent).await?;
+        self.finish(reply).await
+    }
+
+    /// Tells the router, which then starts what waits.
+    async fn finish(&self, reply: &Reply) -> Result<(), PublishError> {
+        if !reply.ends_turn() {
+            return Ok(());
+        }
+        let finished = TurnFinished { turn: reply.turn, answers: reply.answers.clone(), tier: reply.tier };
+        let inbound = Inbound {
+            conversation: reply.conversation.clone(),
+            route: reply.route.clone(),
+            event: Event::TurnFinished(finished),
+        };
+        self.bus.store(Subject::Inbound(&reply.conversation), &inbound.publish_id(), &inbound).await.map(|_| ())
+    }
+}

@@ -1,0 +1,71 @@
+//! Takes what people type: cleaned, bounded, stored, and only then accepted.
+
+use async_trait::async_trait;
+use bus::{Bus, PublishError, Serve, Subject};
+use domain::ids::{ConversationId, MessageId, Place};
+use domain::message::{Audience, Event, Inbound, Route, UserMessage, clean_text};
+use domain::tier::split_prefix;
+use proto::terminal::{Said, Say, Saying};
+use service_kit::clock::now_ms;
+use tracing::{instrument, warn};
+
+/// The platform's name.
+pub(crate) const PLATFORM: &str = "cli";
+/// Longest name of a channel, in bytes.
+const CHANNEL_BYTES: usize = 200;
+
+pub(crate) struct Listener {
+    pub(crate) bus: Bus,
+}
+
+#[async_trait]
+impl Serve<Say, Said> for Listener {
+    #[instrument(name = "accept", skip_all, fields(message = say.id))]
+    async fn serve(&self, say: Say) -> Result<Said, String> {
+        let inbound = match read(say) {
+            Ok(inbound) => inbound,
+            Err(because) => return Ok(Said::Refused { because }),
+        };
+        match self.bus.accept(Subject::Inbound(&inbound.conversation), &inbound.publish_id(), &inbound).await {
+            Ok(_) => Ok(Said::Accepted { conversation: inbound.conversation }),
+            Err(err) => {
+                warn!(error = %err, "failed to accept a message");
+                Ok(Said::Refused { because: in_words(&err) })
+            }
+        }
+    }
+}
+
+fn read(say: Say) -> Result<Inbound, String> {
+    if say.channel.is_empty() || say.channel.len() > CHANNEL_BYTES {
+        return Err(format!("the conversation's name must have between 1 and {CHANNEL_BYTES} bytes"));
+    }
+    let place = Place {
+        platform: PLATFORM.into(),
+        tenant: say.speaker.tenant.clone(),
+        channel: format!("{}/{}", say.speaker.user, say.channel),
+        thread: String::new(),
+    };
+    let id = MessageId::new(PLATFORM, &say.id).map_err(|err| err.to_string())?;
+    let event = match say.what {
+        Saying::Stop => Event::StopRequested { id, by: say.speaker },
+        Saying::Reset => Event::ConversationReset { id, by: say.speaker },
+        Saying::Text(raw) => {
+            let (tier, rest) = split_prefix(&raw);
+            let text = clean_text(rest).map_err(|err| format!("{err}."))?;
+            Event::MessageReceived(UserMessage { id, speaker: say.speaker, text, tier, sent_at_ms: now_ms() })
+        }
+    };
+    let route = Route { platform: PLATFORM.into(), channel: say.channel, audience: Audience::Direct };
+    Ok(Inbound { conversation: ConversationId::derive(&place), route, event })
+}
+
+fn in_words(err: &PublishError) -> String {
+    match err {
+        PublishError::Full { .. } => "I am overloaded: the queue is full. Please try again in a minute.".into(),
+        PublishError::TooLarge { bytes } => format!("the message is too large ({bytes} bytes)."),
+        PublishError::Conflict { .. } | PublishError::Unavailable { .. } => {
+            "the message bus does not answer. Please try again; `clara doctor` says more.".into()
+        }
+    }
+}

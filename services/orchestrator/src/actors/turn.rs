@@ -1,0 +1,344 @@
+//! Runs one turn: stores, asks, tells; what comes next is decided elsewhere.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Bus, JournalStore, Subject};
+use domain::chat::Answer;
+use domain::decide::{self, Next, Tools, TurnLimits, decide};
+use domain::ids::CallId;
+use domain::journal::{Call, Entry};
+use domain::tier::Tier;
+use domain::tool::Outcome;
+use domain::turn::{Reply, TurnContext};
+use model::{ChatModel, ChatRequest, ModelConfig, ModelError, Progress};
+use proto::live::Activity;
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, async_trait};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument, info, info_span, warn};
+
+use super::turns::{Again, Settled};
+use crate::draft::{Draft, Stored};
+use crate::show::Show;
+use crate::tools::{Heard, ToolCalls};
+
+mod watch; // What a turn hears while it runs.
+
+/// Longest reply that is sent out, in bytes: it must fit into one message.
+const REPLY_BYTES: usize = 512 * 1024;
+
+/// What a turn hears.
+pub(crate) enum TurnMsg {
+    Advance,
+    ModelProgressed(Progress),
+    ModelReplied { step: u32, reply: Result<Answer, ModelError> },
+    ToolReplied(CallId, Outcome),
+    /// Time to look after calls whose result was not heard.
+    LookAfterTools,
+    StopHeard,
+}
+
+/// Whom a turn works with.
+pub(crate) struct Collaborators {
+    pub(crate) bus: Bus,
+    pub(crate) journals: JournalStore,
+    pub(crate) model: Arc<dyn ChatModel>,
+    pub(crate) models: ModelConfig,
+    pub(crate) tools: ToolCalls,
+    pub(crate) limits: TurnLimits,
+}
+
+/// What a turn begins with.
+pub(crate) struct Begin {
+    pub(crate) context: Box<TurnContext>,
+    pub(crate) again: Again,
+    pub(crate) done: RpcReplyPort<Settled>,
+}
+
+pub(crate) struct Turn {
+    pub(crate) with: Arc<Collaborators>,
+}
+
+pub(crate) struct State {
+    context: Box<TurnContext>,
+    draft: Draft,
+    show: Show,
+    begun: Instant,
+    done: Option<RpcReplyPort<Settled>>,
+    /// The model call in flight; dropping it ends the call.
+    asking: Option<AbortOnDropHandle<()>>,
+    /// When each open call was asked for.
+    asked: HashMap<CallId, Instant>,
+    watches: Vec<AbortOnDropHandle<()>>,
+    hears_tools: bool,
+}
+
+type Handled = Result<(), ActorProcessingErr>;
+
+#[async_trait]
+impl Actor for Turn {
+    type Msg = TurnMsg;
+    type State = State;
+    type Arguments = Begin;
+
+    async fn pre_start(&self, me: ActorRef<TurnMsg>, begin: Begin) -> Result<State, ActorProcessingErr> {
+        let Begin { context, again, done } = begin;
+        let request = &context.request;
+        let journals = &self.with.journals;
+        let journal = match again {
+            Again::First => journals.assume_empty(&request.conversation, request.turn),
+            Again::Redelivered => journals.read(&request.conversation, request.turn).await?,
+        };
+        let draft = Draft::new(journals.clone(), request.conversation.clone(), journal);
+        let show = Show::new(self.with.bus.clone(), &request.route, request.conversation.clone(), request.turn);
+        let watches = watch::control(&self.with.bus, &me, request.turn, show.watch()).await?;
+        me.cast(TurnMsg::Advance)?;
+        Ok(State {
+            context,
+            draft,
+            show,
+            begun: Instant::now(),
+            done: Some(done),
+            asking: None,
+            asked: HashMap::new(),
+            watches,
+            hears_tools: false,
+        })
+    }
+
+    async fn handle(&self, me: ActorRef<TurnMsg>, msg: TurnMsg, state: &mut State) -> Handled {
+        match msg {
+            TurnMsg::Advance => self.advance(&me, state).await,
+            TurnMsg::ModelProgressed(progress) => self.on_model_progressed(state, progress).await,
+            TurnMsg::ModelReplied { step, reply } => self.on_model_replied(&me, state, step, reply).await,
+            TurnMsg::ToolReplied(call, outcome) => self.on_tool_replied(&me, state, call, outcome).await,
+            TurnMsg::LookAfterTools => self.on_look_after_tools(&me, state).await,
+            TurnMsg::StopHeard => self.on_stop_heard(&me, state).await,
+        }
+    }
+}
+
+impl Turn {
+    /// Goes on until something has to be waited for.
+    async fn advance(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
+        loop {
+            if !state.draft.state().stops.is_empty() && state.draft.state().reply.is_none() {
+                self.halt(state).await?;
+            }
+            let stored = match decide(state.draft.state(), &self.with.limits) {
+                Next::NoContext => {
+                    let context = state.context.clone();
+                    state.draft.gather([Entry::ContextFixed(context)]);
+                    continue;
+                }
+                Next::Plan(entries) => {
+                    state.draft.gather(entries);
+                    continue;
+                }
+                Next::Conclude(reply) => {
+                    state.draft.gather([Entry::ReplyReady(Box::new(bounded(*reply)))]);
+                    continue;
+                }
+                Next::AskModel { step, tier, tools } => {
+                    let request = self.request(state, step, tier, tools);
+                    match state.draft.store().await? {
+                        Stored::Yes => return self.ask_model(me, state, step, request).await,
+                        other => other,
+                    }
+                }
+                Next::AwaitTools(open) => {
+                    let stored = if state.draft.holds_decisions() { state.draft.store().await? } else { Stored::Yes };
+                    match stored {
+                        Stored::Yes => return self.ask_tools(me, state, open).await,
+                        other => other,
+                    }
+                }
+                Next::Deliver(reply) => match state.draft.store().await? {
+                    Stored::Yes => {
+                        self.deliver(&reply).await?;
+                        state.draft.gather([Entry::Finished]);
+                        continue;
+                    }
+                    other => other,
+                },
+                Next::Done => match state.draft.store().await? {
+                    Stored::Yes => return self.settle(me, state, Settled::Finished),
+                    other => other,
+                },
+            };
+            if stored == Stored::Lost {
+                info!("another replica owns this turn");
+                return self.settle(me, state, Settled::Elsewhere);
+            }
+        }
+    }
+
+    /// Gathers the start of a step, and gives what the model is asked.
+    fn request(&self, state: &mut State, step: u32, tier: Tier, tools: Tools) -> ChatRequest {
+        let model = self.with.models.model(tier).to_owned();
+        let messages = decide::messages(state.draft.state(), &state.context, step, tools);
+        let request_hash = decide::request_hash(&model, &state.context, &messages, tools);
+        state.draft.gather([Entry::StepStarted { step, tier, model: model.clone(), request_hash }]);
+        ChatRequest {
+            model,
+            system: state.context.system.clone(),
+            messages,
+            tools: state.context.tools.clone(),
+            tool_use: tools,
+            max_tokens: self.with.models.max_tokens,
+        }
+    }
+
+    async fn ask_model(&self, me: &ActorRef<TurnMsg>, state: &mut State, step: u32, request: ChatRequest) -> Handled {
+        state.show.begin_step(state.draft.epoch(), step);
+        let resumed = state.draft.epoch() > 1 && state.asking.is_none() && step == 0;
+        state.show.status(if resumed { Activity::Resuming } else { Activity::Thinking }).await;
+        let span = info_span!("chat", gen_ai.request.model = request.model, step);
+        let asking = watch::model(Arc::clone(&self.with.model), me.clone(), step, request).instrument(span);
+        state.asking = Some(watch::spawn("ask-model", asking));
+        Ok(())
+    }
+
+    async fn on_model_progressed(&self, state: &mut State, progress: Progress) -> Handled {
+        if state.asking.is_none() {
+            return Ok(());
+        }
+        match progress {
+            Progress::Text(tail) => state.show.text(tail).await,
+            Progress::Retrying { why } => state.show.status(Activity::Retrying { detail: why }).await,
+        }
+        Ok(())
+    }
+
+    async fn on_model_replied(
+        &self,
+        me: &ActorRef<TurnMsg>,
+        state: &mut State,
+        step: u32,
+        reply: Result<Answer, ModelError>,
+    ) -> Handled {
+        // A call that was ended for a stop may have answered in that moment.
+        if state.asking.take().is_none() {
+            return Ok(());
+        }
+        state.draft.gather([match reply {
+            Ok(answer) => Entry::ModelAnswered { step, answer },
+            Err(err) => {
+                warn!(fault = err.fault.as_str(), detail = err.detail, "the model gave no answer");
+                Entry::ModelFailed { step, fault: err.fault }
+            }
+        }]);
+        self.advance(me, state).await
+    }
+
+    async fn ask_tools(&self, me: &ActorRef<TurnMsg>, state: &mut State, open: Vec<Call>) -> Handled {
+        if !state.hears_tools {
+            let results = self.with.tools.listen(state.context.request.turn).await?;
+            state.watches.extend(watch::tools(results, me));
+            state.hears_tools = true;
+        }
+        for call in open {
+            if state.asked.contains_key(&call.id) {
+                continue;
+            }
+            state.asked.insert(call.id, Instant::now());
+            state.show.status(Activity::ToolStarted { tool: call.name.clone() }).await;
+            // A former owner may have asked already, and the result be there.
+            if state.draft.epoch() > 1
+                && let Heard::Done(outcome) = self.with.tools.look(&call).await?
+            {
+                me.cast(TurnMsg::ToolReplied(call.id, outcome))?;
+                continue;
+            }
+            self.with.tools.ask(&state.context, &call).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_tool_replied(&self, me: &ActorRef<TurnMsg>, state: &mut State, id: CallId, outcome: Outcome) -> Handled {
+        let open = state.draft.state().calls().find(|call| call.id == id && call.outcome.is_none());
+        let Some(tool) = open.map(|call| call.name.clone()) else { return Ok(()) };
+        state.asked.remove(&id);
+        state.show.status(Activity::ToolFinished { tool }).await;
+        state.draft.gather([Entry::ToolFinished { call: id, outcome }]);
+        self.advance(me, state).await
+    }
+
+    /// A result may be recorded and not heard, or never come.
+    async fn on_look_after_tools(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
+        for call in open_calls(state) {
+            let Some(asked) = state.asked.get(&call.id) else { continue };
+            let heard = self.with.tools.look(&call).await?;
+            let outcome = match heard {
+                Heard::Done(outcome) => outcome,
+                Heard::Nothing | Heard::Started if asked.elapsed() < self.with.tools.patience => continue,
+                Heard::Nothing | Heard::Started => self.with.tools.end(&call, "it gave no result in time").await?,
+            };
+            self.on_tool_replied(me, state, call.id, outcome).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_stop_heard(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
+        state.asking = None;
+        match state.draft.refresh().await? {
+            Stored::Lost => self.settle(me, state, Settled::Elsewhere),
+            Stored::Yes | Stored::Changed => self.advance(me, state).await,
+        }
+    }
+
+    /// Ends what is in flight, so that nothing begins after the stop.
+    async fn halt(&self, state: &mut State) -> Handled {
+        state.asking = None;
+        for call in open_calls(state) {
+            let outcome = self.with.tools.end(&call, "the turn was stopped").await?;
+            state.draft.gather([Entry::ToolFinished { call: call.id, outcome }]);
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, reply: &Reply) -> Handled {
+        let id = format!("{}:reply", reply.turn);
+        self.with.bus.store(Subject::Outbound(&reply.route.platform, &reply.conversation), &id, reply).await?;
+        Ok(())
+    }
+
+    fn settle(&self, me: &ActorRef<TurnMsg>, state: &mut State, settled: Settled) -> Handled {
+        if let (Settled::Finished, Some(reply)) = (settled, &state.draft.state().reply) {
+            let elapsed_ms = u64::try_from(state.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            info!(
+                turn = %reply.turn,
+                outcome = ?reply.kind,
+                steps = state.draft.state().steps.len(),
+                tool_calls = reply.tool_calls,
+                input_tokens = reply.usage.input_tokens,
+                output_tokens = reply.usage.output_tokens,
+                elapsed_ms,
+                "finished a turn"
+            );
+        }
+        if let Some(done) = state.done.take() {
+            // The delivery may have been handed over meanwhile.
+            let _ = done.send(settled);
+        }
+        me.stop(None);
+        Ok(())
+    }
+}
+
+fn open_calls(state: &State) -> Vec<Call> {
+    state.draft.state().calls().filter(|call| call.outcome.is_none()).cloned().collect()
+}
+
+/// A reply that fits into one message of the bus.
+fn bounded(mut reply: Reply) -> Reply {
+    if reply.text.len() > REPLY_BYTES {
+        reply.text = domain::guard::cut_middle(&reply.text, REPLY_BYTES / 4);
+    }
+    reply
+}
+
+/// How often calls without a result are looked after.
+const LOOK: Duration = Duration::from_secs(2);

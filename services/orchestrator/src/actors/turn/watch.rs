@@ -1,0 +1,93 @@
+//! What a turn hears while it runs: each a task that mails it.
+
+use std::sync::Arc;
+
+use bus::{Bus, LiveError, Subscription};
+use domain::ids::TurnId;
+use domain::tool::ToolRecord;
+use model::{ChatModel, ChatRequest};
+use proto::live::Snapshot;
+use ractor::ActorRef;
+use service_kit::task::{self, TaskKind};
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{LOOK, TurnMsg};
+
+/// Pieces of text that may wait for the turn; the model waits for more.
+const PIECES: usize = 64;
+
+pub(super) fn spawn(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(task::spawn(TaskKind::Work, name, work))
+}
+
+/// Stops, and questions for the text so far.
+pub(super) async fn control(
+    bus: &Bus,
+    me: &ActorRef<TurnMsg>,
+    turn: TurnId,
+    shown: watch::Receiver<Snapshot>,
+) -> Result<Vec<AbortOnDropHandle<()>>, LiveError> {
+    let (mut stops, mut questions) = (bus.watch_control(turn).await?, bus.watch_snapshots(turn).await?);
+    let (me, bus) = (me.clone(), bus.clone());
+    Ok(vec![
+        spawn("hear-stops", async move {
+            while stops.next().await.is_some() && me.cast(TurnMsg::StopHeard).is_ok() {}
+        }),
+        spawn("answer-snapshots", async move {
+            while questions.answer(&bus, || shown.borrow().clone()).await.is_some() {}
+        }),
+    ])
+}
+
+/// Results as they are recorded, and a clock for those that were not heard.
+pub(super) fn tools(mut results: Subscription<ToolRecord>, me: &ActorRef<TurnMsg>) -> Vec<AbortOnDropHandle<()>> {
+    let (hearing, looking) = (me.clone(), me.clone());
+    vec![
+        spawn("hear-results", async move {
+            while let Some((call, record)) = results.next_result().await {
+                let heard = match record {
+                    ToolRecord::Done(outcome) => hearing.cast(TurnMsg::ToolReplied(call, outcome)),
+                    ToolRecord::Started { .. } => Ok(()),
+                };
+                if heard.is_err() {
+                    return;
+                }
+            }
+        }),
+        spawn("look-after-tools", async move {
+            let mut clock = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
+            loop {
+                clock.tick().await;
+                if looking.cast(TurnMsg::LookAfterTools).is_err() {
+                    return;
+                }
+            }
+        }),
+    ]
+}
+
+/// Asks the model, mails what comes, and last the reply.
+pub(super) async fn model(model: Arc<dyn ChatModel>, me: ActorRef<TurnMsg>, step: u32, request: ChatRequest) {
+    let (progress, mut pieces) = mpsc::channel(PIECES);
+    let chat = model.chat(&request, &progress);
+    tokio::pin!(chat);
+    let reply = loop {
+        tokio::select! {
+            biased;
+            Some(piece) = pieces.recv() => {
+                if me.cast(TurnMsg::ModelProgressed(piece)).is_err() {
+                    return;
+                }
+            }
+            reply = &mut chat => break reply,
+        }
+    };
+    while let Ok(piece) = pieces.try_recv() {
+        if me.cast(TurnMsg::ModelProgressed(piece)).is_err() {
+            return;
+        }
+    }
+    // The turn may have ended; then nobody waits for this.
+    let _ = me.cast(TurnMsg::ModelReplied { step, reply });
+}

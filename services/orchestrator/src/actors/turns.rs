@@ -1,0 +1,153 @@
+//! Starts turns, and knows which run here: at most one actor a turn.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::ids::TurnId;
+use domain::turn::TurnContext;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, async_trait};
+use tracing::{debug, warn};
+
+use super::turn::{Begin, Collaborators, Turn, TurnMsg};
+
+/// How a turn ended for this replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Its journal says `Finished`.
+    Finished,
+    /// Another owner runs it.
+    Elsewhere,
+}
+
+pub(crate) enum TurnsMsg {
+    Run { context: Box<TurnContext>, again: Again, done: RpcReplyPort<Settled> },
+    Abandon(TurnId),
+}
+
+/// Whether somebody may have worked on a turn before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    First,
+    Redelivered,
+}
+
+/// The turns that run in this process.
+#[derive(Clone)]
+pub(crate) struct Turns(ActorRef<TurnsMsg>);
+
+impl Turns {
+    pub(crate) async fn start(collaborators: Arc<Collaborators>) -> anyhow::Result<Self> {
+        let (parent, _) = Actor::spawn(None, Parent { collaborators }, ()).await?;
+        Ok(Self(parent))
+    }
+
+    /// Runs a turn to its end. `None`: its actor failed; deliver it again.
+    pub(crate) async fn run(&self, context: TurnContext, redelivered: bool) -> Option<Settled> {
+        let again = if redelivered { Again::Redelivered } else { Again::First };
+        let context = Box::new(context);
+        // No deadline here: the turn has its own, for every thing it waits for.
+        match self.0.call(|done| TurnsMsg::Run { context, again, done }, None).await {
+            Ok(ractor::rpc::CallResult::Success(settled)) => Some(settled),
+            Ok(ractor::rpc::CallResult::Timeout | ractor::rpc::CallResult::SenderError) | Err(_) => None,
+        }
+    }
+
+    /// Drops a turn here, so that another replica can go on with it.
+    pub(crate) fn abandon(&self, turn: TurnId) {
+        // The parent may be gone when the process is stopping.
+        let _ = self.0.cast(TurnsMsg::Abandon(turn));
+    }
+
+    pub(crate) fn stop(&self) {
+        self.0.stop(None);
+    }
+}
+
+struct Parent {
+    collaborators: Arc<Collaborators>,
+}
+
+#[derive(Default)]
+struct Running {
+    turns: HashMap<TurnId, ActorRef<TurnMsg>>,
+    ids: HashMap<ActorId, TurnId>,
+}
+
+impl Running {
+    fn forget(&mut self, id: ActorId) -> Option<TurnId> {
+        let turn = self.ids.remove(&id)?;
+        self.turns.remove(&turn);
+        Some(turn)
+    }
+}
+
+#[async_trait]
+impl Actor for Parent {
+    type Msg = TurnsMsg;
+    type State = Running;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<TurnsMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
+        Ok(Running::default())
+    }
+
+    async fn handle(&self, me: ActorRef<TurnsMsg>, msg: TurnsMsg, state: &mut Running) -> Result<(), ActorProcessingErr> {
+        match msg {
+            TurnsMsg::Run { context, again, done } => self.on_run(&me, state, context, again, done).await,
+            TurnsMsg::Abandon(turn) => {
+                if let Some(running) = state.turns.get(&turn) {
+                    running.kill();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<TurnsMsg>,
+        event: SupervisionEvent,
+        state: &mut Running,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            // The bus delivers the turn again: that is the restart, and the
+            // journal's count of fruitless claims is its budget.
+            SupervisionEvent::ActorFailed(child, err) => {
+                if let Some(turn) = state.forget(child.get_id()) {
+                    warn!(%turn, error = %err, "a turn failed here; it will be delivered again");
+                }
+            }
+            SupervisionEvent::ActorTerminated(child, ..) => {
+                if let Some(turn) = state.forget(child.get_id()) {
+                    debug!(%turn, "a turn ended here");
+                }
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Parent {
+    async fn on_run(
+        &self,
+        me: &ActorRef<TurnsMsg>,
+        state: &mut Running,
+        context: Box<TurnContext>,
+        again: Again,
+        done: RpcReplyPort<Settled>,
+    ) -> Result<(), ActorProcessingErr> {
+        let turn = context.request.turn;
+        if state.turns.contains_key(&turn) {
+            // The one that runs here settles it; this delivery comes back later.
+            let _ = done.send(Settled::Elsewhere);
+            return Ok(());
+        }
+        let begin = Begin { context, again, done };
+        let actor = Turn { with: Arc::clone(&self.collaborators) };
+        let (running, _) = Actor::spawn_linked(None, actor, begin, me.get_cell()).await?;
+        state.ids.insert(running.get_id(), turn);
+        state.turns.insert(turn, running);
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Building and running the orchestrator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, Consumer, Delivery, Handler, Verdict};
+use domain::decide::TurnLimits;
+use domain::turn::TurnContext;
+use model::ModelConfig;
+use service_kit::run::Service;
+use service_kit::settings::Settings;
+use service_kit::supervision::Part;
+use tokio_util::sync::CancellationToken;
+use tracing::instrument;
+
+use crate::actors::turn::Collaborators;
+use crate::actors::turns::{Settled, Turns};
+use crate::tools::ToolCalls;
+
+/// Claims without progress before a turn is given up.
+const IDLE_CLAIMS: u32 = 5;
+/// How long before the end of the grace running turns are handed over.
+const HANDOVER: Duration = Duration::from_secs(3);
+/// Wait before a turn whose actor failed is delivered again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The orchestrator, connected.
+pub struct App {
+    bus: Bus,
+    collaborators: Arc<Collaborators>,
+    turns: usize,
+    grace: Duration,
+}
+
+impl App {
+    /// Opens the model and finds the journals.
+    pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
+        let models = ModelConfig::from_settings(settings).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let limits = TurnLimits {
+            steps: u32::try_from(settings.number("GATEWAY_MAX_TOOL_ITERATIONS"))?,
+            calls_per_step: usize::try_from(settings.number("CLARA_MAX_PARALLEL_TOOL_CALLS"))?,
+            idle_claims: IDLE_CLAIMS,
+        };
+        let tools = ToolCalls {
+            bus: bus.clone(),
+            records: bus.tool_records().await?,
+            patience: Duration::from_secs(settings.number("CLARA_TOOL_TIMEOUT_SECONDS")),
+        };
+        let collaborators = Collaborators {
+            bus: bus.clone(),
+            journals: bus.journals().await?,
+            model: model::open(&models)?,
+            models,
+            tools,
+            limits,
+        };
+        Ok(Self {
+            bus: bus.clone(),
+            collaborators: Arc::new(collaborators),
+            turns: usize::try_from(settings.number("CLARA_MAX_TURNS"))?,
+            grace: Duration::from_secs(settings.number("CLARA_SHUTDOWN_GRACE_SECONDS")),
+        })
+    }
+
+    /// The part that runs until the process stops: turns under one parent.
+    pub fn service(self) -> anyhow::Result<Service> {
+        let Self { bus, collaborators, turns, grace } = self;
+        let part = Part::new("orchestrator/turns", move |stop: CancellationToken| {
+            let (bus, collaborators) = (bus.clone(), Arc::clone(&collaborators));
+            async move {
+                let running = Turns::start(collaborators).await?;
+                let runner = Runner { turns: running.clone(), stop: stop.clone(), grace: grace.saturating_sub(HANDOVER) };
+                let consumed = bus.consume(Consumer::Orchestrator, turns, Arc::new(runner), stop).await;
+                running.stop();
+                Ok(consumed?)
+            }
+        });
+        Ok(Service { name: "orchestrator", parts: vec![part] })
+    }
+}
+
+/// Runs each delivered turn to its end, or hands it over when stopping.
+struct Runner {
+    turns: Turns,
+    stop: CancellationToken,
+    grace: Duration,
+}
+
+#[async_trait]
+impl Handler<TurnContext> for Runner {
+    #[instrument(name = "invoke_agent", skip_all, fields(turn = %context.request.turn, conversation = %context.request.conversation))]
+    async fn handle(&self, context: TurnContext, delivery: &Delivery) -> Verdict {
+        let turn = context.request.turn;
+        let handover = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(self.grace).await;
+        };
+        let run = self.turns.run(context, delivery.deliveries() > 1);
+        tokio::select! {
+            settled = delivery.keep_alive(run) => match settled {
+                Some(Settled::Finished) => Verdict::Done,
+                Some(Settled::Elsewhere) => Verdict::Leave,
+                None => Verdict::RetryAfter(RETRY),
+            },
+            () = handover => {
+                // Another replica goes on from the journal at once.
+                self.turns.abandon(turn);
+                Verdict::RetryAfter(Duration::ZERO)
+            }
+        }
+    }
+}

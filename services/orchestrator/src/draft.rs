@@ -1,0 +1,111 @@
+//! What is known here of a turn, and not stored yet.
+//!
+//! Entries are gathered and stored by one append just before something depends
+//! on them. A fenced append means that somebody else wrote: facts that were
+//! found out here (an answer, a result) are kept, decisions are made anew.
+
+use bus::{AppendError, Journal, JournalStore};
+use domain::ids::ConversationId;
+use domain::journal::{Entry, Record, TurnState};
+use service_kit::clock::now_ms;
+
+const BUILD: &str = env!("CARGO_PKG_VERSION");
+
+/// How storing ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// What was gathered is durable.
+    Yes,
+    /// Somebody else wrote, and the turn is still ours: decide anew.
+    Changed,
+    /// Another replica owns the turn: fall silent.
+    Lost,
+}
+
+pub(crate) struct Draft {
+    store: JournalStore,
+    conversation: ConversationId,
+    journal: Journal,
+    /// The journal's state with what is gathered.
+    state: TurnState,
+    gathered: Vec<Entry>,
+    /// Our claim; 0 until it is stored.
+    epoch: u32,
+}
+
+impl Draft {
+    pub(crate) fn new(store: JournalStore, conversation: ConversationId, journal: Journal) -> Self {
+        let state = journal.state().clone();
+        Self { store, conversation, journal, state, gathered: Vec::new(), epoch: 0 }
+    }
+
+    pub(crate) fn state(&self) -> &TurnState {
+        &self.state
+    }
+
+    /// The epoch that this replica writes under.
+    pub(crate) fn epoch(&self) -> u32 {
+        if self.epoch == 0 { self.journal.state().epoch + 1 } else { self.epoch }
+    }
+
+    pub(crate) fn gather(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        self.state.apply(&Record { epoch: self.state.epoch, at_ms: 0, entries: entries.clone() });
+        self.gathered.extend(entries);
+    }
+
+    /// Whether something waits to be stored that others may depend on; facts
+    /// alone can wait for the next decision.
+    pub(crate) fn holds_decisions(&self) -> bool {
+        self.epoch == 0 || self.gathered.iter().any(|entry| !is_fact(entry))
+    }
+
+    /// Stores what was gathered, with the claim if there is none yet.
+    pub(crate) async fn store(&mut self) -> Result<Stored, AppendError> {
+        let claiming = self.epoch == 0;
+        if !claiming && self.gathered.is_empty() {
+            return Ok(Stored::Yes);
+        }
+        let appended = if claiming {
+            self.journal.claim(BUILD, self.gathered.clone(), now_ms()).await
+        } else {
+            self.journal.append(self.gathered.clone(), now_ms()).await
+        };
+        match appended {
+            Ok(()) => {
+                self.gathered.clear();
+                self.epoch = self.journal.state().epoch;
+                self.state = self.journal.state().clone();
+                Ok(Stored::Yes)
+            }
+            Err(AppendError::Fenced(_)) => self.refresh().await,
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Reads what others wrote, and keeps the facts found out here.
+    pub(crate) async fn refresh(&mut self) -> Result<Stored, AppendError> {
+        self.journal.refresh(&self.store, &self.conversation).await?;
+        if self.epoch != 0 && self.journal.state().epoch != self.epoch {
+            return Ok(Stored::Lost);
+        }
+        self.state = self.journal.state().clone();
+        let facts: Vec<Entry> = std::mem::take(&mut self.gathered).into_iter().filter(is_fact).collect();
+        self.gather(facts);
+        Ok(Stored::Changed)
+    }
+}
+
+/// Whether an entry says what happened, rather than what is to happen.
+fn is_fact(entry: &Entry) -> bool {
+    match entry {
+        Entry::ContextFixed(_) | Entry::ModelAnswered { .. } | Entry::ModelFailed { .. } | Entry::ToolFinished { .. } => true,
+        Entry::Claimed { .. }
+        | Entry::StepStarted { .. }
+        | Entry::ToolIntended { .. }
+        | Entry::LoopFound { .. }
+        | Entry::StopRequested { .. }
+        | Entry::ReplyReady(_)
+        | Entry::Finished => false,
+    }
+}

@@ -1,0 +1,69 @@
+//! Asking for tool calls, and hearing of their results.
+
+use std::time::Duration;
+
+use bus::{Bus, Claim, LiveError, PublishError, Records, Subject, Subscription};
+use domain::ids::TurnId;
+use domain::journal::Call;
+use domain::tool::{Outcome, OutcomeKind, ToolClass, ToolRecord, ToolRequest};
+use domain::turn::TurnContext;
+
+/// What a call's record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Nothing,
+    Started,
+    Done(Outcome),
+}
+
+pub(crate) struct ToolCalls {
+    pub(crate) bus: Bus,
+    pub(crate) records: Records<ToolRecord>,
+    /// How long a call may go without a result.
+    pub(crate) patience: Duration,
+}
+
+impl ToolCalls {
+    /// Hears results as they are recorded. Begun before the first request.
+    pub(crate) async fn listen(&self, turn: TurnId) -> Result<Subscription<ToolRecord>, LiveError> {
+        self.bus.watch_tool_results(turn).await
+    }
+
+    /// Asks for a call that the journal holds as intended.
+    pub(crate) async fn ask(&self, context: &TurnContext, call: &Call) -> Result<(), PublishError> {
+        let Some(principal) = context.request.principal() else { return Ok(()) };
+        let request = ToolRequest {
+            call: call.id,
+            conversation: context.request.conversation.clone(),
+            principal: principal.clone(),
+            audience: context.request.route.audience,
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
+        };
+        let class = context.tools.iter().find(|tool| tool.name == call.name).map_or(ToolClass::Builtin, |tool| tool.class);
+        self.bus.store(Subject::Tool(class), &call.id.to_string(), &request).await.map(|_| ())
+    }
+
+    pub(crate) async fn look(&self, call: &Call) -> Result<Heard, PublishError> {
+        Ok(match self.records.read(call.id).await?.map(|found| found.value) {
+            None => Heard::Nothing,
+            Some(ToolRecord::Started { .. }) => Heard::Started,
+            Some(ToolRecord::Done(outcome)) => Heard::Done(outcome),
+        })
+    }
+
+    /// Ends the wait for a call. One that nobody began is barred for good, so
+    /// that it cannot begin later; one that began may have happened.
+    pub(crate) async fn end(&self, call: &Call, why: &str) -> Result<Outcome, PublishError> {
+        let outcome = |kind, text: &str| Outcome { kind, text: text.to_owned(), elapsed_ms: 0 };
+        let barred = outcome(OutcomeKind::Skipped, why);
+        if let Claim::Won { .. } = self.records.write(call.id, 0, &ToolRecord::Done(barred.clone())).await? {
+            return Ok(barred);
+        }
+        Ok(match self.look(call).await? {
+            Heard::Done(done) => done,
+            Heard::Started | Heard::Nothing if call.effect.may_run_again() => outcome(OutcomeKind::Failed, why),
+            Heard::Started | Heard::Nothing => outcome(OutcomeKind::Unknown, why),
+        })
+    }
+}
