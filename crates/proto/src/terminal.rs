@@ -1,10 +1,24 @@
 //! Between terminals and adapter-cli.
 
-use domain::ids::ConversationId;
+use domain::ids::{ConversationId, Place};
 use domain::message::Principal;
 
 use crate::fields::{self, required};
 use crate::{InvalidMessage, v1, wire};
+
+/// The platform of terminals.
+pub const PLATFORM: &str = "cli";
+
+/// Where a person's conversation of this name takes place. Terminals and the
+/// adapter derive it alike, so that a terminal can watch before it speaks.
+pub fn place(speaker: &Principal, channel: &str) -> Place {
+    Place {
+        platform: PLATFORM.into(),
+        tenant: speaker.tenant.clone(),
+        channel: format!("{}/{channel}", speaker.user),
+        thread: String::new(),
+    }
+}
 
 /// What a person does in a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -155,6 +155,11 @@ impl Settings {
         self.values.get(name).map(|(value, _)| value.clone()).unwrap_or_default()
     }
 
+    /// Whether somebody set it, rather than the catalogue.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|(_, origin)| *origin != Origin::Default)
+    }
+
     pub fn optional(&self, name: &str) -> Option<String> {
         Some(self.text(name)).filter(|value| !value.is_empty())
     }

@@ -90,7 +90,7 @@ fn after<'a>(text: &'a str, phrases: &[&str]) -> Option<&'a str> {
         let head = text.get(..phrase.len())?;
         let rest = &text[phrase.len()..];
         let whole_word = rest.is_empty() || rest.starts_with(|c: char| !c.is_alphanumeric());
-        (head.eq_ignore_ascii_case(phrase) && whole_word).then(|| rest.trim_matches([' ', ':', '.', '?', '!', ',']))
+        (head.eq_ignore_ascii_case(phrase) && whole_word).then(|| rest.trim_start_matches([' ', ':', ',']).trim_end_matches([' ', '.', '?', '!', ',']))
     })
 }
 

@@ -2,15 +2,13 @@
 
 use async_trait::async_trait;
 use bus::{Bus, PublishError, Serve, Subject};
-use domain::ids::{ConversationId, MessageId, Place};
+use domain::ids::{ConversationId, MessageId};
 use domain::message::{Audience, Event, Inbound, Route, UserMessage, clean_text};
 use domain::tier::split_prefix;
-use proto::terminal::{Said, Say, Saying};
+use proto::terminal::{PLATFORM, Said, Say, Saying, place};
 use service_kit::clock::now_ms;
 use tracing::{instrument, warn};
 
-/// The platform's name.
-pub(crate) const PLATFORM: &str = "cli";
 /// Longest name of a channel, in bytes.
 const CHANNEL_BYTES: usize = 200;
 
@@ -40,12 +38,7 @@ fn read(say: Say) -> Result<Inbound, String> {
     if say.channel.is_empty() || say.channel.len() > CHANNEL_BYTES {
         return Err(format!("the conversation's name must have between 1 and {CHANNEL_BYTES} bytes"));
     }
-    let place = Place {
-        platform: PLATFORM.into(),
-        tenant: say.speaker.tenant.clone(),
-        channel: format!("{}/{}", say.speaker.user, say.channel),
-        thread: String::new(),
-    };
+    let place = place(&say.speaker, &say.channel);
     let id = MessageId::new(PLATFORM, &say.id).map_err(|err| err.to_string())?;
     let event = match say.what {
         Saying::Stop => Event::StopRequested { id, by: say.speaker },

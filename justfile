@@ -1,0 +1,39 @@
+# Every recipe, for people, CI and docs alike. `./dev NAME` finds or installs what a recipe needs and runs it.
+
+set positional-arguments
+
+export RUST_BACKTRACE := env("RUST_BACKTRACE", "1")
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# Talk with Clara in this terminal; arguments go to `clara chat`
+chat *args:
+    @cargo build --quiet --package clara
+    @target/debug/clara chat "$@"
+
+# Run any clara command: `./dev clara doctor`
+clara *args:
+    @cargo build --quiet --package clara
+    @target/debug/clara "$@"
+
+# Every test, on real servers; arguments go to cargo test
+test *args:
+    scripts/test "$@"
+
+# Format, lints, tests, docs: green before a change lands
+check: fmt-check lint test doc
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+fmt-check:
+    cargo fmt --all --check
+
+lint:
+    cargo clippy --workspace --all-targets --quiet -- --deny warnings
+
+doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet

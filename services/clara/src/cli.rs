@@ -1,0 +1,145 @@
+//! What can be typed.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Clara, a personal assistant that runs on your own machine.
+///
+/// `clara chat` is the place to begin: it starts everything that is needed and
+/// opens a conversation. Without an API key the built-in offline model answers.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print data as JSON, one value a line, for scripts.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  clara chat                               talk in this terminal
+  echo 'what time is it' | clara chat      one message a line, replies on stdout
+  clara up                                 all services in the foreground
+  clara doctor                             what is wrong, and what to do
+  clara turn list                          what happened lately
+  clara config show                        every setting, and where it came from";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Talk with Clara in this terminal; starts her if she is not running.
+    ///
+    /// On a terminal: line editing, history, Ctrl-C stops the answer, Ctrl-D
+    /// leaves. Otherwise every line of standard input is one message, replies go
+    /// to standard output, and the exit status is 1 if one failed.
+    /// Prefixes choose the model: !high !opus, !mid !sonnet, !low !haiku !fast.
+    Chat {
+        /// The conversation; terminals with the same one share it.
+        #[arg(long, short, default_value = "main")]
+        conversation: String,
+        /// How long to wait for one reply, in seconds.
+        #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        timeout: u64,
+    },
+    /// Run every service in the foreground until Ctrl-C or SIGTERM.
+    ///
+    /// Starts a nats-server of its own in the data folder, unless NATS_URL names
+    /// one. Prints one line when ready.
+    Up {
+        /// Stop when no terminal has been open for half a minute.
+        #[arg(long, hide = true)]
+        until_idle: bool,
+    },
+    /// Run one service as this process, against the nats-server of NATS_URL.
+    Serve { service: ServiceName },
+    /// Stop the Clara that runs in the data folder.
+    Down,
+    /// Show what is running.
+    Status,
+    /// Check everything, and say what to do about what is wrong.
+    Doctor,
+    /// Show or check the configuration.
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+    /// Look into turns: each question with all that followed from it.
+    Turn {
+        #[command(subcommand)]
+        what: TurnCommand,
+    },
+    /// Look into, add to or take from what Clara remembers of you.
+    Memory {
+        #[command(subcommand)]
+        what: MemoryCommand,
+    },
+    /// Print a completion script: `clara completions bash > …/clara`.
+    Completions { shell: Shell },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ServiceName {
+    Router,
+    Processor,
+    Orchestrator,
+    ToolRunner,
+    Memory,
+    AdapterCli,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every setting with its value and origin; secrets are hidden.
+    Show {
+        /// Only what somebody set.
+        #[arg(long)]
+        set: bool,
+    },
+    /// Check the configuration; exit status 78 if it cannot work.
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TurnCommand {
+    /// The newest turns, newest first.
+    List {
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        limit: u64,
+    },
+    /// The journal of a turn.
+    Show {
+        /// The turn's id, or how it begins.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MemoryCommand {
+    /// What Clara remembers of you, newest first; with words, what matches them.
+    List {
+        query: Vec<String>,
+        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+    },
+    /// Remember something.
+    Remember {
+        #[arg(required = true)]
+        text: Vec<String>,
+    },
+    /// Forget by id, or all that hold these words.
+    Forget {
+        #[arg(required = true)]
+        which: Vec<String>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn commands_are_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

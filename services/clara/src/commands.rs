@@ -1,0 +1,89 @@
+//! The operator's tools, a file each.
+
+pub(crate) mod config; // Settings, and whether they can work.
+mod doctor; // What is wrong, and what to do.
+mod memory; // What Clara remembers of the person.
+mod status; // What is running.
+mod turn; // Journals, readable.
+mod up; // Everything in the foreground.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use bus::Bus;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use service_kit::run;
+use service_kit::settings::Settings;
+
+use crate::cli::{Cli, Command, ServiceName};
+use crate::local::Folder;
+
+/// Runs a command that needs the runtime.
+pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode> {
+    let json = cli.json;
+    match cli.command {
+        Command::Chat { conversation, timeout } => {
+            crate::chat::run(settings, conversation, Duration::from_secs(timeout), json).await
+        }
+        Command::Up { until_idle } => up::run(settings, until_idle, json).await,
+        Command::Down => up::down(&settings, json).await,
+        Command::Status => status::run(&settings, json).await,
+        Command::Doctor => doctor::run(&settings, json).await,
+        Command::Config { what } => Ok(config::run(&settings, &what, json)),
+        Command::Turn { what } => turn::run(&settings, what, json).await,
+        Command::Memory { what } => memory::run(&settings, what, json).await,
+        Command::Serve { .. } | Command::Completions { .. } => anyhow::bail!("this command needs no runtime"),
+    }
+}
+
+/// What `!status` in a chat shows.
+pub(crate) async fn run_status(settings: &Settings, json: bool) -> anyhow::Result<()> {
+    status::run(settings, json).await.map(|_| ())
+}
+
+/// Runs one service as this process.
+pub(crate) fn serve(service: ServiceName) -> ExitCode {
+    match service {
+        ServiceName::Router => run::main("router", async |s, bus| router::App::build(&s, &bus).await?.service()),
+        ServiceName::Processor => run::main("processor", async |s, bus| processor::App::build(&s, &bus).await?.service()),
+        ServiceName::Orchestrator => {
+            run::main("orchestrator", async |s, bus| orchestrator::App::build(&s, &bus).await?.service())
+        }
+        ServiceName::ToolRunner => {
+            run::main("tool-runner", async |s, bus| tool_runner::App::build(&s, &bus).await?.service())
+        }
+        ServiceName::Memory => run::main("memory", async |s, bus| ::memory::App::build(&s, &bus).await?.service()),
+        ServiceName::AdapterCli => {
+            run::main("adapter-cli", async |s, bus| adapter_cli::App::build(&s, &bus).await?.service())
+        }
+    }
+}
+
+pub(crate) fn completions(shell: Shell) -> ExitCode {
+    clap_complete::generate(shell, &mut Cli::command(), "clara", &mut std::io::stdout());
+    ExitCode::SUCCESS
+}
+
+/// Connects to the Clara that the configuration names, or to the one that runs
+/// in the data folder. Starts nothing.
+pub(crate) async fn attach(settings: &Settings) -> anyhow::Result<Bus> {
+    let mut server = run::server(settings);
+    if !settings.is_given("NATS_URL") {
+        let running = Folder::open(settings)?.running()?;
+        server.url = running.context("Clara is not running: start her with `clara up` or `clara chat`")?.nats_url;
+    }
+    Ok(Bus::attach(&server, &run::replica("clara")).await?)
+}
+
+/// The person at this terminal.
+pub(crate) fn person(settings: &Settings) -> domain::message::Principal {
+    domain::message::Principal { user: settings.text("CLI_USER_ID"), name: settings.text("USER"), tenant: "local".into() }
+}
+
+/// A point in time, as people read it.
+pub(crate) fn time(at_ms: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

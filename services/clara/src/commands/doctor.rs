@@ -1,0 +1,149 @@
+//! What is wrong, and what to do about it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bus::{Bus, Endpoints};
+use domain::memory::{Fact, FactCommand, FactRequest};
+use model::ModelConfig;
+use serde_json::json;
+use service_kit::settings::Settings;
+
+use super::status::{ANSWERS, SERVICES};
+use super::{attach, person};
+use crate::local::{Folder, nats_server};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Good,
+    Warning,
+    Bad,
+}
+
+struct Finding {
+    what: &'static str,
+    grade: Grade,
+    /// What is so, and, where it is not good, what to do.
+    words: String,
+}
+
+/// A round trip that is longer than this is worth a word.
+const SLOW: Duration = Duration::from_millis(50);
+
+pub(super) async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
+    let mut findings = configuration(settings);
+    findings.push(data_folder(settings));
+    findings.push(program(settings));
+    match attach(settings).await {
+        Ok(bus) => findings.extend(the_bus(&bus, settings).await),
+        Err(err) => findings.push(Finding { what: "bus", grade: Grade::Warning, words: format!("{err:#}") }),
+    }
+    for finding in &findings {
+        let grade = match finding.grade {
+            Grade::Good => "ok",
+            Grade::Warning => "warning",
+            Grade::Bad => "bad",
+        };
+        if json {
+            println!("{}", json!({"check": finding.what, "result": grade, "words": finding.words}));
+        } else {
+            println!("{grade:>7}  {:<14} {}", finding.what, finding.words);
+        }
+    }
+    let bad = findings.iter().any(|finding| finding.grade == Grade::Bad);
+    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn good(what: &'static str, words: impl Into<String>) -> Finding {
+    Finding { what, grade: Grade::Good, words: words.into() }
+}
+
+fn bad(what: &'static str, words: impl Into<String>) -> Finding {
+    Finding { what, grade: Grade::Bad, words: words.into() }
+}
+
+fn configuration(settings: &Settings) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = settings
+        .unknown()
+        .into_iter()
+        .map(|words| Finding { what: "configuration", grade: Grade::Warning, words })
+        .collect();
+    findings.push(match ModelConfig::from_settings(settings) {
+        Ok(config) if config.name == "offline" => Finding {
+            what: "model",
+            grade: Grade::Warning,
+            words: "offline: fixed rules, not a language model; set OPENROUTER_API_KEY or another provider's key".into(),
+        },
+        Ok(config) => {
+            let tiers = [domain::tier::Tier::High, domain::tier::Tier::Mid, domain::tier::Tier::Low];
+            let models: Vec<String> = tiers.iter().map(|tier| format!("{}: {}", tier.as_str(), config.model(*tier))).collect();
+            good("model", format!("{} ({})", config.name, models.join(", ")))
+        }
+        Err(fault) => bad("model", fault.to_string()),
+    });
+    findings
+}
+
+fn data_folder(settings: &Settings) -> Finding {
+    match Folder::open(settings) {
+        Ok(folder) => good("data folder", folder.path().display().to_string()),
+        Err(err) => bad("data folder", format!("{err:#}")),
+    }
+}
+
+fn program(settings: &Settings) -> Finding {
+    if settings.is_given("NATS_URL") {
+        return good("nats-server", format!("not started here: NATS_URL names {}", settings.text("NATS_URL")));
+    }
+    match nats_server::find(settings) {
+        Ok((program, version)) if nats_server::is_new_enough(&version) => {
+            good("nats-server", format!("{version} at {}", program.display()))
+        }
+        Ok((program, version)) => bad("nats-server", format!("{version} at {} is too old; install 2.10 or newer", program.display())),
+        Err(err) => bad("nats-server", format!("{err:#}")),
+    }
+}
+
+async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.push(match bus.round_trip().await {
+        Ok(time) if time > SLOW => {
+            Finding { what: "bus", grade: Grade::Warning, words: format!("{} answers in {time:?}, which is slow", bus.url()) }
+        }
+        Ok(time) => good("bus", format!("{} (nats-server {}) answers in {time:?}", bus.url(), bus.server_version())),
+        Err(err) => bad("bus", err.to_string()),
+    });
+    findings.push(match bus.inspect().await {
+        Ok(problems) if problems.is_empty() => good("streams", "all as nats/streams.toml says"),
+        Ok(problems) => bad("streams", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        Err(err) => bad("streams", err.to_string()),
+    });
+    let own = !settings.is_given("NATS_URL");
+    findings.push(match own {
+        true => good("durability", "every message is written to disk before it is acknowledged (sync_interval: always)"),
+        false => Finding {
+            what: "durability",
+            grade: Grade::Warning,
+            words: "a server that Clara did not start does not say whether it syncs before it acknowledges; \
+                    set `sync_interval: always` in its jetstream section"
+                .into(),
+        },
+    });
+    match bus.services(ANSWERS).await {
+        Ok(found) => {
+            let missing: Vec<&str> =
+                SERVICES.into_iter().filter(|name| !found.iter().any(|service| service.name == *name)).collect();
+            findings.push(match missing.is_empty() {
+                true => good("services", "all answer"),
+                false => bad("services", format!("missing: {}; start them with `clara up` or `clara serve`", missing.join(", "))),
+            });
+        }
+        Err(err) => findings.push(bad("services", err.to_string())),
+    }
+    let asked = FactRequest { principal: person(settings), command: FactCommand::List { limit: 1 } };
+    findings.push(match bus.request::<_, Vec<Fact>>(Endpoints::MemoryFacts, &asked, Duration::from_secs(5)).await {
+        Ok(_) => good("memory", "its database answers"),
+        Err(err) => bad("memory", format!("{err}; its log says more")),
+    });
+    findings
+}

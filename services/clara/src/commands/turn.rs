@@ -1,0 +1,165 @@
+//! Journals, readable.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use bus::{JournalStore, TurnSummary};
+use domain::journal::{Entry, Record, TurnState};
+use serde_json::{Value, json};
+use service_kit::settings::Settings;
+
+use super::{attach, time};
+use crate::cli::TurnCommand;
+
+/// Turns that are looked through, at most.
+const TURNS: usize = 100_000;
+/// Longest text that a line shows, in characters.
+const LINE: usize = 100;
+
+pub(super) async fn run(settings: &Settings, what: TurnCommand, json: bool) -> anyhow::Result<ExitCode> {
+    let journals = attach(settings).await?.journals().await?;
+    match what {
+        TurnCommand::List { limit } => list(&journals, usize::try_from(limit)?, json).await,
+        TurnCommand::Show { id } => show(&journals, &id, json).await,
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+async fn list(journals: &JournalStore, limit: usize, json: bool) -> anyhow::Result<()> {
+    let mut turns = Vec::new();
+    for turn in journals.turns(TURNS).await? {
+        let records = journals.records(&turn.conversation, turn.turn).await?;
+        let begun = records.first().map_or(0, |(_, record)| record.at_ms);
+        turns.push((begun, turn, TurnState::fold(records.iter().map(|(_, record)| record))));
+    }
+    turns.sort_by_key(|(begun, ..)| std::cmp::Reverse(*begun));
+    if turns.is_empty() && !json {
+        println!("There are no turns yet.");
+    }
+    for (begun, turn, state) in turns.into_iter().take(limit) {
+        let asked = state.context.as_ref().and_then(|context| context.request.messages.first()).map_or("", |message| &message.text);
+        let outcome = state.reply.as_ref().map_or("running".to_owned(), |reply| format!("{:?}", reply.kind).to_lowercase());
+        if json {
+            println!(
+                "{}",
+                json!({
+                    "turn": turn.turn.to_string(), "conversation": turn.conversation.to_string(), "begun_ms": begun,
+                    "asked": asked, "outcome": outcome, "steps": state.steps.len(), "records": turn.records,
+                })
+            );
+        } else {
+            println!("{}  {}  {outcome:<9} {}", turn.turn, time(begun), one_line(asked));
+        }
+    }
+    Ok(())
+}
+
+async fn show(journals: &JournalStore, id: &str, json: bool) -> anyhow::Result<()> {
+    let mut found: Vec<TurnSummary> = journals.turns(TURNS).await?;
+    found.retain(|turn| turn.turn.to_string().starts_with(id));
+    let turn = match &found[..] {
+        [] => bail!("there is no turn `{id}`; `clara turn list` names them"),
+        [turn] => turn,
+        many => bail!("{} turns begin with `{id}`; give more of the id", many.len()),
+    };
+    let records = journals.records(&turn.conversation, turn.turn).await.context("read the journal")?;
+    if !json {
+        println!("turn {} of conversation {}", turn.turn, turn.conversation);
+    }
+    for (sequence, record) in &records {
+        for entry in &record.entries {
+            if json {
+                println!("{}", line_json(*sequence, record, entry));
+            } else {
+                println!("{}  {:>6}.{}  {}", time(record.at_ms), sequence, record.epoch, in_words(entry));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one_line(text: &str) -> String {
+    let line = text.replace('\n', " ⏎ ");
+    match line.char_indices().nth(LINE) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line,
+    }
+}
+
+fn in_words(entry: &Entry) -> String {
+    match entry {
+        Entry::Claimed { replica, build } => format!("claimed by {replica} (build {build})"),
+        Entry::ContextFixed(context) => {
+            let asked: Vec<String> = context.request.messages.iter().map(|message| one_line(&message.text)).collect();
+            let notices = if context.notices.is_empty() { String::new() } else { format!("; {}", context.notices.join(", ")) };
+            format!(
+                "context: {} messages, {} tools, tier {}{notices}\n    asked: {}",
+                context.messages.len(),
+                context.tools.len(),
+                context.tier.as_str(),
+                asked.join(" | ")
+            )
+        }
+        Entry::StepStarted { step, tier, model, request_hash } => {
+            format!("step {step}: asks {model} ({}), request {}", tier.as_str(), &request_hash[..request_hash.len().min(12)])
+        }
+        Entry::ModelAnswered { step, answer } => {
+            let calls: Vec<String> = answer.calls.iter().map(|call| format!("\n    calls {}({})", call.name, one_line(&call.arguments))).collect();
+            format!(
+                "step {step}: answered, {} + {} tokens{}{}",
+                answer.usage.input_tokens,
+                answer.usage.output_tokens,
+                if answer.text.is_empty() { String::new() } else { format!("\n    {}", one_line(&answer.text)) },
+                calls.concat()
+            )
+        }
+        Entry::ModelFailed { step, fault } => format!("step {step}: failed ({})", fault.as_str()),
+        Entry::ToolIntended { call, name, effect, .. } => format!("call {}.{}: intends {name} ({effect:?})", call.step, call.index),
+        Entry::ToolFinished { call, outcome } => {
+            format!("call {}.{}: {:?} in {} ms\n    {}", call.step, call.index, outcome.kind, outcome.elapsed_ms, one_line(&outcome.text))
+        }
+        Entry::LoopFound { reason } => format!("loop found: {reason}"),
+        Entry::StopRequested { stop } => format!("stop requested by {stop}"),
+        Entry::ReplyReady(reply) => format!("reply ready ({:?})\n    {}", reply.kind, one_line(&reply.text)),
+        Entry::Finished => "finished".to_owned(),
+    }
+}
+
+fn line_json(sequence: u64, record: &Record, entry: &Entry) -> Value {
+    let (kind, data) = match entry {
+        Entry::Claimed { replica, build } => ("claimed", json!({"replica": replica, "build": build})),
+        Entry::ContextFixed(context) => (
+            "context_fixed",
+            json!({
+                "asked": context.request.messages.iter().map(|message| &message.text).collect::<Vec<_>>(),
+                "system": context.system, "messages": context.messages.len(),
+                "tools": context.tools.iter().map(|tool| &tool.name).collect::<Vec<_>>(),
+                "tier": context.tier.as_str(), "notices": context.notices,
+            }),
+        ),
+        Entry::StepStarted { step, tier, model, request_hash } => {
+            ("step_started", json!({"step": step, "tier": tier.as_str(), "model": model, "request_hash": request_hash}))
+        }
+        Entry::ModelAnswered { step, answer } => (
+            "model_answered",
+            json!({
+                "step": step, "text": answer.text, "input_tokens": answer.usage.input_tokens,
+                "output_tokens": answer.usage.output_tokens,
+                "calls": answer.calls.iter().map(|call| json!({"name": call.name, "arguments": call.arguments})).collect::<Vec<_>>(),
+            }),
+        ),
+        Entry::ModelFailed { step, fault } => ("model_failed", json!({"step": step, "fault": fault.as_str()})),
+        Entry::ToolIntended { call, name, arguments, effect, .. } => {
+            ("tool_intended", json!({"call": call.to_string(), "name": name, "arguments": arguments, "effect": format!("{effect:?}")}))
+        }
+        Entry::ToolFinished { call, outcome } => (
+            "tool_finished",
+            json!({"call": call.to_string(), "outcome": format!("{:?}", outcome.kind), "text": outcome.text, "elapsed_ms": outcome.elapsed_ms}),
+        ),
+        Entry::LoopFound { reason } => ("loop_found", json!({"reason": reason})),
+        Entry::StopRequested { stop } => ("stop_requested", json!({"stop": stop.to_string()})),
+        Entry::ReplyReady(reply) => ("reply_ready", json!({"kind": format!("{:?}", reply.kind), "text": reply.text})),
+        Entry::Finished => ("finished", json!({})),
+    };
+    json!({"sequence": sequence, "epoch": record.epoch, "at_ms": record.at_ms, "entry": kind, "data": data})
+}

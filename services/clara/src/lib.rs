@@ -1,0 +1,55 @@
+//! Clara in one process, and the operator's command.
+//!
+//! [`app`] is all services together; [`local`] keeps the data folder, its
+//! nats-server and the one running Clara; [`chat`] is the terminal; `commands`
+//! show and change things for the operator. The services are the same code that
+//! runs as processes of their own.
+
+pub mod cli; // What can be typed.
+pub mod app; // All services in one process.
+mod local; // The data folder and what runs in it.
+mod chat; // The terminal.
+mod commands; // The operator's tools.
+
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+use service_kit::run::{refuse, runtime};
+use service_kit::settings::Settings;
+use service_kit::telemetry::{self, Logs};
+
+/// Runs a command to its exit status: 0 done, 1 failed, 78 misconfigured.
+pub fn run(cli: Cli) -> ExitCode {
+    // With several crypto providers compiled in, rustls wants one named.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Command::Completions { shell } = cli.command {
+        return commands::completions(shell);
+    }
+    let settings = match Settings::load() {
+        Ok(settings) => settings,
+        Err(faults) => {
+            if let Command::Config { what } = &cli.command {
+                return commands::config::show_faults(what, cli.json, &faults);
+            }
+            return refuse(&faults);
+        }
+    };
+    if let Command::Serve { service } = &cli.command {
+        return commands::serve(*service);
+    }
+    let logs = if matches!(cli.command, Command::Up { .. }) { Logs::Stderr } else { Logs::Quiet };
+    let _telemetry = telemetry::init("clara", &settings, logs);
+    if logs == Logs::Stderr {
+        settings.warn_unknown();
+    }
+    let done = runtime().and_then(|runtime| {
+        let done = runtime.block_on(commands::run(cli, settings));
+        // A thread that waits for the keyboard must not keep the process.
+        runtime.shutdown_background();
+        done
+    });
+    done.unwrap_or_else(|err| {
+        eprintln!("clara: {err:#}");
+        ExitCode::FAILURE
+    })
+}
