@@ -43,7 +43,10 @@ pub enum Login {
     #[default]
     Anonymous,
     Token(SecretString),
-    Password { user: String, password: SecretString },
+    Password {
+        user: String,
+        password: SecretString,
+    },
     /// Path of a `.creds` file.
     Credentials(std::path::PathBuf),
 }
@@ -90,9 +93,8 @@ impl Bus {
         let (alive, connected) = watch::channel(true);
         let deadline = tokio::time::Instant::now() + server.wait;
         let client = loop {
-            let options = options(&server.login, replica, alive.clone()).await.map_err(|err| BusError::Unreachable {
-                url: server.url.clone(),
-                why: format!("its credentials cannot be read: {err}"),
+            let options = options(&server.login, replica, alive.clone()).await.map_err(|err| {
+                BusError::Unreachable { url: server.url.clone(), why: format!("its credentials cannot be read: {err}") }
             })?;
             match options.connect(&server.url).await {
                 Ok(client) => break client,

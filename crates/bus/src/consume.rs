@@ -81,8 +81,7 @@ pub struct Delivery {
 
 impl Delivery {
     fn read(message: Message) -> Self {
-        let (deliveries, sequence) =
-            message.info().map_or((1, 0), |info| (info.delivered, info.stream_sequence));
+        let (deliveries, sequence) = message.info().map_or((1, 0), |info| (info.delivered, info.stream_sequence));
         Self { message, deliveries, sequence }
     }
 
@@ -184,11 +183,8 @@ impl Bus {
 
     async fn pull(&self, consumer: Consumer) -> Result<pull::Stream, String> {
         let (stream, name) = consumer.names();
-        let found: PullConsumer = self
-            .context
-            .get_consumer_from_stream(&name, stream)
-            .await
-            .map_err(|err| err.to_string())?;
+        let found: PullConsumer =
+            self.context.get_consumer_from_stream(&name, stream).await.map_err(|err| err.to_string())?;
         // One at a time: a message is pulled when somebody is free for it.
         let pulls = found.stream().max_messages_per_batch(1).expires(PULL).heartbeat(HEARTBEAT).messages().await;
         pulls.map_err(|err| err.to_string())
@@ -200,7 +196,8 @@ impl Bus {
         H: Handler<T>,
     {
         let delivery = Delivery::read(message);
-        let span = info_span!("consume", otel.kind = "consumer", consumer = ?consumer, deliveries = delivery.deliveries);
+        let span =
+            info_span!("consume", otel.kind = "consumer", consumer = ?consumer, deliveries = delivery.deliveries);
         trace::adopt(&span, delivery.message.headers.as_ref());
         async {
             let verdict = if delivery.deliveries > MAX_DELIVERIES {

@@ -26,7 +26,11 @@ pub enum ConversationsError {
 
 impl Bus {
     pub async fn conversations(&self) -> Result<Conversations, BusError> {
-        let store = self.context.get_key_value("CLARA_CONVERSATIONS").await.map_err(|err| missing("CLARA_CONVERSATIONS", err))?;
+        let store = self
+            .context
+            .get_key_value("CLARA_CONVERSATIONS")
+            .await
+            .map_err(|err| missing("CLARA_CONVERSATIONS", err))?;
         Ok(Conversations { store })
     }
 
@@ -45,10 +49,12 @@ pub(crate) fn missing(what: &str, err: impl std::fmt::Display) -> BusError {
 impl Conversations {
     /// The record with its revision; a conversation nobody spoke in has none.
     pub async fn read(&self, id: &ConversationId) -> Result<(Conversation, Option<u64>), ConversationsError> {
-        let entry = self.store.entry(id.as_str()).await.map_err(|err| ConversationsError::Unavailable(err.to_string()))?;
+        let entry =
+            self.store.entry(id.as_str()).await.map_err(|err| ConversationsError::Unavailable(err.to_string()))?;
         match entry {
             Some(entry) if entry.operation == kv::Operation::Put => {
-                let state = Conversation::from_wire(&entry.value).map_err(|err| ConversationsError::Corrupt(id.clone(), err))?;
+                let state = Conversation::from_wire(&entry.value)
+                    .map_err(|err| ConversationsError::Corrupt(id.clone(), err))?;
                 Ok((state, Some(entry.revision)))
             }
             Some(entry) => Ok((Conversation::default(), Some(entry.revision))),

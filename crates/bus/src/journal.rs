@@ -44,7 +44,8 @@ pub struct TurnSummary {
 
 impl Bus {
     pub async fn journals(&self) -> Result<JournalStore, BusError> {
-        let stream = self.context.get_stream_no_info("CLARA_JOURNAL").await.map_err(|err| missing("CLARA_JOURNAL", err))?;
+        let stream =
+            self.context.get_stream_no_info("CLARA_JOURNAL").await.map_err(|err| missing("CLARA_JOURNAL", err))?;
         Ok(JournalStore { bus: self.clone(), stream })
     }
 }
@@ -74,7 +75,11 @@ impl JournalStore {
     }
 
     /// Every record of a journal with its stream sequence, oldest first.
-    pub async fn records(&self, conversation: &ConversationId, turn: TurnId) -> Result<Vec<(u64, Record)>, AppendError> {
+    pub async fn records(
+        &self,
+        conversation: &ConversationId,
+        turn: TurnId,
+    ) -> Result<Vec<(u64, Record)>, AppendError> {
         let subject = Subject::Journal(conversation, turn).to_string();
         let unreadable = |why: String| AppendError::Unreadable { turn, why };
         let (mut records, mut next) = (Vec::new(), 1);
@@ -117,7 +122,8 @@ impl JournalStore {
     /// conversation if asked.
     pub async fn turns(&self, limit: usize) -> Result<Vec<TurnSummary>, BusError> {
         let stream = self.bus.context.get_stream("CLARA_JOURNAL").await.map_err(|err| missing("CLARA_JOURNAL", err))?;
-        let mut subjects = stream.info_with_subjects("clara.v1.journal.>").await.map_err(|err| missing("CLARA_JOURNAL", err))?;
+        let mut subjects =
+            stream.info_with_subjects("clara.v1.journal.>").await.map_err(|err| missing("CLARA_JOURNAL", err))?;
         let mut turns = Vec::new();
         while let Some((subject, records)) = subjects.try_next().await.map_err(|err| missing("CLARA_JOURNAL", err))? {
             let mut parts = subject.rsplit('.');

@@ -6,17 +6,17 @@
 //! bus outlasts ten seconds, because that is how long a cluster may take to
 //! elect a new leader.
 
-mod subject; // Where messages go.
-mod topology; // Streams, buckets and consumers, and whether they are as asked.
 mod connect; // Connecting, and what the server must be able to do.
-mod publish; // Storing a message, once, and fenced.
 mod consume; // Pulling messages with a limit, settling each.
-mod journal; // A turn's journal.
-mod record; // Records by compare-and-set: tool results, deliveries.
 mod conversations; // The router's records.
+mod journal; // A turn's journal.
 mod live; // Core NATS: deltas, control, snapshots.
+mod publish; // Storing a message, once, and fenced.
+mod record; // Records by compare-and-set: tool results, deliveries.
 mod request; // Request and reply.
+mod subject; // Where messages go.
 mod terminal; // What terminals show.
+mod topology; // Streams, buckets and consumers, and whether they are as asked.
 mod trace; // Trace context in headers.
 
 pub use connect::{Bus, BusError, Login, Server};

@@ -66,7 +66,11 @@ impl Subscription<ReadSnapshot> {
 }
 
 impl Bus {
-    pub async fn watch_deltas(&self, platform: &str, conversation: &ConversationId) -> Result<Subscription<TurnDelta>, LiveError> {
+    pub async fn watch_deltas(
+        &self,
+        platform: &str,
+        conversation: &ConversationId,
+    ) -> Result<Subscription<TurnDelta>, LiveError> {
         self.watch(Subject::Delta(platform, conversation)).await
     }
 

@@ -89,7 +89,9 @@ impl Bus {
                 Ok(Err(failure)) => failure,
             };
             match failure.kind() {
-                PublishErrorKind::WrongLastSequence => return Err(PublishError::Conflict { subject: subject.to_owned() }),
+                PublishErrorKind::WrongLastSequence => {
+                    return Err(PublishError::Conflict { subject: subject.to_owned() });
+                }
                 PublishErrorKind::MaxPayloadExceeded => return Err(PublishError::TooLarge { bytes: payload.len() }),
                 PublishErrorKind::Other if is_full(&failure) => {
                     return Err(PublishError::Full { subject: subject.to_owned() });

@@ -74,7 +74,13 @@ impl Records<DeliveryRecord> {
     }
 
     /// Writes over the record at `last` (0: none).
-    pub async fn write(&self, turn: TurnId, segment: u32, last: u64, record: &DeliveryRecord) -> Result<Claim, PublishError> {
+    pub async fn write(
+        &self,
+        turn: TurnId,
+        segment: u32,
+        last: u64,
+        record: &DeliveryRecord,
+    ) -> Result<Claim, PublishError> {
         let state = match record {
             DeliveryRecord::Sending { .. } => "sending",
             DeliveryRecord::Sent { .. } => "sent",

@@ -100,7 +100,8 @@ impl Bus {
         let subject = Subject::Request(endpoint).to_string();
         let mut headers = async_nats::HeaderMap::new();
         trace::inject(&mut headers);
-        let asked = async_nats::Request::new().headers(headers).payload(request.to_wire().into()).timeout(Some(deadline));
+        let asked =
+            async_nats::Request::new().headers(headers).payload(request.to_wire().into()).timeout(Some(deadline));
         let answer = self.client.send_request(subject.clone(), asked).await.map_err(|err| match err.kind() {
             async_nats::RequestErrorKind::NoResponders => RequestError::NobodyServes(subject.clone()),
             async_nats::RequestErrorKind::TimedOut => RequestError::TimedOut(subject.clone()),

@@ -33,8 +33,15 @@ impl Bus {
             Ok(stored) => Ok(Shown { sequence: stored.sequence }),
             Err(PublishError::Conflict { .. }) => {
                 let unavailable = |why: String| PublishError::Unavailable { subject: subject.clone(), why };
-                let stream = self.context.get_stream_no_info("CLARA_TERMINAL").await.map_err(|err| unavailable(err.to_string()))?;
-                let found = stream.get_last_raw_message_by_subject(&subject).await.map_err(|err| unavailable(err.to_string()))?;
+                let stream = self
+                    .context
+                    .get_stream_no_info("CLARA_TERMINAL")
+                    .await
+                    .map_err(|err| unavailable(err.to_string()))?;
+                let found = stream
+                    .get_last_raw_message_by_subject(&subject)
+                    .await
+                    .map_err(|err| unavailable(err.to_string()))?;
                 Ok(Shown { sequence: found.sequence })
             }
             Err(other) => Err(other),
@@ -43,7 +50,11 @@ impl Bus {
 
     /// Follows the replies of a conversation: from now on, or all after the one
     /// at `after`.
-    pub async fn follow_replies(&self, conversation: &ConversationId, after: Option<u64>) -> Result<TerminalLog, BusError> {
+    pub async fn follow_replies(
+        &self,
+        conversation: &ConversationId,
+        after: Option<u64>,
+    ) -> Result<TerminalLog, BusError> {
         let broken = |err: &dyn std::fmt::Display| missing("CLARA_TERMINAL", err);
         let stream = self.context.get_stream("CLARA_TERMINAL").await.map_err(|err| broken(&err))?;
         let last = stream.cached_info().state.last_sequence;

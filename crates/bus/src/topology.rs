@@ -200,7 +200,8 @@ pub(crate) async fn ensure(context: &Context, replicas: usize) -> Result<(), Top
     create_buckets(context, &spec, replicas).await?;
     for stream in &spec.stream {
         let what = || format!("stream {}", stream.name);
-        let info = context.create_or_update_stream(stream.config(replicas)).await.map_err(|err| create(&what(), err))?;
+        let info =
+            context.create_or_update_stream(stream.config(replicas)).await.map_err(|err| create(&what(), err))?;
         if let Some(problem) = stream.compare(&info.config, replicas).into_iter().next() {
             return Err(TopologyError::Different(problem));
         }
@@ -247,7 +248,8 @@ fn create(what: &str, why: impl std::fmt::Display) -> TopologyError {
 pub(crate) async fn inspect(context: &Context, replicas: usize) -> Result<Vec<Problem>, TopologyError> {
     let spec = Spec::parse(SPEC)?;
     let mut problems = Vec::new();
-    let missing = |what: String| Problem { what, setting: "existence", found: "missing".into(), wanted: "present".into() };
+    let missing =
+        |what: String| Problem { what, setting: "existence", found: "missing".into(), wanted: "present".into() };
     for stream in &spec.stream {
         match context.get_stream(&stream.name).await {
             Ok(found) => problems.extend(stream.compare(&found.cached_info().config, replicas)),

@@ -28,7 +28,9 @@ impl Extractor for Read<'_> {
 /// Writes the current span into headers.
 pub(crate) fn inject(headers: &mut HeaderMap) {
     let context = Span::current().context();
-    opentelemetry::global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut Headers(headers)));
+    opentelemetry::global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(&context, &mut Headers(headers))
+    });
 }
 
 /// Makes the sender's span the parent of `span`.

@@ -71,7 +71,10 @@ pub struct Conversation {
 pub enum Effect {
     StartTurn(TurnRequest),
     /// Append `StopRequested` to the journal, then tell the running replica.
-    StopTurn { turn: TurnId, stop: MessageId },
+    StopTurn {
+        turn: TurnId,
+        stop: MessageId,
+    },
     Reply(Reply),
 }
 

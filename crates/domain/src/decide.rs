@@ -29,7 +29,11 @@ pub enum Tools {
 /// The next thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    AskModel { step: u32, tier: Tier, tools: Tools },
+    AskModel {
+        step: u32,
+        tier: Tier,
+        tools: Tools,
+    },
     /// Store these entries: the calls that the last answer asked for.
     Plan(Vec<Entry>),
     /// These calls are stored and have no outcome yet.
@@ -96,16 +100,18 @@ fn ask(state: &TurnState, limits: &TurnLimits, step: u32, tier: Tier) -> Next {
 }
 
 /// Whether the step with this index is the last one, which may not call tools.
-/// A loop withholds tools from the steps after the one that it was found in.
+/// Tools that ended are withheld from the steps after the one they ended in.
 fn withheld(state: &TurnState, limits: &TurnLimits, step: u32) -> bool {
-    let looped = state.loop_found.is_some() && state.steps.get(step as usize).is_none_or(|known| known.calls.is_empty());
-    looped || step >= limits.steps
+    let ended =
+        state.tools_ended.is_some() && state.steps.get(step as usize).is_none_or(|known| known.calls.is_empty());
+    ended || step >= limits.steps
 }
 
 fn conclude(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String) -> Next {
     let mut answers = context.request.answers();
     answers.extend(state.stops.iter().cloned());
-    let ran = state.calls().filter(|call| call.outcome.as_ref().is_some_and(|outcome| outcome.kind != OutcomeKind::Skipped));
+    let ran =
+        state.calls().filter(|call| call.outcome.as_ref().is_some_and(|outcome| outcome.kind != OutcomeKind::Skipped));
     Next::Conclude(Box::new(Reply {
         turn: context.request.turn,
         conversation: context.request.conversation.clone(),
@@ -149,7 +155,7 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
         }
     }
     if let Some(reason) = found {
-        entries.push(Entry::LoopFound { reason });
+        entries.push(Entry::ToolsEnded { reason });
     }
     entries
 }

@@ -19,18 +19,26 @@ const IDENTICAL_RESULTS: usize = 4;
 pub fn find_loop(state: &TurnState, asked: &[ToolCall]) -> Option<String> {
     let past: Vec<(u64, u64)> = state
         .calls()
-        .map(|call| (fingerprint(&[&call.name, &call.arguments]), call.outcome.as_ref().map_or(0, |done| fingerprint(&[&done.text]))))
+        .map(|call| {
+            (
+                fingerprint(&[&call.name, &call.arguments]),
+                call.outcome.as_ref().map_or(0, |done| fingerprint(&[&done.text])),
+            )
+        })
         .collect();
     let recent = &past[past.len().saturating_sub(WINDOW)..];
     let next: Vec<u64> = asked.iter().map(|call| fingerprint(&[&call.name, &call.arguments])).collect();
     for (index, call) in next.iter().enumerate() {
-        let same = recent.iter().filter(|(known, _)| known == call).count() + next[..index].iter().filter(|known| *known == call).count();
+        let same = recent.iter().filter(|(known, _)| known == call).count()
+            + next[..index].iter().filter(|known| *known == call).count();
         if same >= IDENTICAL_CALLS {
             return Some(format!("the same call was made {same} times before"));
         }
         let tail = recent.iter().rev().take(IDENTICAL_RESULTS);
         if tail.clone().count() == IDENTICAL_RESULTS
-            && tail.clone().all(|(known, result)| known == call && Some(*result) == recent.last().map(|(_, last)| *last))
+            && tail
+                .clone()
+                .all(|(known, result)| known == call && Some(*result) == recent.last().map(|(_, last)| *last))
         {
             return Some(format!("the same call gave the same result {IDENTICAL_RESULTS} times in a row"));
         }
@@ -38,7 +46,10 @@ pub fn find_loop(state: &TurnState, asked: &[ToolCall]) -> Option<String> {
     let mut calls: Vec<u64> = recent.iter().map(|(call, _)| *call).collect();
     calls.extend(&next);
     if let [.., a, b, c, d, e] = calls[..]
-        && a == c && c == e && b == d && a != b
+        && a == c
+        && c == e
+        && b == d
+        && a != b
     {
         return Some("two calls follow each other in turn, again and again".to_owned());
     }

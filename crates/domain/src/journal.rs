@@ -15,7 +15,9 @@ use crate::turn::{Reply, TurnContext};
 pub enum Fault {
     /// The key is missing, wrong, or not paid for.
     Auth,
-    RateLimited { retry_after_s: Option<u64> },
+    RateLimited {
+        retry_after_s: Option<u64>,
+    },
     ContextOverflow,
     /// Overload, time-out, a cut stream: it may work later.
     Transient,
@@ -73,18 +75,45 @@ fn in_words(seconds: u64) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A replica took the turn over. Its epoch is the record's.
-    Claimed { replica: String, build: String },
+    Claimed {
+        replica: String,
+        build: String,
+    },
     /// What the turn works from. Stored with the first claim.
     ContextFixed(Box<TurnContext>),
-    StepStarted { step: u32, tier: Tier, model: String, request_hash: String },
-    ModelAnswered { step: u32, answer: Answer },
-    ModelFailed { step: u32, fault: Fault },
-    ToolIntended { call: CallId, vendor_id: String, name: String, arguments: String, effect: Effect },
-    ToolFinished { call: CallId, outcome: Outcome },
-    /// The loop guard saw the turn going round in circles.
-    LoopFound { reason: String },
+    StepStarted {
+        step: u32,
+        tier: Tier,
+        model: String,
+        request_hash: String,
+    },
+    ModelAnswered {
+        step: u32,
+        answer: Answer,
+    },
+    ModelFailed {
+        step: u32,
+        fault: Fault,
+    },
+    ToolIntended {
+        call: CallId,
+        vendor_id: String,
+        name: String,
+        arguments: String,
+        effect: Effect,
+    },
+    ToolFinished {
+        call: CallId,
+        outcome: Outcome,
+    },
+    /// The turn may use no more tools: it goes round in circles, or takes too long.
+    ToolsEnded {
+        reason: String,
+    },
     /// Written by the router.
-    StopRequested { stop: MessageId },
+    StopRequested {
+        stop: MessageId,
+    },
     ReplyReady(Box<Reply>),
     /// The reply is on its way out; nothing is left to do.
     Finished,
@@ -130,7 +159,7 @@ pub struct TurnState {
     pub context: Option<Box<TurnContext>>,
     pub steps: Vec<StepState>,
     pub stops: Vec<MessageId>,
-    pub loop_found: Option<String>,
+    pub tools_ended: Option<String>,
     pub reply: Option<Box<Reply>>,
     pub finished: bool,
     /// Claims since something was last achieved.
@@ -205,15 +234,16 @@ impl TurnState {
                 }
             }
             Entry::ToolFinished { call, outcome } => {
-                let known = self.steps.get_mut(call.step as usize).and_then(|step| {
-                    step.calls.iter_mut().find(|known| known.id == *call && known.outcome.is_none())
-                });
+                let known = self
+                    .steps
+                    .get_mut(call.step as usize)
+                    .and_then(|step| step.calls.iter_mut().find(|known| known.id == *call && known.outcome.is_none()));
                 if let Some(known) = known {
                     known.outcome = Some(outcome.clone());
                     self.idle_claims = 0;
                 }
             }
-            Entry::LoopFound { reason } => self.loop_found = Some(reason.clone()),
+            Entry::ToolsEnded { reason } => self.tools_ended = Some(reason.clone()),
             Entry::StopRequested { stop } => {
                 if !self.stops.contains(stop) {
                     self.stops.push(stop.clone());

@@ -5,16 +5,16 @@
 //! same inputs give the same outcome after a crash, on another machine, and in
 //! a property test. Wire formats are `proto`'s business; NATS is `bus`'s.
 
-pub mod ids; // Who and what: conversations, turns, calls, messages.
-pub mod tier; // Which class of model answers.
-pub mod message; // What people send.
-pub mod chat; // What models read and write.
-pub mod tool; // What tools promise and return.
-pub mod turn; // What a turn starts with and ends with.
-pub mod conversation; // One active turn at a time, in order.
-pub mod journal; // What has happened in a turn.
-pub mod decide; // What a turn does next.
-pub mod guard; // Loops and oversized results.
 pub mod budget; // What fits into the model's window.
+pub mod chat; // What models read and write.
+pub mod conversation; // One active turn at a time, in order.
+pub mod decide; // What a turn does next.
 pub mod delivery; // How a reply is cut and recorded.
-pub mod memory; // What is remembered of a person.
+pub mod guard; // Loops and oversized results.
+pub mod ids; // Who and what: conversations, turns, calls, messages.
+pub mod journal; // What has happened in a turn.
+pub mod memory;
+pub mod message; // What people send.
+pub mod tier; // Which class of model answers.
+pub mod tool; // What tools promise and return.
+pub mod turn; // What a turn starts with and ends with. // What is remembered of a person.

@@ -58,11 +58,21 @@ pub struct Recalled {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FactCommand {
     /// Stores under `id`: the same id twice is one fact.
-    Remember { id: String, text: String },
-    Search { query: String, limit: u32 },
-    List { limit: u32 },
+    Remember {
+        id: String,
+        text: String,
+    },
+    Search {
+        query: String,
+        limit: u32,
+    },
+    List {
+        limit: u32,
+    },
     /// Forgets by id, or everything that matches the words.
-    Forget { which: String },
+    Forget {
+        which: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,10 +83,10 @@ pub struct FactRequest {
 
 /// Words too common to search by.
 const STOP_WORDS: &[&str] = &[
-    "a", "about", "am", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "clara", "could", "did", "do",
-    "does", "for", "from", "had", "has", "have", "how", "i", "in", "is", "it", "its", "know", "me", "my", "of", "on",
-    "or", "please", "remember", "s", "so", "tell", "that", "the", "their", "them", "then", "there", "they", "this",
-    "to", "was", "we", "what", "when", "where", "which", "who", "why", "will", "with", "would", "you", "your",
+    "a", "about", "am", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "clara", "could", "did",
+    "do", "does", "for", "from", "had", "has", "have", "how", "i", "in", "is", "it", "its", "know", "me", "my", "of",
+    "on", "or", "please", "remember", "s", "so", "tell", "that", "the", "their", "them", "then", "there", "they",
+    "this", "to", "was", "we", "what", "when", "where", "which", "who", "why", "will", "with", "would", "you", "your",
 ];
 
 /// Most words of a query that are searched.

@@ -46,17 +46,33 @@ pub fn is_short_assent(text: &str) -> bool {
         text.chars().filter(|c| c.is_alphanumeric() || c.is_whitespace()).collect::<String>().to_lowercase();
     matches!(
         plain.split_whitespace().collect::<Vec<_>>().join(" ").as_str(),
-        "yes" | "y" | "yep" | "yeah" | "ok" | "okay" | "sure" | "please" | "yes please" | "go ahead" | "do it"
-            | "continue" | "go on" | "right" | "correct" | "no" | "nope" | "thanks" | "thank you"
+        "yes"
+            | "y"
+            | "yep"
+            | "yeah"
+            | "ok"
+            | "okay"
+            | "sure"
+            | "please"
+            | "yes please"
+            | "go ahead"
+            | "do it"
+            | "continue"
+            | "go on"
+            | "right"
+            | "correct"
+            | "no"
+            | "nope"
+            | "thanks"
+            | "thank you"
     )
 }
 
 /// Reads the one word that a classifying model was asked for.
 /// Anything that is not exactly one known tier means the middle one.
 pub fn parse_classification(answer: &str) -> Tier {
-    let mut found = answer
-        .split(|c: char| !c.is_ascii_alphabetic())
-        .filter_map(|word| match word.to_ascii_uppercase().as_str() {
+    let mut found =
+        answer.split(|c: char| !c.is_ascii_alphabetic()).filter_map(|word| match word.to_ascii_uppercase().as_str() {
             "LOW" => Some(Tier::Low),
             "MID" => Some(Tier::Mid),
             "HIGH" => Some(Tier::High),

@@ -18,7 +18,9 @@ pub struct Endpoint {
 #[derive(Debug, Clone)]
 pub enum Provider {
     /// Fixed rules, no network. `word_pause` makes streaming visible.
-    Offline { word_pause: Duration },
+    Offline {
+        word_pause: Duration,
+    },
     Anthropic(Endpoint),
     OpenAi(Endpoint),
 }
@@ -169,7 +171,8 @@ mod tests {
 
     #[test]
     fn tiers_have_models_of_their_own() {
-        let custom = config([("OPENROUTER_API_KEY", "k"), ("OPENROUTER_MODEL", "a"), ("OPENROUTER_MODEL_HIGH", "b")]).unwrap();
+        let custom =
+            config([("OPENROUTER_API_KEY", "k"), ("OPENROUTER_MODEL", "a"), ("OPENROUTER_MODEL_HIGH", "b")]).unwrap();
         assert_eq!([Tier::Low, Tier::Mid, Tier::High].map(|tier| custom.model(tier)), ["a", "a", "b"]);
         let anthropic = config([("ANTHROPIC_API_KEY", "k")]).unwrap();
         assert_eq!(anthropic.model(Tier::Low), "claude-haiku-4-5");

@@ -26,13 +26,25 @@ impl Failure {
 /// Classifies an error. `key` is taken out of what is logged, because vendors
 /// quote it.
 pub(crate) fn classify(err: &Error, key: Option<&str>) -> Failure {
+    // What a vendor refuses before the stream begins comes as an error of the
+    // stream, with the real one inside.
+    if let Error::WebStream { error, .. } = err
+        && let Some(inner) = error.downcast_ref::<Error>()
+    {
+        return classify(inner, key);
+    }
     let retry_after = err.headers().and_then(|headers| {
-        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
-        number("retry-after-ms").map(|ms| ms / 1000.0).or(number("retry-after")).map(|seconds| Duration::from_secs_f64(seconds.min(86_400.0)))
+        let number = |name: &str| {
+            headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0)
+        };
+        number("retry-after-ms")
+            .map(|ms| ms / 1000.0)
+            .or(number("retry-after"))
+            .map(|seconds| Duration::from_secs_f64(seconds.min(86_400.0)))
     });
     let text = err.to_string();
     let fault = match err.status().map(|status| status.as_u16()) {
-        Some(401 | 402 | 403) => Fault::Auth,
+        Some(401..=403) => Fault::Auth,
         Some(429) => Fault::RateLimited { retry_after_s: retry_after.map(|wait| wait.as_secs_f64().ceil() as u64) },
         Some(400 | 413 | 422) if speaks_of_length(&text) => Fault::ContextOverflow,
         Some(408 | 409 | 425 | 500..=599) => Fault::Transient,
@@ -48,7 +60,9 @@ fn in_stream(err: &Error, text: &str) -> Fault {
     match err {
         Error::RequiresApiKey { .. } | Error::NoAuthResolver { .. } | Error::NoAuthData { .. } => Fault::Auth,
         Error::ChatResponse { .. } if text.contains("rate_limit") => Fault::RateLimited { retry_after_s: None },
-        Error::ChatResponse { .. } if text.contains("authentication_error") || text.contains("invalid_api_key") => Fault::Auth,
+        Error::ChatResponse { .. } if text.contains("authentication_error") || text.contains("invalid_api_key") => {
+            Fault::Auth
+        }
         Error::ChatResponse { .. } if speaks_of_length(text) => Fault::ContextOverflow,
         Error::ChatResponse { .. } if text.contains("invalid_request_error") => Fault::Rejected,
         _ => Fault::Transient,
@@ -57,9 +71,17 @@ fn in_stream(err: &Error, text: &str) -> Fault {
 
 fn speaks_of_length(text: &str) -> bool {
     let text = text.to_lowercase();
-    ["context_length", "context length", "context window", "prompt is too long", "maximum context", "too many tokens", "input is too long"]
-        .iter()
-        .any(|phrase| text.contains(phrase))
+    [
+        "context_length",
+        "context length",
+        "context window",
+        "prompt is too long",
+        "maximum context",
+        "too many tokens",
+        "input is too long",
+    ]
+    .iter()
+    .any(|phrase| text.contains(phrase))
 }
 
 fn scrub(text: &str, key: Option<&str>) -> String {

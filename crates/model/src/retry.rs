@@ -49,7 +49,14 @@ impl<A: Attempt> ChatModel for Patient<A> {
                 return Err(ModelError { fault: failure.fault, detail: failure.detail });
             };
             tried += 1;
-            warn!(model = request.model, fault = failure.fault.as_str(), detail = failure.detail, tried, ?wait, "model call failed; trying again");
+            warn!(
+                model = request.model,
+                fault = failure.fault.as_str(),
+                detail = failure.detail,
+                tried,
+                ?wait,
+                "model call failed; trying again"
+            );
             let why = match failure.fault {
                 Fault::RateLimited { .. } => format!("rate limited, waiting {} s", wait.as_secs_f64().ceil()),
                 _ => "the model did not answer, asking again".to_owned(),

@@ -7,7 +7,9 @@ use domain::chat::{Answer, ChatMessage, ToolCall, Usage};
 use domain::decide::Tools;
 use futures::StreamExt;
 use genai::adapter::AdapterKind;
-use genai::chat::{self, ChatOptions, ChatStreamEvent, ContentPart, MessageContent, StreamEnd, ToolChoice, ToolResponse};
+use genai::chat::{
+    self, ChatOptions, ChatStreamEvent, ContentPart, MessageContent, StreamEnd, ToolChoice, ToolResponse,
+};
 use genai::resolver::{AuthData, Endpoint as Address};
 use genai::{Client, Headers, ModelIden, ServiceTarget};
 use secrecy::ExposeSecret;
@@ -56,8 +58,12 @@ impl Vendor {
     }
 
     fn options(&self, request: &ChatRequest) -> ChatOptions {
-        let headers: Vec<(String, String)> =
-            self.endpoint.headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
+        let headers: Vec<(String, String)> = self
+            .endpoint
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+            .collect();
         let mut options = ChatOptions::default()
             .with_max_tokens(request.max_tokens)
             .with_capture_usage(true)
@@ -113,23 +119,41 @@ impl Attempt for Vendor {
 
 fn vendor_request(request: &ChatRequest) -> chat::ChatRequest {
     let mut out = chat::ChatRequest::default().with_system(request.system.clone());
-    for message in &request.messages {
-        out = out.append_message(vendor_message(message));
+    let both_results = |a: &ChatMessage, b: &ChatMessage| {
+        matches!((a, b), (ChatMessage::ToolResult { .. }, ChatMessage::ToolResult { .. }))
+    };
+    for group in request.messages.chunk_by(both_results) {
+        out = out.append_message(vendor_message(group));
     }
     if request.tools.is_empty() {
         return out;
     }
-    out.with_tools(request.tools.iter().map(|tool| {
-        let schema = serde_json::from_str(&tool.schema).unwrap_or_else(|_| serde_json::json!({"type": "object"}));
-        chat::Tool::new(tool.name.clone()).with_description(tool.description.clone()).with_schema(schema)
-    }).collect::<Vec<_>>())
+    out.with_tools(
+        request
+            .tools
+            .iter()
+            .map(|tool| {
+                let schema =
+                    serde_json::from_str(&tool.schema).unwrap_or_else(|_| serde_json::json!({"type": "object"}));
+                chat::Tool::new(tool.name.clone()).with_description(tool.description.clone()).with_schema(schema)
+            })
+            .collect::<Vec<_>>(),
+    )
 }
 
-fn vendor_message(message: &ChatMessage) -> chat::ChatMessage {
-    match message {
+/// One message, or the results of one step together: Anthropic wants all of them
+/// in the message after the calls.
+fn vendor_message(group: &[ChatMessage]) -> chat::ChatMessage {
+    let results = group.iter().filter_map(|message| match message {
+        ChatMessage::ToolResult { vendor_id, text } => Some(ToolResponse::new(vendor_id.clone(), text.clone())),
+        ChatMessage::User { .. } | ChatMessage::Assistant { .. } => None,
+    });
+    match &group[0] {
+        ChatMessage::ToolResult { .. } => results.collect::<Vec<_>>().into(),
         ChatMessage::User { text } => chat::ChatMessage::user(text.clone()),
         ChatMessage::Assistant { text, calls, signatures } => {
-            let mut parts: Vec<ContentPart> = signatures.iter().filter_map(|part| serde_json::from_str(part).ok()).collect();
+            let mut parts: Vec<ContentPart> =
+                signatures.iter().filter_map(|part| serde_json::from_str(part).ok()).collect();
             if !text.is_empty() {
                 parts.push(ContentPart::from_text(text.clone()));
             }
@@ -146,7 +170,6 @@ fn vendor_message(message: &ChatMessage) -> chat::ChatMessage {
             }));
             chat::ChatMessage::assistant(MessageContent::from_parts(parts))
         }
-        ChatMessage::ToolResult { vendor_id, text } => ToolResponse::new(vendor_id.clone(), text.clone()).into(),
     }
 }
 

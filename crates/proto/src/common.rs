@@ -118,11 +118,9 @@ impl From<&ChatMessage> for v1::ChatMessage {
         use v1::chat_message::{Assistant, Kind, ToolResult, User};
         let kind = match value {
             ChatMessage::User { text } => Kind::User(User { text: text.clone() }),
-            ChatMessage::Assistant { text, calls, signatures } => Kind::Assistant(Assistant {
-                text: text.clone(),
-                calls: raws(calls),
-                signatures: signatures.clone(),
-            }),
+            ChatMessage::Assistant { text, calls, signatures } => {
+                Kind::Assistant(Assistant { text: text.clone(), calls: raws(calls), signatures: signatures.clone() })
+            }
             ChatMessage::ToolResult { vendor_id, text } => {
                 Kind::ToolResult(ToolResult { vendor_id: vendor_id.clone(), text: text.clone() })
             }

@@ -25,11 +25,7 @@ impl From<&Inbound> for v1::Inbound {
                 tier: tier_number(finished.tier),
             }),
         };
-        Self {
-            conversation: value.conversation.to_string(),
-            route: Some((&value.route).into()),
-            event: Some(event),
-        }
+        Self { conversation: value.conversation.to_string(), route: Some((&value.route).into()), event: Some(event) }
     }
 }
 

@@ -58,7 +58,7 @@ impl From<&Entry> for v1::JournalEntry {
             Entry::ToolFinished { call, outcome } => {
                 Kind::ToolFinished(raw::ToolFinished { call: call.to_string(), outcome: Some(outcome.into()) })
             }
-            Entry::LoopFound { reason } => Kind::LoopFound(raw::LoopFound { reason: reason.clone() }),
+            Entry::ToolsEnded { reason } => Kind::ToolsEnded(raw::ToolsEnded { reason: reason.clone() }),
             Entry::StopRequested { stop } => Kind::StopRequested(raw::TurnStopRequested { stop: stop.to_string() }),
             Entry::ReplyReady(reply) => Kind::ReplyReady(reply.as_ref().into()),
             Entry::Finished => Kind::Finished(raw::Finished {}),
@@ -103,7 +103,7 @@ impl TryFrom<v1::JournalEntry> for Entry {
                 call: fields::call(&finished.call)?,
                 outcome: required(finished.outcome, "outcome")?.try_into()?,
             },
-            Kind::LoopFound(found) => Self::LoopFound { reason: found.reason },
+            Kind::ToolsEnded(found) => Self::ToolsEnded { reason: found.reason },
             Kind::StopRequested(stop) => Self::StopRequested { stop: fields::message(&stop.stop)? },
             Kind::ReplyReady(reply) => Self::ReplyReady(Box::new(reply.try_into()?)),
             Kind::Finished(raw::Finished {}) => Self::Finished,

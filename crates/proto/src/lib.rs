@@ -6,17 +6,17 @@
 
 use prost::Message;
 
-mod fields; // Reading one field, and naming it when it is wrong.
 mod common; // Principals, messages, tiers.
-mod inbound; // What moves a conversation.
-mod turn; // Requests, contexts, replies.
 mod conversation; // The router's record.
+mod fields; // Reading one field, and naming it when it is wrong.
+mod inbound; // What moves a conversation.
 mod journal; // The turn's journal.
-mod tool; // Tool requests and records.
 pub mod live; // Deltas, control, snapshots.
 mod memory; // Recall and facts.
+pub mod response;
 pub mod terminal; // Terminals and adapter-cli.
-pub mod response; // Request and reply.
+mod tool; // Tool requests and records.
+mod turn; // Requests, contexts, replies. // Request and reply.
 
 /// Generated from `proto/clara/v1`.
 #[allow(clippy::all, missing_docs, unreachable_pub)]

@@ -18,7 +18,11 @@ pub struct TurnDelta {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeltaKind {
     /// `offset`: bytes of the step's text before `tail`.
-    Text { step: u32, offset: u64, tail: String },
+    Text {
+        step: u32,
+        offset: u64,
+        tail: String,
+    },
     Status(Activity),
 }
 
@@ -26,10 +30,16 @@ pub enum DeltaKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Activity {
     Thinking,
-    ToolStarted { tool: String },
-    ToolFinished { tool: String },
+    ToolStarted {
+        tool: String,
+    },
+    ToolFinished {
+        tool: String,
+    },
     /// The model is asked again; `detail` says why.
-    Retrying { detail: String },
+    Retrying {
+        detail: String,
+    },
     Resuming,
 }
 

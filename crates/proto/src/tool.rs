@@ -94,11 +94,7 @@ impl TryFrom<v1::RunTool> for ToolRequest {
 
 impl From<&Outcome> for v1::Outcome {
     fn from(value: &Outcome) -> Self {
-        Self {
-            kind: v1::OutcomeKind::from(&value.kind).into(),
-            text: value.text.clone(),
-            elapsed_ms: value.elapsed_ms,
-        }
+        Self { kind: v1::OutcomeKind::from(&value.kind).into(), text: value.text.clone(), elapsed_ms: value.elapsed_ms }
     }
 }
 

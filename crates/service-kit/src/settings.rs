@@ -88,7 +88,11 @@ impl Settings {
         };
         let toml_path = named.unwrap_or_else(|| PathBuf::from("clara.toml"));
         Self::from_layers(
-            vec![(Origin::Environment, environment), (Origin::DotEnv(dotenv_path), dotenv), (Origin::Toml(toml_path), toml)],
+            vec![
+                (Origin::Environment, environment),
+                (Origin::DotEnv(dotenv_path), dotenv),
+                (Origin::Toml(toml_path), toml),
+            ],
             faults,
         )
     }
@@ -99,13 +103,19 @@ impl Settings {
         Self::from_layers(vec![(Origin::Environment, values)], Vec::new())
     }
 
-    fn from_layers(layers: Vec<(Origin, BTreeMap<String, String>)>, mut faults: Vec<Fault>) -> Result<Self, Vec<Fault>> {
+    fn from_layers(
+        layers: Vec<(Origin, BTreeMap<String, String>)>,
+        mut faults: Vec<Fault>,
+    ) -> Result<Self, Vec<Fault>> {
         let mut values = BTreeMap::new();
         for setting in CATALOGUE {
             // An empty value means "not set", so that a compose file can say `KEY=`.
             let given = layers.iter().find_map(|(origin, layer)| {
                 let names = std::iter::once(&setting.name).chain(setting.aliases);
-                names.filter_map(|name| layer.get(*name)).find(|value| !value.trim().is_empty()).map(|value| (value.trim().to_owned(), origin.clone()))
+                names
+                    .filter_map(|name| layer.get(*name))
+                    .find(|value| !value.trim().is_empty())
+                    .map(|value| (value.trim().to_owned(), origin.clone()))
             });
             let (value, origin) = given.unwrap_or_else(|| (setting.default.to_owned(), Origin::Default));
             if !value.is_empty()
@@ -261,7 +271,8 @@ fn flatten(prefix: &str, value: &toml::Value, values: &mut BTreeMap<String, Stri
         }
         toml::Value::String(text) => drop(values.insert(prefix.to_owned(), text.clone())),
         toml::Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
+            let items: Vec<String> =
+                items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
             values.insert(prefix.to_owned(), items.join(","));
         }
         other => drop(values.insert(prefix.to_owned(), other.to_string())),
@@ -283,7 +294,10 @@ mod tests {
         .unwrap_err();
         let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(faults.len(), 4, "{text:?}");
-        assert!(text.iter().any(|line| line.contains("LLM_PROVIDER=\"oracle\"") && line.contains("anthropic")), "{text:?}");
+        assert!(
+            text.iter().any(|line| line.contains("LLM_PROVIDER=\"oracle\"") && line.contains("anthropic")),
+            "{text:?}"
+        );
     }
 
     #[test]
@@ -306,7 +320,8 @@ mod tests {
     fn stronger_layers_win_and_empty_means_unset() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clara.toml");
-        std::fs::write(&path, "llm_provider = \"anthropic\"\n[anthropic]\napi_key = \"k\"\nmodel_low = \"small\"\n").unwrap();
+        std::fs::write(&path, "llm_provider = \"anthropic\"\n[anthropic]\napi_key = \"k\"\nmodel_low = \"small\"\n")
+            .unwrap();
         let mut faults = Vec::new();
         let toml = read_toml(&path, Missing::IsFault, &mut faults);
         let environment = BTreeMap::from([

@@ -101,17 +101,22 @@ impl Database {
     /// Opens PostgreSQL by its URL.
     pub async fn postgres(url: &str) -> Result<Self, StoreError> {
         // The URL holds the password: only what follows it is shown.
-        let place = url.rsplit_once('@').map_or_else(|| "PostgreSQL".to_owned(), |(_, place)| format!("postgres://{place}"));
+        let place =
+            url.rsplit_once('@').map_or_else(|| "PostgreSQL".to_owned(), |(_, place)| format!("postgres://{place}"));
         Self::open(url, Dialect::Postgres, place, "Check DATABASE_URL and that PostgreSQL is running").await
     }
 
     /// Opens a SQLite file, and makes it if there is none.
     pub async fn sqlite(file: &Path) -> Result<Self, StoreError> {
         let place = file.display().to_string();
-        let remedy = "Check that the folder can be written; a damaged file must be restored from a backup or moved away";
+        let remedy =
+            "Check that the folder can be written; a damaged file must be restored from a backup or moved away";
         if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|err| StoreError::Open { place: place.clone(), why: err.to_string(), remedy })?;
+            std::fs::create_dir_all(folder).map_err(|err| StoreError::Open {
+                place: place.clone(),
+                why: err.to_string(),
+                remedy,
+            })?;
         }
         Self::open(&format!("sqlite://{}?mode=rwc", file.display()), Dialect::Sqlite, place, remedy).await
     }

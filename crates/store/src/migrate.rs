@@ -59,7 +59,8 @@ mod tests {
         sqlite: "CREATE TABLE a (id TEXT)\n--\nCREATE TABLE b (id TEXT)",
         postgres: "",
     };
-    const SECOND: Migration = Migration { version: 2, name: "second", sqlite: "CREATE TABLE c (id TEXT)", postgres: "" };
+    const SECOND: Migration =
+        Migration { version: 2, name: "second", sqlite: "CREATE TABLE c (id TEXT)", postgres: "" };
 
     #[tokio::test]
     async fn replicas_that_start_together_migrate_once() {

@@ -5,7 +5,7 @@
 //! that terminals read, each exactly once, by record. Decides nothing and keeps
 //! no state: killing it loses nothing that was accepted.
 
-mod app; // Building and running.
-mod actors; // In and out.
+mod actors;
+mod app; // Building and running. // In and out.
 
 pub use app::App;

@@ -1,9 +1,9 @@
 //! The terminal: a client of adapter-cli, for people and for scripts.
 
 mod client; // Speaking and listening.
+mod interactive; // For people.
 mod live; // From deltas to what is shown.
 mod markdown; // Rendering as it streams.
-mod interactive; // For people.
 mod piped; // For scripts.
 
 use std::io::IsTerminal;
@@ -27,7 +27,12 @@ Ctrl-C    stops the answer; a second one leaves. `clara stop` or `never mind` st
 Ctrl-D    leaves";
 
 /// Opens a conversation; starts Clara if she is not running here.
-pub(crate) async fn run(settings: Settings, conversation: String, timeout: Duration, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    settings: Settings,
+    conversation: String,
+    timeout: Duration,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let mut server = run::server(&settings);
     let mut local = None;
     if !settings.is_given("NATS_URL") {

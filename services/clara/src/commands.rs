@@ -47,7 +47,9 @@ pub(crate) async fn run_status(settings: &Settings, json: bool) -> anyhow::Resul
 pub(crate) fn serve(service: ServiceName) -> ExitCode {
     match service {
         ServiceName::Router => run::main("router", async |s, bus| router::App::build(&s, &bus).await?.service()),
-        ServiceName::Processor => run::main("processor", async |s, bus| processor::App::build(&s, &bus).await?.service()),
+        ServiceName::Processor => {
+            run::main("processor", async |s, bus| processor::App::build(&s, &bus).await?.service())
+        }
         ServiceName::Orchestrator => {
             run::main("orchestrator", async |s, bus| orchestrator::App::build(&s, &bus).await?.service())
         }
@@ -79,7 +81,11 @@ pub(crate) async fn attach(settings: &Settings) -> anyhow::Result<Bus> {
 
 /// The person at this terminal.
 pub(crate) fn person(settings: &Settings) -> domain::message::Principal {
-    domain::message::Principal { user: settings.text("CLI_USER_ID"), name: settings.text("USER"), tenant: "local".into() }
+    domain::message::Principal {
+        user: settings.text("CLI_USER_ID"),
+        name: settings.text("USER"),
+        tenant: "local".into(),
+    }
 }
 
 /// A point in time, as people read it.

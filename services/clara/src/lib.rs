@@ -5,11 +5,11 @@
 //! show and change things for the operator. The services are the same code that
 //! runs as processes of their own.
 
-pub mod cli; // What can be typed.
 pub mod app; // All services in one process.
-mod local; // The data folder and what runs in it.
 mod chat; // The terminal.
-mod commands; // The operator's tools.
+pub mod cli; // What can be typed.
+mod commands;
+mod local; // The data folder and what runs in it. // The operator's tools.
 
 use std::process::ExitCode;
 

@@ -54,9 +54,16 @@ impl Folder {
     /// Opens the folder, and makes it if there is none.
     pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
         let path = settings.data_dir();
-        let remedy = || format!("cannot write to the data folder {}: name another in CLARA_DATA_DIR, or change its owner", path.display());
+        let remedy = || {
+            format!(
+                "cannot write to the data folder {}: name another in CLARA_DATA_DIR, or change its owner",
+                path.display()
+            )
+        };
         std::fs::create_dir_all(path.join("logs")).with_context(remedy)?;
-        File::create(path.join(".writable")).and_then(|_| std::fs::remove_file(path.join(".writable"))).with_context(remedy)?;
+        File::create(path.join(".writable"))
+            .and_then(|_| std::fs::remove_file(path.join(".writable")))
+            .with_context(remedy)?;
         Ok(Self { path })
     }
 

@@ -4,10 +4,10 @@
 //! wants to know, and keeps what people asked her to remember. It owns its
 //! tables alone. Nobody's reply waits for it beyond a deadline.
 
+mod actors; // Who answers and who listens.
+mod adapters;
 mod app; // Building and running.
 mod ports; // What the service needs from a database.
-mod projection; // From a turn's journal to messages.
-mod actors; // Who answers and who listens.
-mod adapters; // The database.
+mod projection; // From a turn's journal to messages. // The database.
 
 pub use app::App;

@@ -9,11 +9,11 @@ use crate::projection::TurnRows;
 /// Why the database did not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the memory database did not answer")]
-pub struct MemoryError(#[from] pub store::StoreError);
+pub(crate) struct MemoryError(#[from] pub(crate) store::StoreError);
 
 /// Sessions, messages and facts. Every write is idempotent by its ids.
 #[async_trait]
-pub trait Memory: Send + Sync {
+pub(crate) trait Memory: Send + Sync {
     /// Stores the messages of a turn, in the session they belong to.
     async fn store_turn(&self, rows: &TurnRows) -> Result<(), MemoryError>;
     /// Whether the reply of a turn is in the history.

@@ -7,7 +7,7 @@ use domain::turn::{Reply, ReplyKind, TurnContext};
 
 /// One message as a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageRow {
+pub(crate) struct MessageRow {
     /// The platform's message id, or `turn:<turn>` for the reply.
     pub id: String,
     pub user: String,
@@ -23,7 +23,7 @@ pub struct MessageRow {
 
 /// What one record adds to the history of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TurnRows {
+pub(crate) struct TurnRows {
     pub conversation: ConversationId,
     pub turn: TurnId,
     pub owner: String,
@@ -35,7 +35,7 @@ pub struct TurnRows {
 const PLACES: i64 = 1000;
 
 /// The kind under which a reply is stored; `failed` is no part of the history.
-pub fn kind(reply: ReplyKind) -> &'static str {
+pub(crate) fn kind(reply: ReplyKind) -> &'static str {
     match reply {
         ReplyKind::Answered => "answered",
         ReplyKind::Failed => "failed",
@@ -47,7 +47,7 @@ pub fn kind(reply: ReplyKind) -> &'static str {
 
 /// The rows of one record at a sequence of the journal. The reply needs the
 /// turn's context, which an earlier record may hold.
-pub fn rows(sequence: u64, record: &Record, context: Option<&TurnContext>) -> Option<TurnRows> {
+pub(crate) fn rows(sequence: u64, record: &Record, context: Option<&TurnContext>) -> Option<TurnRows> {
     let own = record.entries.iter().find_map(|entry| match entry {
         Entry::ContextFixed(context) => Some(context.as_ref()),
         _ => None,
@@ -99,6 +99,6 @@ fn reply_row(reply: &Reply, owner: &str, at_ms: i64, position: i64) -> MessageRo
 }
 
 /// The row id of a turn's reply.
-pub fn reply_id(turn: TurnId) -> String {
+pub(crate) fn reply_id(turn: TurnId) -> String {
     format!("turn:{turn}")
 }

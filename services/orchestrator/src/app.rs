@@ -54,6 +54,7 @@ impl App {
             models,
             tools,
             limits,
+            time: Duration::from_secs(settings.number("CLARA_TURN_SECONDS")),
         };
         Ok(Self {
             bus: bus.clone(),
@@ -70,7 +71,8 @@ impl App {
             let (bus, collaborators) = (bus.clone(), Arc::clone(&collaborators));
             async move {
                 let running = Turns::start(collaborators).await?;
-                let runner = Runner { turns: running.clone(), stop: stop.clone(), grace: grace.saturating_sub(HANDOVER) };
+                let runner =
+                    Runner { turns: running.clone(), stop: stop.clone(), grace: grace.saturating_sub(HANDOVER) };
                 let consumed = bus.consume(Consumer::Orchestrator, turns, Arc::new(runner), stop).await;
                 running.stop();
                 Ok(consumed?)

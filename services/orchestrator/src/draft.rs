@@ -99,11 +99,14 @@ impl Draft {
 /// Whether an entry says what happened, rather than what is to happen.
 fn is_fact(entry: &Entry) -> bool {
     match entry {
-        Entry::ContextFixed(_) | Entry::ModelAnswered { .. } | Entry::ModelFailed { .. } | Entry::ToolFinished { .. } => true,
+        Entry::ContextFixed(_)
+        | Entry::ModelAnswered { .. }
+        | Entry::ModelFailed { .. }
+        | Entry::ToolFinished { .. } => true,
         Entry::Claimed { .. }
         | Entry::StepStarted { .. }
         | Entry::ToolIntended { .. }
-        | Entry::LoopFound { .. }
+        | Entry::ToolsEnded { .. }
         | Entry::StopRequested { .. }
         | Entry::ReplyReady(_)
         | Entry::Finished => false,

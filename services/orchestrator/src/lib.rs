@@ -6,10 +6,10 @@
 //! replica that lost its turn finds out at its next append and falls silent.
 //! It never talks to a platform.
 
+mod actors;
 mod app; // Building and running.
 mod draft; // What is known here and not stored yet.
 mod show; // What a running turn shows.
-mod tools; // Asking for tool calls, and hearing of their results.
-mod actors; // The turns.
+mod tools; // Asking for tool calls, and hearing of their results. // The turns.
 
 pub use app::App;

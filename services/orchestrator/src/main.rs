@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service_kit::run::main("orchestrator", async |settings, bus| orchestrator::App::build(&settings, &bus).await?.service())
+    service_kit::run::main("orchestrator", async |settings, bus| {
+        orchestrator::App::build(&settings, &bus).await?.service()
+    })
 }

@@ -17,7 +17,13 @@ pub(crate) struct Show {
 
 impl Show {
     pub(crate) fn new(bus: Bus, route: &Route, conversation: ConversationId, turn: TurnId) -> Self {
-        Self { bus, platform: route.platform.clone(), conversation, turn, snapshot: watch::Sender::new(Snapshot::default()) }
+        Self {
+            bus,
+            platform: route.platform.clone(),
+            conversation,
+            turn,
+            snapshot: watch::Sender::new(Snapshot::default()),
+        }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Snapshot> {

@@ -40,7 +40,8 @@ impl ToolCalls {
             name: call.name.clone(),
             arguments: call.arguments.clone(),
         };
-        let class = context.tools.iter().find(|tool| tool.name == call.name).map_or(ToolClass::Builtin, |tool| tool.class);
+        let class =
+            context.tools.iter().find(|tool| tool.name == call.name).map_or(ToolClass::Builtin, |tool| tool.class);
         self.bus.store(Subject::Tool(class), &call.id.to_string(), &request).await.map(|_| ())
     }
 

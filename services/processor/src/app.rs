@@ -31,9 +31,9 @@ impl App {
     pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
         let config = ModelConfig::from_settings(settings).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         let persona = match settings.optional("BOT_PERSONALITY_FILE") {
-            Some(file) => tokio::fs::read_to_string(&file)
-                .await
-                .with_context(|| format!("read BOT_PERSONALITY_FILE={file}: name a readable text file, or leave it unset"))?,
+            Some(file) => tokio::fs::read_to_string(&file).await.with_context(|| {
+                format!("read BOT_PERSONALITY_FILE={file}: name a readable text file, or leave it unset")
+            })?,
             None => PERSONA.to_owned(),
         };
         let voice = Voice {
@@ -42,7 +42,8 @@ impl App {
             window: config.window,
             max_bytes: bus.max_payload() / 4 * 3,
         };
-        let services = Services { bus: bus.clone(), patience: Duration::from_secs(settings.number("MEMORY_FETCH_TIMEOUT")) };
+        let services =
+            Services { bus: bus.clone(), patience: Duration::from_secs(settings.number("MEMORY_FETCH_TIMEOUT")) };
         let preparer = Preparer {
             bus: bus.clone(),
             recollection: Arc::new(services.clone()),

@@ -4,11 +4,11 @@
 //! Owns nothing and calls no tools; a memory service that is slow or away costs
 //! recall, and the person is told, but never the answer.
 
+mod actors; // Who prepares.
+mod adapters;
 mod app; // Building and running.
 mod ports; // What it asks of others.
 mod prompt; // From all that to the context of a turn. Pure.
-mod tier; // Which class of model answers.
-mod actors; // Who prepares.
-mod adapters; // The others, over the bus.
+mod tier; // Which class of model answers. // The others, over the bus.
 
 pub use app::App;

@@ -32,15 +32,23 @@ pub(crate) struct Known {
 
 /// Puts a turn's context together and fits it: the oldest history goes first,
 /// the system prompt and the messages to answer never.
-pub(crate) fn assemble(request: TurnRequest, known: Known, voice: &Voice, count: &dyn Fn(&str) -> usize) -> TurnContext {
+pub(crate) fn assemble(
+    request: TurnRequest,
+    known: Known,
+    voice: &Voice,
+    count: &dyn Fn(&str) -> usize,
+) -> TurnContext {
     let Known { recalled, tools, tier, notices, now_ms } = known;
     let memories: String = recalled.facts.iter().map(|fact| format!("- {}\n", fact.text.replace('\n', " "))).collect();
     let now = surroundings(&request, &recalled.history, now_ms, &voice.time_zone);
     let system = system_prompt([("", voice.persona.as_str()), ("USER MEMORIES", &memories), ("NOW", &now)]);
 
     let group = request.route.audience == Audience::Group;
-    let asked: Vec<ChatMessage> =
-        request.messages.iter().map(|message| ChatMessage::user(named(group, &message.speaker.name, &message.text))).collect();
+    let asked: Vec<ChatMessage> = request
+        .messages
+        .iter()
+        .map(|message| ChatMessage::user(named(group, &message.speaker.name, &message.text)))
+        .collect();
     let history: Vec<ChatMessage> = recalled
         .history
         .iter()
@@ -51,7 +59,8 @@ pub(crate) fn assemble(request: TurnRequest, known: Known, voice: &Voice, count:
         .collect();
 
     let tokens = |message: &ChatMessage| MESSAGE_TOKENS + message.texts().into_iter().map(count).sum::<usize>();
-    let of_tools: usize = tools.iter().map(|tool| count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS).sum();
+    let of_tools: usize =
+        tools.iter().map(|tool| count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS).sum();
     let fixed = count(&system) + of_tools + asked.iter().map(tokens).sum::<usize>();
     let of_history: Vec<usize> = history.iter().map(tokens).collect();
     let by_tokens = history_to_drop(fixed, &of_history, prompt_budget(voice.window));

@@ -5,7 +5,7 @@
 //! outbox, and acknowledges, in this order, so that it may die between any two.
 //! It never calls a model and never waits for anything slow.
 
-mod app; // Building and running.
-mod actors; // One partition each.
+mod actors;
+mod app; // Building and running. // One partition each.
 
 pub use app::App;

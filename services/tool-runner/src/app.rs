@@ -27,7 +27,8 @@ pub struct App {
 impl App {
     /// Opens the files' folder and registers the tools.
     pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
-        let files = settings.optional("CLARA_FILES_DIR").map_or_else(|| settings.data_dir().join("files"), PathBuf::from);
+        let files =
+            settings.optional("CLARA_FILES_DIR").map_or_else(|| settings.data_dir().join("files"), PathBuf::from);
         let limits = tools::Limits {
             file_bytes: settings.number("CLARA_MAX_FILE_SIZE"),
             result_chars: usize::try_from(settings.number("GATEWAY_MAX_TOOL_RESULT_CHARS"))?,

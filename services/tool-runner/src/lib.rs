@@ -4,9 +4,9 @@
 //! redelivered call that was started and not finished runs again only if its
 //! tool allows that; otherwise its outcome is unknown and the person decides.
 
+mod actors;
 mod app; // Building and running.
 mod registry; // The tools there are, and whether arguments fit.
-mod tools; // What is built in.
-mod actors; // Who runs and who lists.
+mod tools; // What is built in. // Who runs and who lists.
 
 pub use app::App;

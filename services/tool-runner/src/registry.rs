@@ -36,7 +36,8 @@ impl Registry {
         for tool in tools {
             let spec = tool.spec();
             let schema: Value = serde_json::from_str(&spec.schema)?;
-            let validator = jsonschema::validator_for(&schema).map_err(|err| anyhow::anyhow!("{}: {err}", spec.name))?;
+            let validator =
+                jsonschema::validator_for(&schema).map_err(|err| anyhow::anyhow!("{}: {err}", spec.name))?;
             registered.insert(spec.name.clone(), (tool, validator));
         }
         Ok(Self { tools: registered })
@@ -49,7 +50,8 @@ impl Registry {
     /// Finds a tool and checks its arguments; the error is for the model.
     pub(crate) fn check(&self, name: &str, arguments: &str) -> Result<Registered<'_>, String> {
         let (tool, validator) = self.tools.get(name).ok_or_else(|| format!("there is no tool `{name}`"))?;
-        let arguments: Value = serde_json::from_str(arguments).map_err(|err| format!("the arguments are not valid JSON: {err}"))?;
+        let arguments: Value =
+            serde_json::from_str(arguments).map_err(|err| format!("the arguments are not valid JSON: {err}"))?;
         let faults: Vec<String> = validator
             .iter_errors(&arguments)
             .take(FAULTS)
@@ -58,6 +60,10 @@ impl Registry {
                 place => format!("{place}: {fault}"),
             })
             .collect();
-        if faults.is_empty() { Ok(Registered { tool, arguments }) } else { Err(format!("the arguments do not fit: {}", faults.join("; "))) }
+        if faults.is_empty() {
+            Ok(Registered { tool, arguments })
+        } else {
+            Err(format!("the arguments do not fit: {}", faults.join("; ")))
+        }
     }
 }

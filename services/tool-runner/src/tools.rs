@@ -26,7 +26,8 @@ pub(crate) struct Limits {
 
 /// Every built-in tool.
 pub(crate) fn all(bus: &Bus, files: &Path, limits: Limits, time_zone: &str) -> std::io::Result<Vec<Arc<dyn Tool>>> {
-    let mut tools: Vec<Arc<dyn Tool>> = vec![Arc::new(calculate::Calculate::new()), Arc::new(time::CurrentTime::new(time_zone))];
+    let mut tools: Vec<Arc<dyn Tool>> =
+        vec![Arc::new(calculate::Calculate::new()), Arc::new(time::CurrentTime::new(time_zone))];
     tools.extend(facts::all(bus));
     tools.extend(files::all(files, limits)?);
     Ok(tools)

@@ -158,7 +158,7 @@ fn going_round_in_circles_ends_the_calls() {
         ]));
         let Next::Plan(entries) = decide(&state, &limits) else { panic!("step {step}") };
         state.apply(&record(entries));
-        if state.loop_found.is_some() {
+        if state.tools_ended.is_some() {
             assert_eq!(step, 4, "A-B-A-B-A");
             let next = decide(&state, &limits);
             assert_eq!(next, Next::AskModel { step: 5, tier: Tier::Mid, tools: Tools::Withheld });
@@ -186,11 +186,8 @@ fn calls_that_cannot_run_are_answered_to_the_model() {
 #[test]
 fn stop_wins_over_everything_but_a_stored_reply() {
     let records = run(Tier::Mid, &[answer("", &[("look", "{}")]), answer("seen", &[])]);
-    let stop = Record {
-        epoch: 0,
-        at_ms: 0,
-        entries: vec![Entry::StopRequested { stop: MessageId::parse("cli:9").unwrap() }],
-    };
+    let stop =
+        Record { epoch: 0, at_ms: 0, entries: vec![Entry::StopRequested { stop: MessageId::parse("cli:9").unwrap() }] };
     for cut in 1..records.len() {
         let mut stopped = records[..cut].to_vec();
         stopped.push(stop.clone());

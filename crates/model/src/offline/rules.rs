@@ -54,7 +54,10 @@ fn last_said(request: &ChatRequest) -> Option<Said> {
     };
     let mut all: Vec<Said> = request.messages.iter().enumerate().filter_map(said).collect();
     // The last step's instruction comes after the results; it is not a question.
-    if request.tool_use == Tools::Withheld && all.len() > 1 && matches!(request.messages.get(all.last()?.place - 1), Some(ChatMessage::ToolResult { .. })) {
+    if request.tool_use == Tools::Withheld
+        && all.len() > 1
+        && matches!(request.messages.get(all.last()?.place - 1), Some(ChatMessage::ToolResult { .. }))
+    {
         all.pop();
     }
     all.pop()
@@ -64,7 +67,9 @@ fn results_since<'a>(request: &'a ChatRequest, place: &usize) -> Vec<(&'a str, &
     let later = &request.messages[place + 1..];
     let name = |id: &str| {
         later.iter().find_map(|message| match message {
-            ChatMessage::Assistant { calls, .. } => calls.iter().find(|call| call.vendor_id == id).map(|call| call.name.as_str()),
+            ChatMessage::Assistant { calls, .. } => {
+                calls.iter().find(|call| call.vendor_id == id).map(|call| call.name.as_str())
+            }
             ChatMessage::User { .. } | ChatMessage::ToolResult { .. } => None,
         })
     };
@@ -90,7 +95,8 @@ fn after<'a>(text: &'a str, phrases: &[&str]) -> Option<&'a str> {
         let head = text.get(..phrase.len())?;
         let rest = &text[phrase.len()..];
         let whole_word = rest.is_empty() || rest.starts_with(|c: char| !c.is_alphanumeric());
-        (head.eq_ignore_ascii_case(phrase) && whole_word).then(|| rest.trim_start_matches([' ', ':', ',']).trim_end_matches([' ', '.', '?', '!', ',']))
+        (head.eq_ignore_ascii_case(phrase) && whole_word)
+            .then(|| rest.trim_start_matches([' ', ':', ',']).trim_end_matches([' ', '.', '?', '!', ',']))
     })
 }
 
@@ -102,19 +108,26 @@ fn calls(said: &str, request: &ChatRequest) -> Vec<ToolCall> {
     found
         .into_iter()
         .enumerate()
-        .map(|(index, (name, arguments))| ToolCall { vendor_id: format!("offline-{}", before + index), name, arguments })
+        .map(|(index, (name, arguments))| ToolCall {
+            vendor_id: format!("offline-{}", before + index),
+            name,
+            arguments,
+        })
         .collect()
 }
 
 /// "call NAME with {…}", also several, joined by "and call".
 fn named_calls(said: &str) -> Vec<(String, String)> {
-    let Some(rest) = after(said, &["please call", "call", "please use", "use the tool", "use"]) else { return Vec::new() };
+    let Some(rest) = after(said, &["please call", "call", "please use", "use the tool", "use"]) else {
+        return Vec::new();
+    };
     // The trim above may have taken nothing off JSON: it ends with a brace.
     let mut calls = Vec::new();
     let mut rest = rest;
     loop {
         let rest_after_article = after(rest, &["the tool", "tool", "the"]).unwrap_or(rest);
-        let name: String = rest_after_article.chars().take_while(|c| c.is_alphanumeric() || "_-.".contains(*c)).collect();
+        let name: String =
+            rest_after_article.chars().take_while(|c| c.is_alphanumeric() || "_-.".contains(*c)).collect();
         let tail = rest_after_article[name.len()..].trim_start();
         let Some(arguments) = after(tail, &["with arguments", "with"]) else {
             // A bare name is a call only when it looks like one.
@@ -162,10 +175,14 @@ fn json_length(text: &str) -> usize {
 fn plain_call(said: &str) -> Option<(String, String)> {
     let call = |name: &str, arguments: serde_json::Value| Some((name.to_owned(), arguments.to_string()));
     let said = after(said, &["clara", "please"]).filter(|rest| !rest.is_empty()).unwrap_or(said);
-    if let Some(fact) = after(said, &["remember that", "please remember that", "remember"]).filter(|fact| !fact.is_empty()) {
+    if let Some(fact) =
+        after(said, &["remember that", "please remember that", "remember"]).filter(|fact| !fact.is_empty())
+    {
         return call("remember", json!({"text": fact}));
     }
-    if let Some(what) = after(said, &["what do you remember about", "what do you know about", "recall"]).filter(|what| !what.is_empty()) {
+    if let Some(what) =
+        after(said, &["what do you remember about", "what do you know about", "recall"]).filter(|what| !what.is_empty())
+    {
         let what = if ["me", "myself"].contains(&what) { "" } else { what };
         return call("recall", json!({"query": what}));
     }
@@ -175,10 +192,14 @@ fn plain_call(said: &str) -> Option<(String, String)> {
     if let Some(what) = after(said, &["forget that", "forget about", "forget"]).filter(|what| !what.is_empty()) {
         return call("forget", json!({"which": what}));
     }
-    if after(said, &["list my files", "list files", "list the files", "what files do i have", "show my files"]).is_some() {
+    if after(said, &["list my files", "list files", "list the files", "what files do i have", "show my files"])
+        .is_some()
+    {
         return call("list_local_files", json!({}));
     }
-    if let Some(name) = after(said, &["read the file", "read file", "read my file", "show the file"]).filter(|name| !name.is_empty()) {
+    if let Some(name) =
+        after(said, &["read the file", "read file", "read my file", "show the file"]).filter(|name| !name.is_empty())
+    {
         return call("read_local_file", json!({"filename": name}));
     }
     if let Some(name) = after(said, &["delete the file", "delete file"]).filter(|name| !name.is_empty()) {
@@ -223,11 +244,11 @@ fn plain_answer(said: &str, request: &ChatRequest) -> String {
 }
 
 fn before(request: &ChatRequest) -> Option<&str> {
-    let said = request.messages.iter().rev().filter_map(|message| match message {
+    let mut said = request.messages.iter().rev().filter_map(|message| match message {
         ChatMessage::User { text } => Some(text.as_str()),
         ChatMessage::Assistant { .. } | ChatMessage::ToolResult { .. } => None,
     });
-    said.skip(1).next()
+    said.nth(1)
 }
 
 /// The memories in the prompt that share a word with the question.
@@ -277,7 +298,8 @@ mod tests {
     #[track_caller]
     fn check_call(said: &str, expected: &[(&str, &str)]) {
         let answer = answer(&request(said));
-        let calls: Vec<(&str, &str)> = answer.calls.iter().map(|call| (call.name.as_str(), call.arguments.as_str())).collect();
+        let calls: Vec<(&str, &str)> =
+            answer.calls.iter().map(|call| (call.name.as_str(), call.arguments.as_str())).collect();
         assert_eq!(calls, expected, "{said}: {}", answer.text);
     }
 
@@ -289,7 +311,10 @@ mod tests {
         check_call("forget that I like tea", &[("forget", r#"{"which":"I like tea"}"#)]);
         check_call("Clara, list my files", &[("list_local_files", "{}")]);
         check_call("read the file notes.txt", &[("read_local_file", r#"{"filename":"notes.txt"}"#)]);
-        check_call("save to notes.txt: buy milk", &[("save_to_local", r#"{"content":"buy milk","filename":"notes.txt"}"#)]);
+        check_call(
+            "save to notes.txt: buy milk",
+            &[("save_to_local", r#"{"content":"buy milk","filename":"notes.txt"}"#)],
+        );
         check_call("What time is it?", &[("current_time", "{}")]);
         check_call("what is 6*7?", &[("calculate", r#"{"expression":"6*7"}"#)]);
         check_call("what is love?", &[]);
@@ -297,8 +322,14 @@ mod tests {
 
     #[test]
     fn named_tools_are_called_with_their_arguments() {
-        check_call(r#"call send_mail with {"to":"a","body":"}{\" and call"}"#, &[("send_mail", r#"{"to":"a","body":"}{\" and call"}"#)]);
-        check_call(r#"Call a_b with {"x":1} and call c with {"y":{"z":2}}"#, &[("a_b", r#"{"x":1}"#), ("c", r#"{"y":{"z":2}}"#)]);
+        check_call(
+            r#"call send_mail with {"to":"a","body":"}{\" and call"}"#,
+            &[("send_mail", r#"{"to":"a","body":"}{\" and call"}"#)],
+        );
+        check_call(
+            r#"Call a_b with {"x":1} and call c with {"y":{"z":2}}"#,
+            &[("a_b", r#"{"x":1}"#), ("c", r#"{"y":{"z":2}}"#)],
+        );
         check_call("use the tool current_time", &[("current_time", "{}")]);
         check_call("call calculate with {broken", &[("calculate", "{broken")]);
         check_call("call my mother", &[]);
@@ -308,7 +339,11 @@ mod tests {
     fn results_are_reported_and_memories_found() {
         let mut asked = request("what time is it");
         let call = answer(&asked).calls.remove(0);
-        asked.messages.push(ChatMessage::Assistant { text: String::new(), calls: vec![call.clone()], signatures: vec![] });
+        asked.messages.push(ChatMessage::Assistant {
+            text: String::new(),
+            calls: vec![call.clone()],
+            signatures: vec![],
+        });
         asked.messages.push(ChatMessage::ToolResult { vendor_id: call.vendor_id, text: "noon".into() });
         assert_eq!(answer(&asked).text, "noon");
         assert!(answer(&request("what colour is my bicycle?")).text.contains("my bicycle is green"));
@@ -319,7 +354,17 @@ mod tests {
 
     #[test]
     fn any_input_is_answered() {
-        for said in ["", "call", "call with", "call é with", "save to", "count to 99999999999999999999", "remember", "\u{1F600}", "use the"] {
+        for said in [
+            "",
+            "call",
+            "call with",
+            "call é with",
+            "save to",
+            "count to 99999999999999999999",
+            "remember",
+            "\u{1F600}",
+            "use the",
+        ] {
             let answer = answer(&request(said));
             assert!(!answer.text.is_empty() || !answer.calls.is_empty(), "{said}");
         }

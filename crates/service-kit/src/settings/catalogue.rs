@@ -10,7 +10,10 @@ pub enum Kind {
     Text,
     Secret,
     /// A whole number between two bounds.
-    Number { min: u64, max: u64 },
+    Number {
+        min: u64,
+        max: u64,
+    },
     Flag,
     Url(&'static [&'static str]),
     Choice(&'static [&'static str]),
@@ -73,7 +76,9 @@ impl Kind {
             },
             Kind::Choice(choices) if choices.contains(&value) => Ok(()),
             Kind::Choice(choices) => Err(format!("give one of {}", join(choices, ""))),
-            Kind::Address => value.parse::<SocketAddr>().map(|_| ()).map_err(|_| "give an address such as 127.0.0.1:8080".into()),
+            Kind::Address => {
+                value.parse::<SocketAddr>().map(|_| ()).map_err(|_| "give an address such as 127.0.0.1:8080".into())
+            }
             Kind::TimeZone => {
                 let zone = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
                 if value.chars().all(zone) { Ok(()) } else { Err("give a time zone such as Europe/Berlin".into()) }
@@ -117,28 +122,88 @@ const fn setting(name: &'static str, kind: Kind, default: &'static str, help: &'
 /// All settings, in the order in which they are shown.
 pub const CATALOGUE: &[Setting] = &[
     // Where Clara lives.
-    setting("CLARA_CONFIG", Kind::Path, "", "Path of the configuration file; clara.toml in the working folder if not set"),
-    setting("CLARA_DATA_DIR", Kind::Path, "", "Folder for everything that lasts; `clara` under the XDG data folder if not set"),
+    setting(
+        "CLARA_CONFIG",
+        Kind::Path,
+        "",
+        "Path of the configuration file; clara.toml in the working folder if not set",
+    ),
+    setting(
+        "CLARA_DATA_DIR",
+        Kind::Path,
+        "",
+        "Folder for everything that lasts; `clara` under the XDG data folder if not set",
+    ),
     setting("XDG_DATA_HOME", Kind::Path, "", "The XDG data folder; ~/.local/share if not set"),
     setting("HOME", Kind::Path, "/tmp", "Home folder of the account"),
-    setting("CLARA_LOG", Kind::Text, "info,async_nats=warn,genai=off", "Log filter, as of the Rust crate tracing-subscriber"),
-    setting("CLARA_HEALTH_ADDRESS", Kind::Address, "127.0.0.1:0", "Where /livez and /readyz are served; port 0 takes a free one"),
-    setting("CLARA_SHUTDOWN_GRACE_SECONDS", Kind::Number { min: 0, max: 600 }, "20", "How long a stop waits for what is in work"),
-    setting("OTEL_EXPORTER_OTLP_ENDPOINT", HTTP, "", "OTLP/HTTP collector for traces, such as http://localhost:4318; off if not set"),
+    setting(
+        "CLARA_LOG",
+        Kind::Text,
+        "info,async_nats=warn,genai=off",
+        "Log filter, as of the Rust crate tracing-subscriber",
+    ),
+    setting(
+        "CLARA_HEALTH_ADDRESS",
+        Kind::Address,
+        "127.0.0.1:0",
+        "Where /livez and /readyz are served; port 0 takes a free one",
+    ),
+    setting(
+        "CLARA_SHUTDOWN_GRACE_SECONDS",
+        Kind::Number { min: 0, max: 600 },
+        "20",
+        "How long a stop waits for what is in work",
+    ),
+    setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        HTTP,
+        "",
+        "OTLP/HTTP collector for traces, such as http://localhost:4318; off if not set",
+    ),
     // The bus.
-    setting("NATS_URL", Kind::Url(&["nats", "tls"]), "nats://127.0.0.1:4222", "The nats-server of `serve` and of the service binaries"),
+    setting(
+        "NATS_URL",
+        Kind::Url(&["nats", "tls"]),
+        "nats://127.0.0.1:4222",
+        "The nats-server of `serve` and of the service binaries",
+    ),
     setting("NATS_TOKEN", Kind::Secret, "", "Token for the nats-server"),
     setting("NATS_USER", Kind::Text, "", "User for the nats-server"),
     setting("NATS_PASSWORD", Kind::Secret, "", "Password for the nats-server"),
     setting("NATS_CREDENTIALS_FILE", Kind::Path, "", "Path of a .creds file for the nats-server"),
-    setting("CLARA_NATS_WAIT_SECONDS", Kind::Number { min: 0, max: 600 }, "10", "How long start-up waits for the nats-server"),
-    setting("CLARA_NATS_SERVER", Kind::Path, "", "The nats-server program that `up` and `chat` start; found on the PATH if not set"),
-    setting("CLARA_STREAM_REPLICAS", Kind::Number { min: 1, max: 5 }, "1", "Replicas of every stream: 3 on a cluster of three"),
+    setting(
+        "CLARA_NATS_WAIT_SECONDS",
+        Kind::Number { min: 0, max: 600 },
+        "10",
+        "How long start-up waits for the nats-server",
+    ),
+    setting(
+        "CLARA_NATS_SERVER",
+        Kind::Path,
+        "",
+        "The nats-server program that `up` and `chat` start; found on the PATH if not set",
+    ),
+    setting(
+        "CLARA_STREAM_REPLICAS",
+        Kind::Number { min: 1, max: 5 },
+        "1",
+        "Replicas of every stream: 3 on a cluster of three",
+    ),
     // Models.
-    setting("LLM_PROVIDER", Kind::Choice(&["openrouter", "anthropic", "nanogpt", "openai", "offline"]), "", "Who serves the models; if not set, the first provider with a key, else offline"),
+    setting(
+        "LLM_PROVIDER",
+        Kind::Choice(&["openrouter", "anthropic", "nanogpt", "openai", "offline"]),
+        "",
+        "Who serves the models; if not set, the first provider with a key, else offline",
+    ),
     setting("OPENROUTER_API_KEY", Kind::Secret, "", "Key for OpenRouter"),
     setting("OPENROUTER_BASE_URL", HTTP, "https://openrouter.ai/api/v1", "OpenRouter's API"),
-    setting("OPENROUTER_MODEL", Kind::Text, "anthropic/claude-sonnet-4", "OpenRouter model for tiers without one of their own"),
+    setting(
+        "OPENROUTER_MODEL",
+        Kind::Text,
+        "anthropic/claude-sonnet-4",
+        "OpenRouter model for tiers without one of their own",
+    ),
     setting("OPENROUTER_MODEL_HIGH", Kind::Text, "", "OpenRouter model of the high tier"),
     setting("OPENROUTER_MODEL_MID", Kind::Text, "", "OpenRouter model of the mid tier"),
     setting("OPENROUTER_MODEL_LOW", Kind::Text, "", "OpenRouter model of the low tier"),
@@ -152,13 +217,28 @@ pub const CATALOGUE: &[Setting] = &[
     setting("ANTHROPIC_MODEL_LOW", Kind::Text, "claude-haiku-4-5", "Anthropic model of the low tier"),
     setting("NANOGPT_API_KEY", Kind::Secret, "", "Key for NanoGPT"),
     setting("NANOGPT_BASE_URL", HTTP, "https://nano-gpt.com/api/v1", "NanoGPT's API"),
-    setting("NANOGPT_MODEL", Kind::Text, "moonshotai/Kimi-K2-Instruct-0905", "NanoGPT model for tiers without one of their own"),
+    setting(
+        "NANOGPT_MODEL",
+        Kind::Text,
+        "moonshotai/Kimi-K2-Instruct-0905",
+        "NanoGPT model for tiers without one of their own",
+    ),
     setting("NANOGPT_MODEL_HIGH", Kind::Text, "", "NanoGPT model of the high tier"),
     setting("NANOGPT_MODEL_MID", Kind::Text, "", "NanoGPT model of the mid tier"),
     setting("NANOGPT_MODEL_LOW", Kind::Text, "", "NanoGPT model of the low tier"),
     setting("CUSTOM_OPENAI_API_KEY", Kind::Secret, "", "Key for the custom endpoint; some need none"),
-    setting("CUSTOM_OPENAI_BASE_URL", HTTP, "", "Any OpenAI-compatible endpoint, up to and with /v1 (Ollama, LiteLLM, vLLM)"),
-    setting("CUSTOM_OPENAI_MODEL", Kind::Text, "gpt-4o", "Model at the custom endpoint for tiers without one of their own"),
+    setting(
+        "CUSTOM_OPENAI_BASE_URL",
+        HTTP,
+        "",
+        "Any OpenAI-compatible endpoint, up to and with /v1 (Ollama, LiteLLM, vLLM)",
+    ),
+    setting(
+        "CUSTOM_OPENAI_MODEL",
+        Kind::Text,
+        "gpt-4o",
+        "Model at the custom endpoint for tiers without one of their own",
+    ),
     setting("CUSTOM_OPENAI_MODEL_HIGH", Kind::Text, "", "Model at the custom endpoint of the high tier"),
     setting("CUSTOM_OPENAI_MODEL_MID", Kind::Text, "", "Model at the custom endpoint of the mid tier"),
     setting("CUSTOM_OPENAI_MODEL_LOW", Kind::Text, "", "Model at the custom endpoint of the low tier"),
@@ -166,23 +246,89 @@ pub const CATALOGUE: &[Setting] = &[
     setting("CF_ACCESS_CLIENT_SECRET", Kind::Secret, "", "Cloudflare Access secret for the custom endpoint"),
     setting("MODEL_TIER", Kind::Choice(&["high", "mid", "low"]), "mid", "Tier of messages that name none"),
     setting("AUTO_TIER_SELECTION", Kind::Flag, "false", "Let the low model choose the tier of each message"),
-    setting("CLARA_MODEL_WINDOW", Kind::Number { min: 0, max: 10_000_000 }, "0", "The models' context window in tokens; 0: 200000 for Claude, 128000 for others"),
-    setting("CLARA_MODEL_MAX_TOKENS", Kind::Number { min: 16, max: 1_000_000 }, "4096", "Longest answer of a model, in tokens"),
-    setting("CLARA_MODEL_TIMEOUT_SECONDS", Kind::Number { min: 1, max: 3600 }, "120", "Longest silence of a model before the call is given up"),
-    setting("CLARA_MODEL_RETRIES", Kind::Number { min: 0, max: 10 }, "3", "How often a failed model call is tried again"),
-    setting("CLARA_OFFLINE_WORD_MS", Kind::Number { min: 0, max: 10_000 }, "15", "Pause of the offline model between words, so that streaming shows"),
+    setting(
+        "CLARA_MODEL_WINDOW",
+        Kind::Number { min: 0, max: 10_000_000 },
+        "0",
+        "The models' context window in tokens; 0: 200000 for Claude, 128000 for others",
+    ),
+    setting(
+        "CLARA_MODEL_MAX_TOKENS",
+        Kind::Number { min: 16, max: 1_000_000 },
+        "4096",
+        "Longest answer of a model, in tokens",
+    ),
+    setting(
+        "CLARA_MODEL_TIMEOUT_SECONDS",
+        Kind::Number { min: 1, max: 3600 },
+        "120",
+        "Longest silence of a model before the call is given up",
+    ),
+    setting(
+        "CLARA_MODEL_RETRIES",
+        Kind::Number { min: 0, max: 10 },
+        "3",
+        "How often a failed model call is tried again",
+    ),
+    setting(
+        "CLARA_OFFLINE_WORD_MS",
+        Kind::Number { min: 0, max: 10_000 },
+        "15",
+        "Pause of the offline model between words, so that streaming shows",
+    ),
     // The conversation.
     setting("BOT_NAME", Kind::Text, "Clara", "What she is called"),
     setting("BOT_PERSONALITY_FILE", Kind::Path, "", "File with the persona; the built-in one if not set"),
     setting("DEFAULT_TIMEZONE", Kind::TimeZone, "America/New_York", "Time zone of people who have not said theirs"),
-    setting("MEMORY_FETCH_TIMEOUT", Kind::Number { min: 1, max: 60 }, "10", "Seconds after which an answer goes on without memories"),
+    setting(
+        "MEMORY_FETCH_TIMEOUT",
+        Kind::Number { min: 1, max: 60 },
+        "10",
+        "Seconds after which an answer goes on without memories",
+    ),
     setting("CLARA_HISTORY_MESSAGES", Kind::Number { min: 0, max: 500 }, "30", "History messages in a prompt, at most"),
-    setting("GATEWAY_MAX_TOOL_ITERATIONS", Kind::Number { min: 1, max: 1000 }, "75", "Model calls of a turn that may ask for tools"),
-    setting("GATEWAY_MAX_TOOL_RESULT_CHARS", Kind::Number { min: 100, max: 1_000_000 }, "50000", "Longest tool result that a model reads"),
-    setting("CLARA_MAX_PARALLEL_TOOL_CALLS", Kind::Number { min: 1, max: 256 }, "32", "Tool calls of one answer that are run"),
-    setting("CLARA_TOOL_TIMEOUT_SECONDS", Kind::Number { min: 1, max: 3600 }, "60", "How long an answer waits for a tool before it counts as unknown"),
-    setting("CLARA_MAX_TURNS", Kind::Number { min: 1, max: 20_000 }, "256", "Turns that one orchestrator runs at the same time"),
-    setting("CLARA_MAX_WAITING_MESSAGES", Kind::Number { min: 0, max: 500 }, "64", "Messages of one conversation that may wait"),
+    setting(
+        "GATEWAY_MAX_TOOL_ITERATIONS",
+        Kind::Number { min: 1, max: 1000 },
+        "75",
+        "Model calls of a turn that may ask for tools",
+    ),
+    setting(
+        "GATEWAY_MAX_TOOL_RESULT_CHARS",
+        Kind::Number { min: 100, max: 1_000_000 },
+        "50000",
+        "Longest tool result that a model reads",
+    ),
+    setting(
+        "CLARA_MAX_PARALLEL_TOOL_CALLS",
+        Kind::Number { min: 1, max: 256 },
+        "32",
+        "Tool calls of one answer that are run",
+    ),
+    setting(
+        "CLARA_TOOL_TIMEOUT_SECONDS",
+        Kind::Number { min: 1, max: 3600 },
+        "60",
+        "How long an answer waits for a tool before it counts as unknown",
+    ),
+    setting(
+        "CLARA_TURN_SECONDS",
+        Kind::Number { min: 1, max: 86_400 },
+        "1800",
+        "How long a turn may go on using tools; then it answers with what it has",
+    ),
+    setting(
+        "CLARA_MAX_TURNS",
+        Kind::Number { min: 1, max: 20_000 },
+        "256",
+        "Turns that one orchestrator runs at the same time",
+    ),
+    setting(
+        "CLARA_MAX_WAITING_MESSAGES",
+        Kind::Number { min: 0, max: 500 },
+        "64",
+        "Messages of one conversation that may wait",
+    ),
     Setting {
         name: "CLARA_STOP_PHRASES",
         aliases: &["DISCORD_STOP_PHRASES"],
@@ -192,10 +338,49 @@ pub const CATALOGUE: &[Setting] = &[
     },
     // Tools and storage.
     setting("CLARA_FILES_DIR", Kind::Path, "", "Folder of people's own files; `files` in the data folder if not set"),
-    setting("CLARA_MAX_FILE_SIZE", Kind::Number { min: 1, max: 1 << 40 }, "52428800", "Largest file that tools write, in bytes"),
-    setting("DATABASE_URL", Kind::Url(&["postgres", "postgresql", "sqlite"]), "", "PostgreSQL database of the memory service; SQLite in the data folder if not set"),
+    setting(
+        "CLARA_MAX_FILE_SIZE",
+        Kind::Number { min: 1, max: 1 << 40 },
+        "52428800",
+        "Largest file that tools write, in bytes",
+    ),
+    setting(
+        "DATABASE_URL",
+        Kind::Url(&["postgres", "postgresql", "sqlite"]),
+        "",
+        "PostgreSQL database of the memory service; SQLite in the data folder if not set",
+    ),
     // The terminal.
     setting("CLI_USER_ID", Kind::Text, "cli-user", "Who the person at the terminal is"),
     setting("USER", Kind::Text, "you", "Account name, shown as the person's name"),
     setting("NO_COLOR", Kind::Text, "", "When set, the terminal shows no colours"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference is written from the catalogue: `UPDATE_EXPECT=1 cargo test`.
+    #[test]
+    fn reference_is_up_to_date() {
+        let mut page = String::from(
+            "# Settings\n\nRead from the environment, then `.env`, then `clara.toml` (tables flatten: `[openrouter] api_key` is `OPENROUTER_API_KEY`).\nAn empty value means not set.\n\n| variable | default | meaning |\n|---|---|---|\n",
+        );
+        for setting in CATALOGUE {
+            let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+            let names: Vec<String> =
+                std::iter::once(&setting.name).chain(setting.aliases).map(|name| format!("`{name}`")).collect();
+            page.push_str(&format!("| {} | {default} | {} |\n", names.join(", "), setting.help));
+        }
+        expect_test::expect_file!["../../../../docs/settings.md"].assert_eq(&page);
+    }
+
+    #[test]
+    fn defaults_fit_their_kinds_and_names_are_unique() {
+        let mut names = std::collections::BTreeSet::new();
+        for setting in CATALOGUE {
+            assert!(setting.default.is_empty() || setting.kind.check(setting.default).is_ok(), "{}", setting.name);
+            assert!(names.insert(setting.name), "{}", setting.name);
+        }
+    }
+}

@@ -17,6 +17,7 @@ use proto::live::Activity;
 use proto::terminal::Saying;
 use reedline::{DefaultPrompt, DefaultPromptSegment, ExternalPrinter, FileBackedHistory, Reedline, Signal};
 use service_kit::settings::Settings;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -156,6 +157,9 @@ async fn answer(
     let mut doing = Doing::new(screen.colours);
     let mut tick = tokio::time::interval(TICK);
     let deadline = Instant::now() + timeout;
+    // One listener for the whole answer: it keeps a signal that comes while
+    // something else is awaited.
+    let mut interrupted = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
     let mut interrupts = 0;
     loop {
         let seen = tokio::select! {
@@ -164,7 +168,7 @@ async fn answer(
                 doing.draw()?;
                 continue;
             }
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupted.recv() => {
                 interrupts += 1;
                 if interrupts > 1 {
                     doing.clear()?;
@@ -215,7 +219,12 @@ async fn answer(
 }
 
 /// Shows what of the reply was not shown while it streamed.
-fn finish(screen: &Screen, markdown: &mut Markdown<std::io::Stdout>, viewer: &Viewer, reply: &Reply) -> anyhow::Result<()> {
+fn finish(
+    screen: &Screen,
+    markdown: &mut Markdown<std::io::Stdout>,
+    viewer: &Viewer,
+    reply: &Reply,
+) -> anyhow::Result<()> {
     match reply.text.strip_prefix(viewer.text()) {
         Some(rest) if reply.kind == ReplyKind::Answered => markdown.push(rest)?,
         _ => {
@@ -294,7 +303,8 @@ impl Doing {
             return Ok(());
         }
         self.frame += 1;
-        let line = format!("{} {} … {} s", SPINNER[self.frame % SPINNER.len()], self.words, self.since.elapsed().as_secs());
+        let line =
+            format!("{} {} … {} s", SPINNER[self.frame % SPINNER.len()], self.words, self.since.elapsed().as_secs());
         let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns));
         let line: String = line.chars().take(width.saturating_sub(1)).collect();
         execute!(stdout(), MoveToColumn(0), Clear(ClearType::CurrentLine))?;

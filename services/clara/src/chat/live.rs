@@ -73,7 +73,8 @@ impl Viewer {
         if snapshot.epoch < self.epoch || (snapshot.epoch == self.epoch && snapshot.n < self.next) {
             return Show::Nothing;
         }
-        let missed = snapshot.text.strip_prefix(self.text.as_str()).filter(|_| snapshot.step == self.step).map(str::to_owned);
+        let missed =
+            snapshot.text.strip_prefix(self.text.as_str()).filter(|_| snapshot.step == self.step).map(str::to_owned);
         (self.epoch, self.next, self.step) = (snapshot.epoch, snapshot.n, snapshot.step);
         self.text.clone_from(&snapshot.text);
         match missed {

@@ -159,14 +159,20 @@ mod tests {
                             rows.push(Vec::new());
                         }
                     }
-                    rows[row].resize(column.max(rows[row].len()), ' ');
+                    let length = column.max(rows[row].len());
+                    rows[row].resize(length, ' ');
                     rows[row].truncate(column);
                     rows[row].push(c);
                     column += 1;
                 }
             }
         }
-        rows.iter().map(|row| row.iter().collect::<String>().trim_end().to_owned()).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+        rows.iter()
+            .map(|row| row.iter().collect::<String>().trim_end().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
+            .trim_end()
+            .to_owned()
     }
 
     #[test]
@@ -184,7 +190,10 @@ mod tests {
 
     #[test]
     fn code_is_left_alone_and_escapes_are_taken_out() {
-        assert_eq!(screen(&["```rust\nlet **x** = 1;\n```\n", "\u{1b}[31mred\u{7}\n"], 40), "    let **x** = 1;\n[31mred");
+        assert_eq!(
+            screen(&["```rust\nlet **x** = 1;\n```\n", "\u{1b}[31mred\u{7}\n"], 40),
+            "    let **x** = 1;\n[31mred"
+        );
     }
 
     #[test]

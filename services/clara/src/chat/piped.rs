@@ -12,6 +12,7 @@ use proto::terminal::Saying;
 use serde_json::{Value, json};
 use service_kit::settings::Settings;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::HELP;
@@ -34,7 +35,12 @@ enum Ended {
     Interrupted,
 }
 
-pub(super) async fn run(mut client: Client, settings: &Settings, timeout: Duration, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    mut client: Client,
+    settings: &Settings,
+    timeout: Duration,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let mut input = BufReader::new(tokio::io::stdin());
     let mut failed = false;
     let mut number = 0;
@@ -78,16 +84,19 @@ pub(super) async fn run(mut client: Client, settings: &Settings, timeout: Durati
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Waits for the reply that names a message; Ctrl-C stops its turn.
+/// Waits for the reply that names a message; Ctrl-C stops its turn, twice leaves.
 async fn answer(client: &mut Client, message: &MessageId, timeout: Duration, json: bool) -> anyhow::Result<Ended> {
     let mut viewer = Viewer::new(client.turn_of(message));
     let deadline = Instant::now() + timeout;
+    let mut signals = signal(SignalKind::interrupt())?;
     let mut interrupted = false;
     loop {
         let seen = tokio::select! {
             seen = client.next() => seen?,
-            _ = tokio::signal::ctrl_c(), if !interrupted => {
-                interrupted = true;
+            _ = signals.recv() => {
+                if std::mem::replace(&mut interrupted, true) {
+                    return Ok(Ended::Interrupted);
+                }
                 client.say(Saying::Stop).await?;
                 continue;
             }

@@ -72,11 +72,13 @@ fn configuration(settings: &Settings) -> Vec<Finding> {
         Ok(config) if config.name == "offline" => Finding {
             what: "model",
             grade: Grade::Warning,
-            words: "offline: fixed rules, not a language model; set OPENROUTER_API_KEY or another provider's key".into(),
+            words: "offline: fixed rules, not a language model; set OPENROUTER_API_KEY or another provider's key"
+                .into(),
         },
         Ok(config) => {
             let tiers = [domain::tier::Tier::High, domain::tier::Tier::Mid, domain::tier::Tier::Low];
-            let models: Vec<String> = tiers.iter().map(|tier| format!("{}: {}", tier.as_str(), config.model(*tier))).collect();
+            let models: Vec<String> =
+                tiers.iter().map(|tier| format!("{}: {}", tier.as_str(), config.model(*tier))).collect();
             good("model", format!("{} ({})", config.name, models.join(", ")))
         }
         Err(fault) => bad("model", fault.to_string()),
@@ -99,7 +101,9 @@ fn program(settings: &Settings) -> Finding {
         Ok((program, version)) if nats_server::is_new_enough(&version) => {
             good("nats-server", format!("{version} at {}", program.display()))
         }
-        Ok((program, version)) => bad("nats-server", format!("{version} at {} is too old; install 2.10 or newer", program.display())),
+        Ok((program, version)) => {
+            bad("nats-server", format!("{version} at {} is too old; install 2.10 or newer", program.display()))
+        }
         Err(err) => bad("nats-server", format!("{err:#}")),
     }
 }
@@ -107,9 +111,11 @@ fn program(settings: &Settings) -> Finding {
 async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(match bus.round_trip().await {
-        Ok(time) if time > SLOW => {
-            Finding { what: "bus", grade: Grade::Warning, words: format!("{} answers in {time:?}, which is slow", bus.url()) }
-        }
+        Ok(time) if time > SLOW => Finding {
+            what: "bus",
+            grade: Grade::Warning,
+            words: format!("{} answers in {time:?}, which is slow", bus.url()),
+        },
         Ok(time) => good("bus", format!("{} (nats-server {}) answers in {time:?}", bus.url(), bus.server_version())),
         Err(err) => bad("bus", err.to_string()),
     });
@@ -120,7 +126,9 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
     });
     let own = !settings.is_given("NATS_URL");
     findings.push(match own {
-        true => good("durability", "every message is written to disk before it is acknowledged (sync_interval: always)"),
+        true => {
+            good("durability", "every message is written to disk before it is acknowledged (sync_interval: always)")
+        }
         false => Finding {
             what: "durability",
             grade: Grade::Warning,
@@ -135,7 +143,10 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
                 SERVICES.into_iter().filter(|name| !found.iter().any(|service| service.name == *name)).collect();
             findings.push(match missing.is_empty() {
                 true => good("services", "all answer"),
-                false => bad("services", format!("missing: {}; start them with `clara up` or `clara serve`", missing.join(", "))),
+                false => bad(
+                    "services",
+                    format!("missing: {}; start them with `clara up` or `clara serve`", missing.join(", ")),
+                ),
             });
         }
         Err(err) => findings.push(bad("services", err.to_string())),

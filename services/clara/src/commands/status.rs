@@ -30,7 +30,8 @@ pub(super) async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitC
     let found = bus.services(ANSWERS).await?;
     let replicas = |name: &str| found.iter().filter(|service| service.name == name).count();
     if json {
-        let services: serde_json::Map<_, _> = SERVICES.iter().map(|name| ((*name).to_owned(), json!(replicas(name)))).collect();
+        let services: serde_json::Map<_, _> =
+            SERVICES.iter().map(|name| ((*name).to_owned(), json!(replicas(name)))).collect();
         println!(
             "{}",
             json!({
@@ -44,11 +45,14 @@ pub(super) async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitC
             println!("Process {}, version {}, health {}/readyz", running.pid, running.version, running.health);
         }
         for name in SERVICES {
-            println!("  {name:<14} {}", match replicas(name) {
-                0 => "missing".to_owned(),
-                1 => "1 replica".to_owned(),
-                many => format!("{many} replicas"),
-            });
+            println!(
+                "  {name:<14} {}",
+                match replicas(name) {
+                    0 => "missing".to_owned(),
+                    1 => "1 replica".to_owned(),
+                    many => format!("{many} replicas"),
+                }
+            );
         }
     }
     let whole = SERVICES.iter().all(|name| replicas(name) > 0);

@@ -37,8 +37,13 @@ async fn list(journals: &JournalStore, limit: usize, json: bool) -> anyhow::Resu
         println!("There are no turns yet.");
     }
     for (begun, turn, state) in turns.into_iter().take(limit) {
-        let asked = state.context.as_ref().and_then(|context| context.request.messages.first()).map_or("", |message| &message.text);
-        let outcome = state.reply.as_ref().map_or("running".to_owned(), |reply| format!("{:?}", reply.kind).to_lowercase());
+        let asked = state
+            .context
+            .as_ref()
+            .and_then(|context| context.request.messages.first())
+            .map_or("", |message| &message.text);
+        let outcome =
+            state.reply.as_ref().map_or("running".to_owned(), |reply| format!("{:?}", reply.kind).to_lowercase());
         if json {
             println!(
                 "{}",
@@ -91,7 +96,8 @@ fn in_words(entry: &Entry) -> String {
         Entry::Claimed { replica, build } => format!("claimed by {replica} (build {build})"),
         Entry::ContextFixed(context) => {
             let asked: Vec<String> = context.request.messages.iter().map(|message| one_line(&message.text)).collect();
-            let notices = if context.notices.is_empty() { String::new() } else { format!("; {}", context.notices.join(", ")) };
+            let notices =
+                if context.notices.is_empty() { String::new() } else { format!("; {}", context.notices.join(", ")) };
             format!(
                 "context: {} messages, {} tools, tier {}{notices}\n    asked: {}",
                 context.messages.len(),
@@ -101,10 +107,18 @@ fn in_words(entry: &Entry) -> String {
             )
         }
         Entry::StepStarted { step, tier, model, request_hash } => {
-            format!("step {step}: asks {model} ({}), request {}", tier.as_str(), &request_hash[..request_hash.len().min(12)])
+            format!(
+                "step {step}: asks {model} ({}), request {}",
+                tier.as_str(),
+                &request_hash[..request_hash.len().min(12)]
+            )
         }
         Entry::ModelAnswered { step, answer } => {
-            let calls: Vec<String> = answer.calls.iter().map(|call| format!("\n    calls {}({})", call.name, one_line(&call.arguments))).collect();
+            let calls: Vec<String> = answer
+                .calls
+                .iter()
+                .map(|call| format!("\n    calls {}({})", call.name, one_line(&call.arguments)))
+                .collect();
             format!(
                 "step {step}: answered, {} + {} tokens{}{}",
                 answer.usage.input_tokens,
@@ -114,11 +128,20 @@ fn in_words(entry: &Entry) -> String {
             )
         }
         Entry::ModelFailed { step, fault } => format!("step {step}: failed ({})", fault.as_str()),
-        Entry::ToolIntended { call, name, effect, .. } => format!("call {}.{}: intends {name} ({effect:?})", call.step, call.index),
-        Entry::ToolFinished { call, outcome } => {
-            format!("call {}.{}: {:?} in {} ms\n    {}", call.step, call.index, outcome.kind, outcome.elapsed_ms, one_line(&outcome.text))
+        Entry::ToolIntended { call, name, effect, .. } => {
+            format!("call {}.{}: intends {name} ({effect:?})", call.step, call.index)
         }
-        Entry::LoopFound { reason } => format!("loop found: {reason}"),
+        Entry::ToolFinished { call, outcome } => {
+            format!(
+                "call {}.{}: {:?} in {} ms\n    {}",
+                call.step,
+                call.index,
+                outcome.kind,
+                outcome.elapsed_ms,
+                one_line(&outcome.text)
+            )
+        }
+        Entry::ToolsEnded { reason } => format!("no more tools: {reason}"),
         Entry::StopRequested { stop } => format!("stop requested by {stop}"),
         Entry::ReplyReady(reply) => format!("reply ready ({:?})\n    {}", reply.kind, one_line(&reply.text)),
         Entry::Finished => "finished".to_owned(),
@@ -149,14 +172,15 @@ fn line_json(sequence: u64, record: &Record, entry: &Entry) -> Value {
             }),
         ),
         Entry::ModelFailed { step, fault } => ("model_failed", json!({"step": step, "fault": fault.as_str()})),
-        Entry::ToolIntended { call, name, arguments, effect, .. } => {
-            ("tool_intended", json!({"call": call.to_string(), "name": name, "arguments": arguments, "effect": format!("{effect:?}")}))
-        }
+        Entry::ToolIntended { call, name, arguments, effect, .. } => (
+            "tool_intended",
+            json!({"call": call.to_string(), "name": name, "arguments": arguments, "effect": format!("{effect:?}")}),
+        ),
         Entry::ToolFinished { call, outcome } => (
             "tool_finished",
             json!({"call": call.to_string(), "outcome": format!("{:?}", outcome.kind), "text": outcome.text, "elapsed_ms": outcome.elapsed_ms}),
         ),
-        Entry::LoopFound { reason } => ("loop_found", json!({"reason": reason})),
+        Entry::ToolsEnded { reason } => ("tools_ended", json!({"reason": reason})),
         Entry::StopRequested { stop } => ("stop_requested", json!({"stop": stop.to_string()})),
         Entry::ReplyReady(reply) => ("reply_ready", json!({"kind": format!("{:?}", reply.kind), "text": reply.text})),
         Entry::Finished => ("finished", json!({})),

@@ -205,8 +205,12 @@ fn surviving(folder: &Path) -> Option<(Pid, u16)> {
     let mut found = None;
     for entry in std::fs::read_dir(folder).ok()?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(pid) = name.strip_prefix("nats-server_").and_then(|rest| rest.strip_suffix(".ports")) else { continue };
-        let (Ok(raw), port) = (pid.parse::<i32>(), pid.parse().ok().and_then(|pid| ports(folder, pid))) else { continue };
+        let Some(pid) = name.strip_prefix("nats-server_").and_then(|rest| rest.strip_suffix(".ports")) else {
+            continue;
+        };
+        let (Ok(raw), port) = (pid.parse::<i32>(), pid.parse().ok().and_then(|pid| ports(folder, pid))) else {
+            continue;
+        };
         match (Pid::from_raw(raw).filter(|pid| is_ours(*pid, folder)), port) {
             (Some(pid), Some(port)) => found = Some((pid, port)),
             // Left behind by a server that was killed.
@@ -223,7 +227,8 @@ fn is_ours(pid: Pid, folder: &Path) -> bool {
         return false;
     }
     let config = folder.join("server.conf");
-    let asked = std::process::Command::new("ps").args(["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()]).output();
+    let asked =
+        std::process::Command::new("ps").args(["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()]).output();
     asked.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&config.display().to_string()))
         || std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()))
             .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&config.display().to_string()))

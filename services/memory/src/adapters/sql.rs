@@ -150,11 +150,13 @@ impl Memory for SqlMemory {
     async fn remember(&self, user: &str, fact: &Fact) -> Result<Fact, MemoryError> {
         // The same words again are the same memory.
         let sql = "SELECT id, content, created_at FROM facts WHERE user_id = $1 AND (id = $2 OR content = $3) LIMIT 1";
-        let known = self.database.fetch(sql, &[user.into(), fact.id.as_str().into(), fact.text.as_str().into()]).await?;
+        let known =
+            self.database.fetch(sql, &[user.into(), fact.id.as_str().into(), fact.text.as_str().into()]).await?;
         if let Some(row) = known.first() {
             return Ok(fact_row(row)?);
         }
-        let sql = "INSERT INTO facts (id, user_id, content, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
+        let sql =
+            "INSERT INTO facts (id, user_id, content, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
         let values = [fact.id.as_str().into(), user.into(), fact.text.as_str().into(), fact.created_at_ms.into()];
         self.database.execute(sql, &values).await?;
         Ok(fact.clone())

@@ -33,7 +33,10 @@ const REPLY_BYTES: usize = 512 * 1024;
 pub(crate) enum TurnMsg {
     Advance,
     ModelProgressed(Progress),
-    ModelReplied { step: u32, reply: Result<Answer, ModelError> },
+    ModelReplied {
+        step: u32,
+        reply: Result<Answer, ModelError>,
+    },
     ToolReplied(CallId, Outcome),
     /// Time to look after calls whose result was not heard.
     LookAfterTools,
@@ -48,6 +51,8 @@ pub(crate) struct Collaborators {
     pub(crate) models: ModelConfig,
     pub(crate) tools: ToolCalls,
     pub(crate) limits: TurnLimits,
+    /// How long a turn may go on asking for tools.
+    pub(crate) time: Duration,
 }
 
 /// What a turn begins with.
@@ -141,6 +146,11 @@ impl Turn {
                     state.draft.gather([Entry::ReplyReady(Box::new(bounded(*reply)))]);
                     continue;
                 }
+                Next::AskModel { tools: Tools::Offered, .. } if self.is_out_of_time(state) => {
+                    let reason = format!("the turn has taken more than {:?}", self.with.time);
+                    state.draft.gather([Entry::ToolsEnded { reason }]);
+                    continue;
+                }
                 Next::AskModel { step, tier, tools } => {
                     let request = self.request(state, step, tier, tools);
                     match state.draft.store().await? {
@@ -173,6 +183,13 @@ impl Turn {
                 return self.settle(me, state, Settled::Elsewhere);
             }
         }
+    }
+
+    /// Whether the next answer must be the last. The first one is never late.
+    fn is_out_of_time(&self, state: &State) -> bool {
+        !state.draft.state().steps.is_empty()
+            && state.draft.state().tools_ended.is_none()
+            && state.begun.elapsed() > self.with.time
     }
 
     /// Gathers the start of a step, and gives what the model is asked.
@@ -257,7 +274,13 @@ impl Turn {
         Ok(())
     }
 
-    async fn on_tool_replied(&self, me: &ActorRef<TurnMsg>, state: &mut State, id: CallId, outcome: Outcome) -> Handled {
+    async fn on_tool_replied(
+        &self,
+        me: &ActorRef<TurnMsg>,
+        state: &mut State,
+        id: CallId,
+        outcome: Outcome,
+    ) -> Handled {
         let open = state.draft.state().calls().find(|call| call.id == id && call.outcome.is_none());
         let Some(tool) = open.map(|call| call.name.clone()) else { return Ok(()) };
         state.asked.remove(&id);

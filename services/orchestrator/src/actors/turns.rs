@@ -91,7 +91,12 @@ impl Actor for Parent {
         Ok(Running::default())
     }
 
-    async fn handle(&self, me: ActorRef<TurnsMsg>, msg: TurnsMsg, state: &mut Running) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<TurnsMsg>,
+        msg: TurnsMsg,
+        state: &mut Running,
+    ) -> Result<(), ActorProcessingErr> {
         match msg {
             TurnsMsg::Run { context, again, done } => self.on_run(&me, state, context, again, done).await,
             TurnsMsg::Abandon(turn) => {

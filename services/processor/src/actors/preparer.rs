@@ -48,7 +48,11 @@ impl Handler<TurnRequest> for Preparer {
             fact_limit: FACTS,
         };
         let gather = async {
-            tokio::join!(self.recollection.recall(&recall), self.catalogue.tools(&principal), self.tiers.choose(&request))
+            tokio::join!(
+                self.recollection.recall(&recall),
+                self.catalogue.tools(&principal),
+                self.tiers.choose(&request)
+            )
         };
         let (recalled, tools, tier) = delivery.keep_alive(gather).await;
         let mut notices = Vec::new();

@@ -29,7 +29,9 @@ impl Handler<Inbound> for Partition {
         let at = Position { incarnation: self.incarnation, sequence: delivery.sequence() };
         let (state, revision) = match self.conversations.read(&inbound.conversation).await {
             Ok(read) => read,
-            Err(ConversationsError::Corrupt(_, err)) => return Verdict::Dead(format!("its conversation's record: {err}")),
+            Err(ConversationsError::Corrupt(_, err)) => {
+                return Verdict::Dead(format!("its conversation's record: {err}"));
+            }
             Err(err) => return retry(&err),
         };
         let state = match step(&state, at, &inbound, &self.limits) {
@@ -57,7 +59,10 @@ impl Partition {
         match effect {
             Effect::StartTurn(request) => {
                 info!(turn = %request.turn, messages = request.messages.len(), "starting a turn");
-                let stored = self.bus.store(Subject::TurnPrepare(conversation), &format!("{}:prepare", request.turn), request).await;
+                let stored = self
+                    .bus
+                    .store(Subject::TurnPrepare(conversation), &format!("{}:prepare", request.turn), request)
+                    .await;
                 stored.map(|_| ()).map_err(|err| err.to_string())
             }
             Effect::StopTurn { turn, stop } => {

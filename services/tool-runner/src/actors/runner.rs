@@ -78,7 +78,9 @@ impl Runner {
             Ok(Ok(text)) => (OutcomeKind::Succeeded, cut_result(&text, self.result_chars)),
             // Errors are never cut: their end often says what is wrong.
             Ok(Err(why)) => (OutcomeKind::Failed, why),
-            Err(_) if tool.tool.spec().effect.may_run_again() => (OutcomeKind::Failed, format!("it took longer than {limit:?}")),
+            Err(_) if tool.tool.spec().effect.may_run_again() => {
+                (OutcomeKind::Failed, format!("it took longer than {limit:?}"))
+            }
             Err(_) => (OutcomeKind::Unknown, format!("it took longer than {limit:?}")),
         };
         info!(?kind, elapsed_ms, "ran a tool");

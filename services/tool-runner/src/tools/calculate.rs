@@ -18,9 +18,20 @@ pub(super) struct Calculate {
 
 impl Calculate {
     pub(super) fn new() -> Self {
-        let expression = json!({"type": "string", "minLength": 1, "maxLength": LENGTH, "description": "Such as (2 + 3) * sqrt(16)"});
-        let description = "Calculates: + - * / % ^, brackets, pi, e, sqrt, abs, ln, log10, sin, cos, tan, round, floor, ceil.";
-        Self { spec: spec("calculate", description, Effect::ReadOnly, Risk::Safe, json!({"expression": expression}), &["expression"]) }
+        let expression =
+            json!({"type": "string", "minLength": 1, "maxLength": LENGTH, "description": "Such as (2 + 3) * sqrt(16)"});
+        let description =
+            "Calculates: + - * / % ^, brackets, pi, e, sqrt, abs, ln, log10, sin, cos, tan, round, floor, ceil.";
+        Self {
+            spec: spec(
+                "calculate",
+                description,
+                Effect::ReadOnly,
+                Risk::Safe,
+                json!({"expression": expression}),
+                &["expression"],
+            ),
+        }
     }
 }
 

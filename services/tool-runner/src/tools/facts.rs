@@ -83,7 +83,9 @@ impl Tool for FactTool {
             return Err("memories are private: ask me in a direct conversation".to_owned());
         }
         let command = match self.doing {
-            Doing::Remember => FactCommand::Remember { id: request.call.to_string(), text: text(&arguments, "text").to_owned() },
+            Doing::Remember => {
+                FactCommand::Remember { id: request.call.to_string(), text: text(&arguments, "text").to_owned() }
+            }
             Doing::Recall => match text(&arguments, "query").trim() {
                 "" => FactCommand::List { limit: RECALLED },
                 query => FactCommand::Search { query: query.to_owned(), limit: RECALLED },
@@ -91,8 +93,11 @@ impl Tool for FactTool {
             Doing::Forget => FactCommand::Forget { which: text(&arguments, "which").to_owned() },
         };
         let asked = FactRequest { principal: request.principal.clone(), command };
-        let facts: Vec<Fact> =
-            self.bus.request(Endpoints::MemoryFacts, &asked, PATIENCE).await.map_err(|err| format!("memory unavailable: {err}"))?;
+        let facts: Vec<Fact> = self
+            .bus
+            .request(Endpoints::MemoryFacts, &asked, PATIENCE)
+            .await
+            .map_err(|err| format!("memory unavailable: {err}"))?;
         let list = || facts.iter().map(|fact| format!("- {}", fact.text)).collect::<Vec<_>>().join("\n");
         Ok(match (&self.doing, facts.len()) {
             (Doing::Remember, _) => format!("I will remember: {}", facts.first().map_or("", |fact| fact.text.as_str())),

@@ -43,9 +43,19 @@ pub(super) fn all(folder: &Path, limits: Limits) -> std::io::Result<Vec<Arc<dyn 
     let name = json!({"type": "string", "minLength": 1, "maxLength": 255, "description": "Name of the file, such as notes.txt or trips/oslo.md"});
     let tool = |spec, doing| Arc::new(FileTool { spec, doing, root: Arc::clone(&root), limits }) as Arc<dyn Tool>;
     Ok(vec![
-        tool(spec("list_local_files", "Lists the person's own files.", Effect::ReadOnly, Risk::Safe, json!({}), &[]), Doing::List),
         tool(
-            spec("read_local_file", "Reads one of the person's own text files.", Effect::ReadOnly, Risk::Safe, json!({"filename": name}), &["filename"]),
+            spec("list_local_files", "Lists the person's own files.", Effect::ReadOnly, Risk::Safe, json!({}), &[]),
+            Doing::List,
+        ),
+        tool(
+            spec(
+                "read_local_file",
+                "Reads one of the person's own text files.",
+                Effect::ReadOnly,
+                Risk::Safe,
+                json!({"filename": name}),
+                &["filename"],
+            ),
             Doing::Read,
         ),
         tool(
@@ -150,7 +160,8 @@ fn run(root: &Dir, user: &str, doing: Doing, name: &str, content: &str, limits: 
 fn relative(name: &str) -> Result<PathBuf, String> {
     let strange = name.contains(['\\', '\0']) || name.chars().any(char::is_control) || name.get(1..2) == Some(":");
     let path = Path::new(name);
-    let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+    let plain =
+        path.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
     if strange || !plain || name.trim().is_empty() {
         return Err(format!("`{name}` is not a name within your folder; give one such as notes.txt or trips/oslo.md"));
     }
@@ -226,8 +237,18 @@ mod tests {
         std::fs::create_dir(outer.path().join("files/other")).unwrap();
         std::fs::write(outer.path().join("files/other/mail"), "canary").unwrap();
         let names = [
-            "../other/mail", "../../secret", "/etc/passwd", "a/../../other/mail", "link", "up/other/mail", "up/../../secret",
-            "C:\\secret", "\\\\host\\share", "..", "", "a\0b",
+            "../other/mail",
+            "../../secret",
+            "/etc/passwd",
+            "a/../../other/mail",
+            "link",
+            "up/other/mail",
+            "up/../../secret",
+            "C:\\secret",
+            "\\\\host\\share",
+            "..",
+            "",
+            "a\0b",
         ];
         for name in names {
             for doing in [Doing::Read, Doing::Save, Doing::Delete] {

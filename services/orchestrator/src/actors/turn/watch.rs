@@ -31,12 +31,14 @@ pub(super) async fn control(
     let (mut stops, mut questions) = (bus.watch_control(turn).await?, bus.watch_snapshots(turn).await?);
     let (me, bus) = (me.clone(), bus.clone());
     Ok(vec![
-        spawn("hear-stops", async move {
-            while stops.next().await.is_some() && me.cast(TurnMsg::StopHeard).is_ok() {}
-        }),
-        spawn("answer-snapshots", async move {
-            while questions.answer(&bus, || shown.borrow().clone()).await.is_some() {}
-        }),
+        spawn(
+            "hear-stops",
+            async move { while stops.next().await.is_some() && me.cast(TurnMsg::StopHeard).is_ok() {} },
+        ),
+        spawn(
+            "answer-snapshots",
+            async move { while questions.answer(&bus, || shown.borrow().clone()).await.is_some() {} },
+        ),
     ])
 }
 

@@ -1,0 +1,36 @@
+//! What tests are made of: real servers, real processes, fakes that keep ledgers.
+//!
+//! Nothing here is used by a service. A helper that fails panics, because the
+//! test then has failed.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "test support fails by panicking")]
+
+pub mod model; // A model vendor that speaks the true wire and keeps a ledger.
+pub mod nats; // A real nats-server with a store of its own.
+pub mod postgres; // A real PostgreSQL with data of its own.
+pub mod process; // Programs of this workspace as processes.
+pub mod sandbox; // A whole Clara, every service a process.
+pub mod terminal; // A person at a terminal.
+
+use std::time::{Duration, Instant};
+
+/// How long tests wait for what must happen.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until `check` gives something, looking every 20 ms.
+#[track_caller]
+pub fn eventually<T, F>(what: &'static str, mut check: F) -> impl Future<Output = T>
+where
+    F: AsyncFnMut() -> Option<T>,
+{
+    let place = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(found) = check().await {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "{place}: waited {DEADLINE:?} for: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A whole Clara on a real nats-server: every service a process, in replicas.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bus::{Bus, Login, Server};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::eventually;
+use crate::nats::Nats;
+use crate::process::{Process, command};
+use crate::terminal::Terminal;
+
+pub const SERVICES: [&str; 6] = ["memory", "tool-runner", "orchestrator", "processor", "router", "adapter-cli"];
+
+pub struct Sandbox {
+    processes: BTreeMap<String, Process>,
+    settings: BTreeMap<String, String>,
+    pub nats: Nats,
+    folder: TempDir,
+}
+
+/// What a sandbox is started with.
+pub struct Plan {
+    replicas: usize,
+    settings: BTreeMap<String, String>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let settings = [("CLARA_OFFLINE_WORD_MS", "0"), ("CLARA_LOG", "info,async_nats=warn,genai=off")];
+        Self { replicas: 1, settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
+    }
+}
+
+impl Plan {
+    /// Replicas of every service.
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// A setting that every service gets.
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    pub async fn start(self) -> Sandbox {
+        let mut sandbox = Sandbox {
+            processes: BTreeMap::new(),
+            settings: self.settings,
+            nats: Nats::start(),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        for replica in 0..self.replicas {
+            for service in SERVICES {
+                sandbox.start_service(service, replica);
+            }
+        }
+        sandbox.ready(self.replicas).await;
+        sandbox
+    }
+}
+
+impl Sandbox {
+    pub async fn start() -> Self {
+        Plan::default().start().await
+    }
+
+    pub fn plan() -> Plan {
+        Plan::default()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn start_service(&mut self, service: &str, replica: usize) {
+        let name = format!("{service}-{replica}");
+        let mut command = command(service, self.folder.path());
+        command
+            .env("NATS_URL", self.nats.url())
+            .env("CLARA_DATA_DIR", self.folder.path().join("data"))
+            .envs(&self.settings);
+        let log = self.folder.path().join(format!("{name}.log"));
+        self.processes.insert(name.clone(), Process::start(&name, command, log));
+    }
+
+    /// Waits until every service has announced itself so many times.
+    pub async fn ready(&self, replicas: usize) {
+        let bus = self.bus().await;
+        eventually("every service is ready", async || {
+            let found = bus.services(std::time::Duration::from_millis(150)).await.unwrap();
+            let count = |name: &str| found.iter().filter(|service| service.name == name).count();
+            let endpoints = ["cli-say", "memory-recall", "memory-facts", "tools-list"];
+            SERVICES.into_iter().chain(endpoints).all(|name| count(name) >= replicas).then_some(())
+        })
+        .await;
+    }
+
+    pub fn service(&mut self, service: &str, replica: usize) -> &mut Process {
+        self.processes.get_mut(&format!("{service}-{replica}")).unwrap()
+    }
+
+    /// Kills a replica, as a crash would.
+    pub fn kill(&mut self, service: &str, replica: usize) {
+        self.service(service, replica).kill();
+    }
+
+    /// Asks a replica to stop.
+    pub fn terminate(&mut self, service: &str, replica: usize) {
+        self.service(service, replica).signal(Signal::TERM);
+    }
+
+    pub fn server(&self) -> Server {
+        Server { url: self.nats.url(), login: Login::Anonymous, replicas: 1, wait: std::time::Duration::from_secs(20) }
+    }
+
+    pub async fn bus(&self) -> Bus {
+        Bus::connect(&self.server(), &format!("test-{}", uuid::Uuid::now_v7().simple())).await.unwrap()
+    }
+
+    /// A person at a terminal, in a conversation of this name.
+    pub async fn terminal(&self, conversation: &str) -> Terminal {
+        Terminal::open(self.bus().await, "cli-user", conversation).await
+    }
+}

@@ -1,0 +1,1 @@
+//! Clara as a whole, on real servers. The tests are in `tests/all`.

@@ -1,0 +1,160 @@
+//! The clara command, as people and scripts use it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::process::{Process, command};
+use testkit::{DEADLINE, eventually};
+
+/// The command in a data folder of its own.
+fn clara(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = command("clara", folder);
+    command.args(arguments).env("CLARA_DATA_DIR", folder.join("data")).env("CLARA_OFFLINE_WORD_MS", "0");
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child =
+        clara(folder, arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    text(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn scripts_talk_through_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // Nothing runs yet: the first chat starts everything.
+    let output = run(folder, &["chat"], b"say one\n\nremember that tea is ready\nsay two\n");
+    assert_eq!(
+        text(&output),
+        "one\nI will remember: tea is ready\ntwo\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success());
+
+    // The second one joins, and sees one event a line.
+    let output = run(folder, &["chat", "--json"], b"what did I say before?\n");
+    let events = lines(&output);
+    assert_eq!(events.first().unwrap()["event"], "accepted");
+    let reply = events.last().unwrap();
+    assert_eq!((reply["event"].as_str(), reply["kind"].as_str()), (Some("reply"), Some("answered")));
+    assert_eq!(reply["text"], "Before this you said: “say two”");
+    assert_eq!(reply["answers"][0], events[0]["message"]);
+    let streamed: String =
+        events.iter().filter(|event| event["event"] == "text").map(|event| event["text"].as_str().unwrap()).collect();
+    assert_eq!(streamed, reply["text"].as_str().unwrap());
+
+    // Bad lines are named, good ones are answered, and the status says so.
+    let mut input = b"say a\n\xff\xfe\n".to_vec();
+    input.extend(vec![b'x'; 1 << 20]);
+    input.extend(b"\nsay b\n");
+    let output = run(folder, &["chat"], &input);
+    assert_eq!((text(&output).as_str(), output.status.code()), ("a\nb\n", Some(1)));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        errors.contains("line 2: it is not valid UTF-8") && errors.contains("line 3: the message has 1048576 bytes"),
+        "{errors}"
+    );
+
+    // The operator looks in.
+    let status = lines(&run(folder, &["status", "--json"], b"")).remove(0);
+    assert_eq!((status["running"].as_bool(), status["services"]["router"].as_u64()), (Some(true), Some(1)));
+    let turns = lines(&run(folder, &["turn", "list", "--json"], b""));
+    assert_eq!(
+        (turns.len(), turns[0]["asked"].as_str(), turns[0]["outcome"].as_str()),
+        (6, Some("say b"), Some("answered"))
+    );
+    let shown = lines(&run(folder, &["turn", "show", "--json", turns[0]["turn"].as_str().unwrap()], b""));
+    let entries: Vec<&str> = shown.iter().map(|line| line["entry"].as_str().unwrap()).collect();
+    assert_eq!(entries, ["claimed", "context_fixed", "step_started", "model_answered", "reply_ready", "finished"]);
+    let facts = lines(&run(folder, &["memory", "list", "--json"], b""));
+    assert_eq!((facts.len(), facts[0]["text"].as_str()), (1, Some("tea is ready")));
+    assert!(run(folder, &["memory", "remember", "milk", "is", "out"], b"").status.success());
+    assert!(text(&run(folder, &["memory", "list", "milk"], b"")).contains("milk is out"));
+    assert!(run(folder, &["memory", "forget", "milk"], b"").status.success());
+    assert_eq!(run(folder, &["memory", "forget", "milk"], b"").status.code(), Some(1));
+    let doctor = lines(&run(folder, &["doctor", "--json"], b""));
+    assert!(doctor.iter().all(|line| line["result"] != "bad"), "{doctor:?}");
+
+    // A stopped Clara keeps everything.
+    assert!(run(folder, &["down"], b"").status.success());
+    assert_eq!(lines(&run(folder, &["status", "--json"], b""))[0]["running"], false);
+    let output = run(folder, &["chat"], b"what did I say before?\nis the tea ready?\n");
+    assert!(text(&output).starts_with("Before this you said: “say b”\n"), "{}", text(&output));
+    assert!(text(&output).contains("- tea is ready"), "{}", text(&output));
+    run(folder, &["down"], b"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_says_when_it_is_ready_and_stops_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut up = Process::start("up", clara(folder.path(), &["up", "--json"]), folder.path().join("up.log"));
+    let ready = |log: &str| {
+        log.lines()
+            .find_map(|line| serde_json::from_str::<Value>(line).ok().filter(|line| line["nats_url"].is_string()))
+    };
+    let ready = eventually("the readiness line", async || ready(&up.log())).await;
+    assert_eq!(get(&ready, "readyz"), "200");
+    assert_eq!(get(&ready, "livez"), "200");
+    // A second one in the same folder refuses, and says why.
+    let second = clara(folder.path(), &["up"]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("runs in"), "{second:?}");
+    up.signal(rustix::process::Signal::TERM);
+    let status = up.ended(DEADLINE).await;
+    assert!(status.success(), "{status:?}");
+    let nats = ready["nats_url"].as_str().unwrap().trim_start_matches("nats://");
+    assert!(std::net::TcpStream::connect(nats).is_err(), "its nats-server has stopped too");
+}
+
+/// The status of a probe.
+fn get(ready: &Value, probe: &str) -> String {
+    use std::io::Read;
+    let address = ready["health"].as_str().unwrap().trim_start_matches("http://");
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    write!(socket, "GET /{probe} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_clara_is_started_again_and_the_answer_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["chat"], b"say begin\n");
+    let status = lines(&run(folder.path(), &["status", "--json"], b"")).remove(0);
+    let mut chat = clara(folder.path(), &["chat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    chat.stdin.take().unwrap().write_all(b"count to 30\n").unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let pid = rustix::process::Pid::from_raw(i32::try_from(status["local"]["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let output = tokio::task::spawn_blocking(move || chat.wait_with_output().unwrap()).await.unwrap();
+    assert!(text(&output).contains("28 29 30"), "{}", text(&output));
+    assert_eq!(text(&output).matches("Counting").count(), 1);
+    run(folder.path(), &["down"], b"");
+}
+
+#[test]
+fn help_teaches_and_completions_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = text(&run(folder.path(), &["--help"], b""));
+    for command in ["chat", "up", "serve", "status", "doctor", "config", "turn", "memory", "completions", "Examples:"] {
+        assert!(help.contains(command), "{help}");
+    }
+    assert!(text(&run(folder.path(), &["completions", "bash"], b"")).contains("_clara"));
+    let shown = lines(&run(folder.path(), &["config", "show", "--json"], b""));
+    assert!(shown.iter().any(|line| line["name"] == "CLARA_DATA_DIR" && line["origin"] == "environment"));
+}

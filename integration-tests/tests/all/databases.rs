@@ -1,0 +1,105 @@
+//! The memory service on both databases: the same tests.
+
+use std::time::Duration;
+
+use bus::{Bus, Endpoints};
+use domain::memory::{Fact, FactCommand, FactRequest};
+use domain::message::Principal;
+use testkit::eventually;
+use testkit::postgres::Postgres;
+use testkit::sandbox::{Plan, Sandbox};
+
+async fn facts(bus: &Bus, user: &str, command: FactCommand) -> Result<Vec<Fact>, String> {
+    let principal = Principal { user: user.into(), name: "Ann".into(), tenant: "local".into() };
+    let request = FactRequest { principal, command };
+    bus.request(Endpoints::MemoryFacts, &request, Duration::from_secs(10)).await.map_err(|err| err.to_string())
+}
+
+fn texts(facts: &[Fact]) -> Vec<&str> {
+    facts.iter().map(|fact| fact.text.as_str()).collect()
+}
+
+async fn check(plan: Plan) {
+    let mut sandbox = plan.replicas(2).start().await;
+    let bus = sandbox.bus().await;
+    let remember = |id: &str, text: &str| FactCommand::Remember { id: id.into(), text: text.into() };
+    let search = |query: &str| FactCommand::Search { query: query.into(), limit: 10 };
+    let list = || FactCommand::List { limit: 10 };
+
+    facts(&bus, "ann", remember("1", "Ann likes running in the morning")).await.unwrap();
+    facts(&bus, "ann", remember("1", "Ann likes running in the morning")).await.unwrap();
+    facts(&bus, "ann", remember("2", "The cat is called Müller")).await.unwrap();
+    facts(&bus, "ann", remember("3", "The cat is called Müller")).await.unwrap();
+    facts(&bus, "bob", remember("4", "Bob's cat is called Tom")).await.unwrap();
+    assert_eq!(facts(&bus, "ann", list()).await.unwrap().len(), 2, "the same again is one memory");
+
+    // Stems match; other people's memories do not.
+    assert_eq!(texts(&facts(&bus, "ann", search("do I run?")).await.unwrap()), ["Ann likes running in the morning"]);
+    assert_eq!(
+        texts(&facts(&bus, "ann", search("what is my cat called?")).await.unwrap()),
+        ["The cat is called Müller"]
+    );
+    for strange in ["", "'; DROP TABLE facts; --", "\" OR *", "!!! & | ( )", "müller's :* <->", "\0"] {
+        facts(&bus, "ann", search(strange)).await.unwrap();
+    }
+    let refused = facts(&bus, "ann", remember("5", &"x".repeat(5000))).await.unwrap_err();
+    assert!(refused.contains("between 1 and 4096 bytes"), "{refused}");
+
+    // Nobody forgets for another, and a vague word takes nothing with it.
+    let forget = |which: &str| FactCommand::Forget { which: which.into() };
+    assert!(facts(&bus, "bob", forget("2")).await.unwrap().is_empty());
+    assert!(facts(&bus, "ann", forget("cat morning")).await.unwrap().is_empty());
+    assert_eq!(texts(&facts(&bus, "ann", forget("cat")).await.unwrap()), ["The cat is called Müller"]);
+    assert!(facts(&bus, "ann", search("cat")).await.unwrap().is_empty());
+
+    // What was said and answered is there after a restart, in order.
+    let mut terminal = sandbox.terminal("main").await;
+    terminal.asks("say one").await;
+    terminal.asks("say two").await;
+    for replica in [0, 1] {
+        sandbox.kill("memory", replica);
+        sandbox.start_service("memory", replica);
+    }
+    sandbox.ready(2).await;
+    let reply = terminal.asks("what did I say before?").await;
+    assert_eq!(reply.text, "Before this you said: “say two”");
+    assert_eq!(facts(&bus, "ann", list()).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_on_sqlite() {
+    check(Sandbox::plan()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_on_postgres() {
+    let postgres = Postgres::start();
+    check(Sandbox::plan().set("DATABASE_URL", postgres.url())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_ends_after_half_an_hour_and_links_to_the_last() {
+    let postgres = Postgres::start();
+    let sandbox = Sandbox::plan().set("DATABASE_URL", postgres.url()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let query = |sql: &str| {
+        let output =
+            std::process::Command::new("psql").args(["-At", "-d", &postgres.url(), "-c", sql]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    terminal.asks("say one").await;
+    terminal.asks("say two").await;
+    eventually("both exchanges are in one session", async || {
+        let counts = query("SELECT COUNT(DISTINCT session_id) || ',' || COUNT(*) FROM messages");
+        (counts == "1,4").then_some(())
+    })
+    .await;
+    query("UPDATE sessions SET last_activity_at = last_activity_at - 31 * 60 * 1000");
+    terminal.asks("say three").await;
+    eventually("a new session is linked to the first", async || {
+        let linked = query("SELECT COUNT(*) FROM sessions s JOIN sessions p ON p.id = s.previous_session_id");
+        (linked == "1" && query("SELECT COUNT(*) FROM sessions") == "2").then_some(())
+    })
+    .await;
+}

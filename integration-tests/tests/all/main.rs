@@ -1,0 +1,12 @@
+//! Clara as a whole: every service a process, on a real nats-server.
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+
+mod bad_input; // What is refused, and how.
+mod command; // The clara command, as people and scripts use it.
+mod conversation; // The main job, end to end.
+mod databases; // The memory service on both databases.
+mod model_faults; // What vendors do wrong.
+mod order; // One at a time, in order, many at once.
+mod replicas; // Two of everything, and what happens when one goes.
+mod stop; // Ending a turn.
+mod vendors; // The two wires.

@@ -1,0 +1,122 @@
+//! Two of everything as separate processes, and what happens when one goes.
+
+use std::time::Duration;
+
+use domain::turn::ReplyKind;
+use futures::future::join_all;
+use testkit::eventually;
+use testkit::model::{Act, FakeModel};
+use testkit::sandbox::Sandbox;
+use testkit::terminal::Terminal;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_answer_once_and_in_order() {
+    let sandbox = Sandbox::plan().replicas(2).start().await;
+    let bus = sandbox.bus().await;
+    let people = (0..10).map(|person| {
+        let bus = bus.clone();
+        async move {
+            let mut terminal = Terminal::open(bus, &format!("user-{person}"), "main").await;
+            let mut sent = Vec::new();
+            for n in 0..10 {
+                sent.push(terminal.says(&format!("call calculate with {{\"expression\": \"{n}+0\"}}")).await);
+            }
+            for (n, message) in sent.into_iter().enumerate() {
+                let reply = terminal.hears().await;
+                assert_eq!((reply.answers, reply.text), (vec![message], format!("{n}+0 = {n}")));
+            }
+            assert!(terminal.hears_nothing_for(Duration::from_millis(300)).await);
+        }
+    });
+    join_all(people).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn turn_goes_on_elsewhere_when_its_orchestrator_is_told_to_stop() {
+    let model = FakeModel::start(|asked, _| match asked.results.len() {
+        0 => Act::call("calculate", r#"{"expression": "6*7"}"#),
+        _ => Act::After(Duration::from_secs(8), Box::new(Act::say(asked.results.join("")))),
+    })
+    .await;
+    let mut plan = Sandbox::plan().set("CLARA_SHUTDOWN_GRACE_SECONDS", 4);
+    for (name, value) in model.as_openai() {
+        plan = plan.set(name, value);
+    }
+    let mut sandbox = plan.start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let message = terminal.says("sum").await;
+    eventually("the second step has begun", async || (model.asked().len() == 2).then_some(())).await;
+    sandbox.terminate("orchestrator", 0);
+    sandbox.start_service("orchestrator", 1);
+    let reply = terminal.reply_to(&message).await;
+    assert_eq!((reply.kind, reply.text.as_str()), (ReplyKind::Answered, "6*7 = 42"));
+    assert!(sandbox.service("orchestrator", 0).ended(Duration::from_secs(10)).await.success());
+    // The first step is not asked again: its answer stands in the journal.
+    let first_steps = model.asked().iter().filter(|asked| asked.results.is_empty()).count();
+    assert_eq!(first_steps, 1);
+    assert_eq!(model.asked().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_orchestrator_loses_nothing_and_doubles_nothing() {
+    let model = FakeModel::start(|asked, number| match number {
+        0 => Act::After(Duration::from_secs(600), Box::new(Act::say("too late"))),
+        _ => Act::say(format!("re: {}", asked.last_user)),
+    })
+    .await;
+    let mut plan = Sandbox::plan();
+    for (name, value) in model.as_openai() {
+        plan = plan.set(name, value);
+    }
+    let mut sandbox = plan.start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let first = terminal.says("one").await;
+    let second = terminal.says("two").await;
+    eventually("the model was asked", async || (!model.asked().is_empty()).then_some(())).await;
+    sandbox.kill("orchestrator", 0);
+    sandbox.start_service("orchestrator", 1);
+    let reply = terminal.hears().await;
+    assert_eq!((reply.answers, reply.text.as_str()), (vec![first], "re: one"));
+    assert_eq!(terminal.hears().await.answers, [second]);
+    assert!(terminal.hears_nothing_for(Duration::from_millis(500)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_router_adapter_and_processor_lose_nothing() {
+    let mut sandbox = Sandbox::start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let mut sent = Vec::new();
+    for n in 0..20 {
+        sent.push(terminal.says(&format!("say {n}")).await);
+        if n == 10 {
+            for service in ["router", "processor", "tool-runner", "memory"] {
+                sandbox.kill(service, 0);
+                sandbox.start_service(service, 1);
+            }
+        }
+    }
+    sandbox.kill("adapter-cli", 0);
+    sandbox.start_service("adapter-cli", 1);
+    for (n, message) in sent.into_iter().enumerate() {
+        let reply = terminal.hears().await;
+        assert_eq!((reply.answers, reply.text), (vec![message], n.to_string()));
+    }
+    assert!(terminal.hears_nothing_for(Duration::from_millis(500)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bus_that_is_killed_and_comes_back_loses_nothing() {
+    let mut sandbox = Sandbox::start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let mut sent = Vec::new();
+    for n in 0..10 {
+        sent.push(terminal.says(&format!("say {n}")).await);
+    }
+    sandbox.nats.kill();
+    sandbox.nats.restart();
+    for (n, message) in sent.into_iter().enumerate() {
+        let reply = terminal.hears().await;
+        assert_eq!((reply.answers, reply.text), (vec![message], n.to_string()));
+    }
+    assert_eq!(terminal.asks("say after").await.text, "after");
+}
