@@ -1,6 +1,6 @@
 //! The configuration: environment, `.env` and `clara.toml`, read once.
 //!
-//! Every setting stands in the [`catalogue`] with its kind, default and help;
+//! Every setting stands in the [`CATALOGUE`] with its kind, default and help;
 //! reading checks all of them and reports every fault at once, each with the
 //! variable, its value and the remedy. Secrets are named as such and are never
 //! shown. Nothing else in the code reads the environment.

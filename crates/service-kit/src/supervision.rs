@@ -1,6 +1,6 @@
 //! Parents that restart their children within a budget.
 //!
-//! [`Root`] is the top of a service's tree: one [`Worker`] actor for each part
+//! [`Root`] is the top of a service's tree: one worker actor for each part
 //! that runs until the end. A worker that fails is started anew; one that fails
 //! too often takes the root down, and the process with it, so that whoever runs
 //! the process sees it.

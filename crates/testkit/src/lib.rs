@@ -4,6 +4,7 @@
 //! test then has failed.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "test support fails by panicking")]
 
+pub mod collector; // An OTLP collector that keeps what it gets.
 pub mod model; // A model vendor that speaks the true wire and keeps a ledger.
 pub mod nats; // A real nats-server with a store of its own.
 pub mod postgres; // A real PostgreSQL with data of its own.

@@ -9,4 +9,5 @@ mod model_faults; // What vendors do wrong.
 mod order; // One at a time, in order, many at once.
 mod replicas; // Two of everything, and what happens when one goes.
 mod stop; // Ending a turn.
+mod telemetry; // Traces across the bus, and what is never in them.
 mod vendors; // The two wires.

@@ -1,7 +1,7 @@
 //! Clara in one process, and the operator's command.
 //!
-//! [`app`] is all services together; [`local`] keeps the data folder, its
-//! nats-server and the one running Clara; [`chat`] is the terminal; `commands`
+//! [`app`] is all services together; `local` keeps the data folder, its
+//! nats-server and the one running Clara; `chat` is the terminal; `commands`
 //! show and change things for the operator. The services are the same code that
 //! runs as processes of their own.
 
