@@ -1,12 +1,17 @@
 //! Pulling messages with a limit, and settling each after its effect is durable.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::header::{HeaderValue, NATS_MESSAGE_ID};
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use async_trait::async_trait;
-use futures::StreamExt;
+use domain::conversation::Position;
+use domain::ids::{ConversationId, TurnId};
+use domain::message::{Event, Inbound};
+use futures::{FutureExt, StreamExt};
 use proto::Wire;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +29,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const BACK_OFF: Duration = Duration::from_millis(500);
 /// How often work in progress is reported: a third of `ack_wait`.
 const PROGRESS: Duration = Duration::from_secs(10);
-/// Deliveries after which a message that never settles is put aside.
-const MAX_DELIVERIES: i64 = 25;
+/// Deliveries after which a message whose handler panics is put aside. A handler
+/// that asks for another try is never counted: a database may be away for hours.
+const PANICS: i64 = 5;
 
 /// Which consumer of `nats/streams.toml` to pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,17 +78,26 @@ pub trait Handler<T>: Send + Sync + 'static {
     async fn handle(&self, message: T, delivery: &Delivery) -> Verdict;
 }
 
+/// The messages of a consumer, from one incarnation of its stream.
+struct Pulls {
+    messages: pull::Stream,
+    /// When the stream was created, in nanoseconds since the Unix epoch. A
+    /// stream that is recreated ends its pulls, and the next ones read this anew.
+    incarnation: i64,
+}
+
 /// One message as it was delivered.
 pub struct Delivery {
     message: Message,
     deliveries: i64,
     sequence: u64,
+    incarnation: i64,
 }
 
 impl Delivery {
-    fn read(message: Message) -> Self {
+    fn read(message: Message, incarnation: i64) -> Self {
         let (deliveries, sequence) = message.info().map_or((1, 0), |info| (info.delivered, info.stream_sequence));
-        Self { message, deliveries, sequence }
+        Self { message, deliveries, sequence, incarnation }
     }
 
     /// How often it was delivered, this time included.
@@ -90,8 +105,10 @@ impl Delivery {
         self.deliveries
     }
 
-    pub fn sequence(&self) -> u64 {
-        self.sequence
+    /// Where the message stands in its stream. Positions compare only within
+    /// one incarnation of it.
+    pub fn position(&self) -> Position {
+        Position { incarnation: self.incarnation, sequence: self.sequence }
     }
 
     pub fn subject(&self) -> &str {
@@ -132,7 +149,7 @@ impl Bus {
     {
         let permits = Arc::new(Semaphore::new(limit));
         let working = TaskTracker::new();
-        let mut pulls: Option<pull::Stream> = None;
+        let mut pulls: Option<Pulls> = None;
         loop {
             let permit = tokio::select! {
                 () = stop.cancelled() => break,
@@ -142,13 +159,13 @@ impl Bus {
             let message = loop {
                 if pulls.is_none() {
                     match self.pull(consumer).await {
-                        Ok(stream) => pulls = Some(stream),
+                        Ok(made) => pulls = Some(made),
                         Err(why) => warn!(?consumer, why, "failed to pull; trying again"),
                     }
                 }
                 let next = async {
                     match &mut pulls {
-                        Some(stream) => stream.next().await,
+                        Some(pulls) => pulls.messages.next().await,
                         None => None,
                     }
                 };
@@ -169,8 +186,9 @@ impl Bus {
             };
             let Some(message) = message else { break };
             let (bus, handler) = (self.clone(), Arc::clone(&handler));
+            let delivery = Delivery::read(message, pulls.as_ref().map_or(0, |pulls| pulls.incarnation));
             working.spawn(async move {
-                bus.settle_one(consumer, message, handler.as_ref()).await;
+                bus.settle_one(consumer, delivery, handler.as_ref()).await;
                 drop(permit);
             });
         }
@@ -181,32 +199,38 @@ impl Bus {
         Ok(())
     }
 
-    async fn pull(&self, consumer: Consumer) -> Result<pull::Stream, String> {
+    async fn pull(&self, consumer: Consumer) -> Result<Pulls, String> {
         let (stream, name) = consumer.names();
-        let found: PullConsumer =
-            self.context.get_consumer_from_stream(&name, stream).await.map_err(|err| err.to_string())?;
+        let stream = self.context.get_stream(stream).await.map_err(|err| err.to_string())?;
+        let created = stream.cached_info().created.unix_timestamp_nanos();
+        let found: PullConsumer = stream.get_consumer(&name).await.map_err(|err| err.to_string())?;
         // One at a time: a message is pulled when somebody is free for it.
-        let pulls = found.stream().max_messages_per_batch(1).expires(PULL).heartbeat(HEARTBEAT).messages().await;
-        pulls.map_err(|err| err.to_string())
+        let messages = found.stream().max_messages_per_batch(1).expires(PULL).heartbeat(HEARTBEAT).messages().await;
+        let messages = messages.map_err(|err| err.to_string())?;
+        Ok(Pulls { messages, incarnation: i64::try_from(created).unwrap_or(i64::MAX) })
     }
 
-    async fn settle_one<T, H>(&self, consumer: Consumer, message: Message, handler: &H)
+    async fn settle_one<T, H>(&self, consumer: Consumer, delivery: Delivery, handler: &H)
     where
         T: Wire + Send + 'static,
         H: Handler<T>,
     {
-        let delivery = Delivery::read(message);
         let span =
             info_span!("consume", otel.kind = "consumer", consumer = ?consumer, deliveries = delivery.deliveries);
         trace::adopt(&span, delivery.message.headers.as_ref());
         async {
-            let verdict = if delivery.deliveries > MAX_DELIVERIES {
-                Verdict::Dead(format!("delivered {} times without a result", delivery.deliveries))
-            } else {
-                match T::from_wire(&delivery.message.payload) {
-                    Ok(value) => handler.handle(value, &delivery).await,
-                    Err(err) => Verdict::Dead(describe(&err)),
+            let verdict = match T::from_wire(&delivery.message.payload) {
+                Ok(value) => {
+                    let handled = AssertUnwindSafe(handler.handle(value, &delivery)).catch_unwind().await;
+                    handled.unwrap_or_else(|_| {
+                        tracing::error!(sequence = delivery.sequence, "a handler panicked");
+                        match delivery.deliveries {
+                            tried if tried >= PANICS => Verdict::Dead(format!("its handler panicked {tried} times")),
+                            _ => Verdict::RetryAfter(BACK_OFF),
+                        }
+                    })
                 }
+                Err(err) => Verdict::Dead(describe(&err)),
             };
             self.settle(consumer, &delivery, verdict).await;
         }
@@ -239,7 +263,21 @@ impl Bus {
         let stored = self
             .store_bytes(&Subject::Dead(service).to_string(), &id, None, delivery.message.payload.clone(), PATIENCE)
             .await;
-        stored.map(|_| ()).map_err(|err| warn!(error = %err, "failed to store a dead letter"))
+        stored.map_err(|err| warn!(error = %err, "failed to store a dead letter"))?;
+        self.report_lost(delivery).await
+    }
+
+    /// Tells the router of a turn that nobody will finish now, so that the
+    /// person hears of it and the conversation goes on.
+    async fn report_lost(&self, delivery: &Delivery) -> Result<(), ()> {
+        let id =
+            delivery.message.headers.as_ref().and_then(|headers| headers.get(NATS_MESSAGE_ID)).map(HeaderValue::as_str);
+        let turn = id.and_then(|id| id.split(':').next()).and_then(|turn| TurnId::parse(turn).ok());
+        let conversation = delivery.subject().rsplit('.').next().and_then(|last| ConversationId::parse(last).ok());
+        let (Some(turn), Some(conversation)) = (turn, conversation) else { return Ok(()) };
+        let lost = Inbound { conversation, route: None, event: Event::TurnLost { turn } };
+        let told = self.store(Subject::Inbound(&lost.conversation), &lost.publish_id(), &lost).await;
+        told.map(|_| ()).map_err(|err| warn!(error = %err, "failed to report a lost turn"))
     }
 }
 

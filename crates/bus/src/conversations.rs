@@ -7,7 +7,7 @@ use proto::Wire;
 
 use crate::{Bus, BusError, TopologyError};
 
-/// The bucket, and which incarnation of the inbound stream is being read.
+/// The bucket.
 #[derive(Clone)]
 pub struct Conversations {
     store: kv::Store,
@@ -32,13 +32,6 @@ impl Bus {
             .await
             .map_err(|err| missing("CLARA_CONVERSATIONS", err))?;
         Ok(Conversations { store })
-    }
-
-    /// When the inbound stream was created, in nanoseconds since the Unix epoch:
-    /// sequences compare only within one incarnation.
-    pub async fn inbound_incarnation(&self) -> Result<i64, BusError> {
-        let stream = self.context.get_stream("CLARA_INBOUND").await.map_err(|err| missing("CLARA_INBOUND", err))?;
-        Ok(i64::try_from(stream.cached_info().created.unix_timestamp_nanos()).unwrap_or(i64::MAX))
     }
 }
 

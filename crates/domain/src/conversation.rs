@@ -57,6 +57,8 @@ pub struct Active {
 pub struct Conversation {
     pub applied: Position,
     pub seen: VecDeque<MessageId>,
+    /// Where replies go, as the last event that knew it said.
+    pub route: Option<Route>,
     pub active: Option<Active>,
     pub waiting: VecDeque<UserMessage>,
     pub previous: Option<TurnId>,
@@ -103,7 +105,12 @@ pub fn step(state: &Conversation, at: Position, inbound: &Inbound, limits: &Limi
             next.seen.pop_front();
         }
     }
-    let place = Address { conversation: &inbound.conversation, route: &inbound.route };
+    if inbound.route.is_some() {
+        next.route.clone_from(&inbound.route);
+    }
+    // Nobody has ever spoken here: there is nobody to answer.
+    let Some(route) = next.route.clone() else { return Step::Applied(Box::new(next)) };
+    let place = Address { conversation: &inbound.conversation, route: &route };
     match &inbound.event {
         Event::MessageReceived(message) if is_stop_phrase(&message.text, &limits.stop_phrases) => {
             next.stop(&place, &message.id);
@@ -112,6 +119,7 @@ pub fn step(state: &Conversation, at: Position, inbound: &Inbound, limits: &Limi
         Event::StopRequested { id, by: Principal { .. } } => next.stop(&place, id),
         Event::ConversationReset { id, by: Principal { .. } } => next.reset(&place, id),
         Event::TurnFinished(finished) => next.finish(&place, finished),
+        Event::TurnLost { turn } => next.lose(&place, *turn),
     }
     Step::Applied(Box::new(next))
 }
@@ -208,6 +216,19 @@ impl Conversation {
         if let Some(owed) = Answers::all(owed) {
             let text = "I had already finished when that reached me.".to_owned();
             self.outbox.push(place.reply(ReplyKind::Notice, owed, text));
+        }
+        if let Some(message) = self.waiting.pop_front() {
+            self.start(place, vec![message]);
+        }
+    }
+
+    fn lose(&mut self, place: &Address<'_>, turn: TurnId) {
+        let Some(active) = self.active.take_if(|active| active.turn == turn) else { return };
+        if let Some(owed) = Answers::all(active.owes) {
+            let text = "Something is wrong with this message on my side, and I put it aside. \
+                        Please say it in other words; the operator finds it among the dead letters."
+                .to_owned();
+            self.outbox.push(place.reply(ReplyKind::Failed, owed, text));
         }
         if let Some(message) = self.waiting.pop_front() {
             self.start(place, vec![message]);

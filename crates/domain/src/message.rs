@@ -48,9 +48,19 @@ pub struct UserMessage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     MessageReceived(UserMessage),
-    StopRequested { id: MessageId, by: Principal },
-    ConversationReset { id: MessageId, by: Principal },
+    StopRequested {
+        id: MessageId,
+        by: Principal,
+    },
+    ConversationReset {
+        id: MessageId,
+        by: Principal,
+    },
     TurnFinished(TurnFinished),
+    /// A message of the turn was put aside: nobody will finish it.
+    TurnLost {
+        turn: TurnId,
+    },
 }
 
 impl Event {
@@ -59,7 +69,7 @@ impl Event {
         match self {
             Event::MessageReceived(message) => Some(&message.id),
             Event::StopRequested { id, .. } | Event::ConversationReset { id, .. } => Some(id),
-            Event::TurnFinished(_) => None,
+            Event::TurnFinished(_) | Event::TurnLost { .. } => None,
         }
     }
 }
@@ -77,7 +87,8 @@ pub struct TurnFinished {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inbound {
     pub conversation: ConversationId,
-    pub route: Route,
+    /// Where replies go. Whoever does not know it leaves it out.
+    pub route: Option<Route>,
     pub event: Event,
 }
 
@@ -88,6 +99,7 @@ impl Inbound {
             Event::MessageReceived(message) => message.id.to_string(),
             Event::StopRequested { id, .. } | Event::ConversationReset { id, .. } => id.to_string(),
             Event::TurnFinished(finished) => format!("{}:finished", finished.turn),
+            Event::TurnLost { turn } => format!("{turn}:lost"),
         }
     }
 }

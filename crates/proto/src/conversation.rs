@@ -23,6 +23,7 @@ impl From<&Conversation> for v1::Conversation {
             tier: optional_tier_number(value.tier),
             generation: value.generation,
             outbox: raws(&value.outbox),
+            route: value.route.as_ref().map(Into::into),
         }
     }
 }
@@ -42,6 +43,7 @@ impl TryFrom<v1::Conversation> for Conversation {
             generation: raw.generation,
             waiting: all::<_, domain::message::UserMessage>(raw.waiting)?.into(),
             outbox: all(raw.outbox)?,
+            route: raw.route.map(TryInto::try_into).transpose()?,
         })
     }
 }

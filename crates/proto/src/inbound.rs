@@ -19,13 +19,18 @@ impl From<&Inbound> for v1::Inbound {
             Event::ConversationReset { id, by } => {
                 Raw::ConversationReset(v1::ConversationReset { id: id.to_string(), by: Some(by.into()) })
             }
+            Event::TurnLost { turn } => Raw::TurnLost(v1::TurnLost { turn: turn.to_string() }),
             Event::TurnFinished(finished) => Raw::TurnFinished(v1::TurnFinished {
                 turn: finished.turn.to_string(),
                 answers: texts(&finished.answers),
                 tier: tier_number(finished.tier),
             }),
         };
-        Self { conversation: value.conversation.to_string(), route: Some((&value.route).into()), event: Some(event) }
+        Self {
+            conversation: value.conversation.to_string(),
+            route: value.route.as_ref().map(Into::into),
+            event: Some(event),
+        }
     }
 }
 
@@ -41,6 +46,7 @@ impl TryFrom<v1::Inbound> for Inbound {
             Raw::ConversationReset(reset) => {
                 Event::ConversationReset { id: fields::message(&reset.id)?, by: required(reset.by, "by")?.try_into()? }
             }
+            Raw::TurnLost(lost) => Event::TurnLost { turn: fields::turn(&lost.turn)? },
             Raw::TurnFinished(finished) => Event::TurnFinished(TurnFinished {
                 turn: fields::turn(&finished.turn)?,
                 answers: fields::messages(&finished.answers)?,
@@ -49,7 +55,7 @@ impl TryFrom<v1::Inbound> for Inbound {
         };
         Ok(Self {
             conversation: fields::conversation(&raw.conversation)?,
-            route: required(raw.route, "route")?.try_into()?,
+            route: raw.route.map(TryInto::try_into).transpose()?,
             event,
         })
     }

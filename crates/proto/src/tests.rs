@@ -103,10 +103,11 @@ fn events_read_back() {
         Event::MessageReceived(user_message()),
         Event::StopRequested { id: message_id(), by: principal() },
         Event::ConversationReset { id: message_id(), by: principal() },
+        Event::TurnLost { turn: turn() },
         Event::TurnFinished(TurnFinished { turn: turn(), answers: vec![message_id()], tier: Tier::Mid }),
     ];
     for event in events {
-        reads_back(Inbound { conversation: conversation(), route: route(), event });
+        reads_back(Inbound { conversation: conversation(), route: Some(route()), event });
     }
 }
 
@@ -116,6 +117,7 @@ fn conversations_and_contexts_read_back() {
     reads_back(Conversation {
         applied: Position { incarnation: 9, sequence: 8 },
         seen: [message_id()].into(),
+        route: Some(route()),
         active: Some(Active { turn: turn(), owes: vec![message_id()] }),
         waiting: [user_message()].into(),
         previous: None,
@@ -177,7 +179,7 @@ fn journals_read_back() {
 fn faults_name_the_field() {
     let mut raw = crate::v1::Inbound::from(&Inbound {
         conversation: conversation(),
-        route: route(),
+        route: Some(route()),
         event: Event::MessageReceived(user_message()),
     });
     raw.conversation = "x".into();

@@ -44,15 +44,41 @@ async fn poison_on_the_bus_is_put_aside_and_the_partition_goes_on() {
     assert_eq!(terminal.asks("say after").await.text, "after");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn turn_that_is_put_aside_is_told_and_the_conversation_goes_on() {
+    let mut sandbox = Sandbox::start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    terminal.asks("say before").await;
+    // The processor is away while the turn's request is replaced by poison.
+    sandbox.kill("processor", 0);
+    let message = terminal.says("say lost").await;
+    let turn = domain::ids::TurnId::derive(&terminal.conversation, &message);
+    let subject = format!("clara.v1.turn.prepare.{}", terminal.conversation);
+    let headers = format!("NATS/1.0\r\nNats-Msg-Id: {turn}:prepare:poison\r\n\r\n");
+    let mut bytes = headers.clone().into_bytes();
+    bytes.extend([0xff; 4]);
+    publish(&sandbox.nats.url(), &format!("HPUB {subject} {} {}", headers.len(), bytes.len()), &bytes);
+    sandbox.start_service("processor", 1);
+    // Both are there: the real request is answered, the poison is put aside,
+    // and the person is told at most once.
+    let reply = terminal.reply_to(&message).await;
+    assert!(matches!(reply.kind, ReplyKind::Answered | ReplyKind::Failed), "{reply:?}");
+    assert_eq!(terminal.asks("say after").await.text, "after");
+}
+
 /// Publishes bytes with the plain NATS protocol.
 fn publish_raw(url: &str, subject: &str, bytes: &[u8]) {
+    publish(url, &format!("PUB {subject} {}", bytes.len()), bytes);
+}
+
+fn publish(url: &str, command: &str, bytes: &[u8]) {
     use std::io::{BufRead, BufReader, Write};
     let mut socket = std::net::TcpStream::connect(url.trim_start_matches("nats://")).unwrap();
     let mut reader = BufReader::new(socket.try_clone().unwrap());
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
-    socket.write_all(b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n").unwrap();
-    socket.write_all(format!("PUB {subject} {}\r\n", bytes.len()).as_bytes()).unwrap();
+    socket.write_all(b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n").unwrap();
+    socket.write_all(format!("{command}\r\n").as_bytes()).unwrap();
     socket.write_all(bytes).unwrap();
     socket.write_all(b"\r\nPING\r\n").unwrap();
     while !line.starts_with("PONG") {

@@ -33,7 +33,6 @@ impl App {
             bus: bus.clone(),
             conversations: bus.conversations().await?,
             journals: bus.journals().await?,
-            incarnation: bus.inbound_incarnation().await?,
             limits,
         });
         Ok(Self { bus: bus.clone(), partition })

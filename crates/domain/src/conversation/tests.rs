@@ -33,7 +33,7 @@ fn speaker() -> Principal {
 
 fn inbound(event: Event) -> Inbound {
     let route = Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct };
-    Inbound { conversation: conversation(), route, event }
+    Inbound { conversation: conversation(), route: Some(route), event }
 }
 
 fn says(n: u32, text: &str) -> Inbound {
@@ -174,6 +174,20 @@ fn foreign_turn_end_changes_nothing() {
 
 
             start[cli:2]"#]],
+    );
+}
+
+#[test]
+fn lost_turn_is_told_and_what_waits_goes_on() {
+    let lost = Inbound { route: None, ..inbound(Event::TurnLost { turn: TurnId::derive(&conversation(), &id(1)) }) };
+    check(
+        &[says(1, "a"), says(2, "b"), lost.clone(), lost, finished(1, vec![id(1)])],
+        expect_test::expect![[r#"
+            start[cli:1]
+
+            Failed[cli:1] + start[cli:2]
+
+        "#]],
     );
 }
 

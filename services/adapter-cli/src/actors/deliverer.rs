@@ -64,7 +64,7 @@ impl Deliverer {
         let finished = TurnFinished { turn: reply.turn, answers: reply.answers.clone(), tier: reply.tier };
         let inbound = Inbound {
             conversation: reply.conversation.clone(),
-            route: reply.route.clone(),
+            route: Some(reply.route.clone()),
             event: Event::TurnFinished(finished),
         };
         self.bus.store(Subject::Inbound(&reply.conversation), &inbound.publish_id(), &inbound).await.map(|_| ())

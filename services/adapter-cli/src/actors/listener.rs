@@ -50,7 +50,7 @@ fn read(say: Say) -> Result<Inbound, String> {
         }
     };
     let route = Route { platform: PLATFORM.into(), channel: say.channel, audience: Audience::Direct };
-    Ok(Inbound { conversation: ConversationId::derive(&place), route, event })
+    Ok(Inbound { conversation: ConversationId::derive(&place), route: Some(route), event })
 }
 
 fn in_words(err: &PublishError) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Conversations, ConversationsError, Delivery, Handler, JournalStore, Subject, Verdict};
-use domain::conversation::{Effect, Limits, Position, Step, step};
+use domain::conversation::{Effect, Limits, Step, step};
 use domain::message::Inbound;
 use proto::live::StopTurn;
 use service_kit::clock::now_ms;
@@ -17,8 +17,6 @@ pub(crate) struct Partition {
     pub(crate) bus: Bus,
     pub(crate) conversations: Conversations,
     pub(crate) journals: JournalStore,
-    /// Of the inbound stream: its sequences compare only within one.
-    pub(crate) incarnation: i64,
     pub(crate) limits: Limits,
 }
 
@@ -26,7 +24,7 @@ pub(crate) struct Partition {
 impl Handler<Inbound> for Partition {
     #[instrument(name = "route", skip_all, fields(conversation = %inbound.conversation))]
     async fn handle(&self, inbound: Inbound, delivery: &Delivery) -> Verdict {
-        let at = Position { incarnation: self.incarnation, sequence: delivery.sequence() };
+        let at = delivery.position();
         let (state, revision) = match self.conversations.read(&inbound.conversation).await {
             Ok(read) => read,
             Err(ConversationsError::Corrupt(_, err)) => {
