@@ -17,9 +17,6 @@ const OLDEST: (i64, i64, i64) = (2, 10, 0);
 const MIN_PAYLOAD: usize = 1024 * 1024;
 /// How long one request to the server may take.
 const REQUEST: Duration = Duration::from_secs(12);
-/// How long an attempt to publish waits for its acknowledgement before the same
-/// message is sent again under the same id.
-const ACK: Duration = Duration::from_secs(4);
 /// How long one attempt to connect may take.
 const DIAL: Duration = Duration::from_secs(3);
 
@@ -107,7 +104,7 @@ impl Bus {
                 }
             }
         };
-        let context = jetstream::context::ContextBuilder::new().timeout(REQUEST).ack_timeout(ACK).build(client.clone());
+        let context = jetstream::context::ContextBuilder::new().timeout(REQUEST).build(client.clone());
         Ok(Self {
             client,
             context,

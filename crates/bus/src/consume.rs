@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::header::{HeaderValue, NATS_MESSAGE_ID};
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
@@ -25,6 +26,8 @@ use crate::{Bus, BusError, Subject, trace};
 const PULL: Duration = Duration::from_secs(30);
 /// How often the server says that it is there while a pull waits.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long a pull may stand while nobody is free for its message.
+const BUSY: Duration = Duration::from_secs(20);
 /// How long to wait after a pull that failed.
 const BACK_OFF: Duration = Duration::from_millis(500);
 /// How often work in progress is reported: a third of `ack_wait`.
@@ -151,9 +154,20 @@ impl Bus {
         let working = TaskTracker::new();
         let mut pulls: Option<Pulls> = None;
         loop {
+            let acquire = Arc::clone(&permits).acquire_owned();
+            tokio::pin!(acquire);
             let permit = tokio::select! {
                 () = stop.cancelled() => break,
-                permit = Arc::clone(&permits).acquire_owned() => permit,
+                permit = &mut acquire => permit,
+                () = tokio::time::sleep(BUSY) => {
+                    // Nobody is free for long: a pull that waits at the server
+                    // would take a message that somebody else could handle.
+                    pulls = None;
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        permit = &mut acquire => permit,
+                    }
+                }
             };
             let Ok(permit) = permit else { break };
             let message = loop {
@@ -260,9 +274,14 @@ impl Bus {
         let service = name.split('-').next().unwrap_or("unknown");
         tracing::error!(stream, sequence = delivery.sequence, reason, "put a message aside that cannot be handled");
         let id = format!("{stream}:{}", delivery.sequence);
-        let stored = self
-            .store_bytes(&Subject::Dead(service).to_string(), &id, None, delivery.message.payload.clone(), PATIENCE)
-            .await;
+        let mut headers = HeaderMap::new();
+        headers.insert("Clara-Subject", delivery.subject());
+        headers.insert("Clara-Consumer", name.as_str());
+        // A header is one line.
+        headers.insert("Clara-Reason", reason.replace(['\r', '\n'], " ").as_str());
+        let subject = Subject::Dead(service).to_string();
+        let payload = delivery.message.payload.clone();
+        let stored = self.store_with(headers, &subject, &id, None, payload, PATIENCE).await;
         stored.map_err(|err| warn!(error = %err, "failed to store a dead letter"))?;
         self.report_lost(delivery).await
     }

@@ -34,6 +34,16 @@ pub struct JournalStore {
     stream: Stream<()>,
 }
 
+/// A record with where and when the stream stored it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    pub sequence: u64,
+    /// By the server's clock, in microseconds since the Unix epoch: unlike the
+    /// sequence, it goes on when a stream is recreated.
+    pub stored_at_us: i64,
+    pub record: Record,
+}
+
 /// One turn, for listings.
 #[derive(Debug, Clone)]
 pub struct TurnSummary {
@@ -67,19 +77,15 @@ impl JournalStore {
     /// is missing.
     pub async fn read(&self, conversation: &ConversationId, turn: TurnId) -> Result<Journal, AppendError> {
         let mut journal = self.assume_empty(conversation, turn);
-        for (sequence, record) in self.records(conversation, turn).await? {
-            journal.state.apply(&record);
-            journal.tail = sequence;
+        for recorded in self.records(conversation, turn).await? {
+            journal.state.apply(&recorded.record);
+            journal.tail = recorded.sequence;
         }
         Ok(journal)
     }
 
-    /// Every record of a journal with its stream sequence, oldest first.
-    pub async fn records(
-        &self,
-        conversation: &ConversationId,
-        turn: TurnId,
-    ) -> Result<Vec<(u64, Record)>, AppendError> {
+    /// Every record of a journal, oldest first.
+    pub async fn records(&self, conversation: &ConversationId, turn: TurnId) -> Result<Vec<Recorded>, AppendError> {
         let subject = Subject::Journal(conversation, turn).to_string();
         let unreadable = |why: String| AppendError::Unreadable { turn, why };
         let (mut records, mut next) = (Vec::new(), 1);
@@ -88,7 +94,8 @@ impl JournalStore {
                 Ok(message) => {
                     let record = Record::from_wire(&message.payload).map_err(|err| unreadable(err.to_string()))?;
                     next = message.sequence + 1;
-                    records.push((message.sequence, record));
+                    let stored_at_us = i64::try_from(message.time.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX);
+                    records.push(Recorded { sequence: message.sequence, stored_at_us, record });
                 }
                 Err(err) if err.kind() == RawMessageErrorKind::NoMessageFound => return Ok(records),
                 Err(err) => return Err(unreadable(err.to_string())),

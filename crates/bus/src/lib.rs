@@ -22,9 +22,9 @@ mod trace; // Trace context in headers.
 pub use connect::{Bus, BusError, Login, Server};
 pub use consume::{Consumer, Delivery, Handler, Verdict};
 pub use conversations::{Conversations, ConversationsError};
-pub use journal::{AppendError, Journal, JournalStore, TurnSummary};
+pub use journal::{AppendError, Journal, JournalStore, Recorded, TurnSummary};
 pub use live::{LiveError, Subscription};
-pub use publish::{PublishError, Stored};
+pub use publish::{Alone, PublishError, Stored};
 pub use record::{Claim, Records, Versioned};
 pub use request::{Announced, Presence, RequestError, Serve};
 pub use subject::{Endpoints, Subject};

@@ -17,6 +17,8 @@ use crate::{Bus, Subject, trace};
 /// cut-off owner gives up first; longer than the ten seconds that a cluster may
 /// take to elect a leader.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(24);
+/// How long one try waits for its acknowledgement.
+const ACK: Duration = Duration::from_secs(2);
 /// How long an adapter tries before it tells the person that the bus is full or
 /// away.
 const INGRESS_PATIENCE: Duration = Duration::from_secs(5);
@@ -42,10 +44,46 @@ pub struct Stored {
     pub duplicate: bool,
 }
 
+/// Whether a message stands alone in its subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    Stored,
+    /// Another message stands there.
+    Taken,
+}
+
 impl Bus {
     /// Stores a message under an id: the same id again is the same message.
     pub async fn store(&self, subject: Subject<'_>, id: &str, message: &impl Wire) -> Result<Stored, PublishError> {
         self.store_bytes(&subject.to_string(), id, None, message.to_wire().into(), PATIENCE).await
+    }
+
+    /// Stores a message unless its subject holds one already, and says whether
+    /// that one is this one.
+    pub async fn store_alone(
+        &self,
+        subject: Subject<'_>,
+        id: &str,
+        message: &impl Wire,
+    ) -> Result<Alone, PublishError> {
+        let (subject, payload) = (subject.to_string(), Bytes::from(message.to_wire()));
+        match self.store_bytes(&subject, id, Some(0), payload, PATIENCE).await {
+            Ok(_) => Ok(Alone::Stored),
+            Err(PublishError::Conflict { .. }) => {
+                let unavailable = |why: String| PublishError::Unavailable { subject: subject.clone(), why };
+                let stream =
+                    self.context.get_stream_no_info("CLARA_TURNS").await.map_err(|err| unavailable(err.to_string()))?;
+                match stream.get_last_raw_message_by_subject(&subject).await {
+                    Ok(found) if found.headers.get(NATS_MESSAGE_ID).is_some_and(|known| known.as_str() == id) => {
+                        Ok(Alone::Stored)
+                    }
+                    Ok(_) => Ok(Alone::Taken),
+                    // It has gone meanwhile.
+                    Err(_) => Ok(Alone::Taken),
+                }
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Stores a person's message: gives up soon, so that the person hears of it.
@@ -72,9 +110,21 @@ impl Bus {
         payload: Bytes,
         patience: Duration,
     ) -> Result<Stored, PublishError> {
+        self.store_with(HeaderMap::new(), subject, id, last, payload, patience).await
+    }
+
+    /// The same, with more headers.
+    pub(crate) async fn store_with(
+        &self,
+        mut headers: HeaderMap,
+        subject: &str,
+        id: &str,
+        last: Option<u64>,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<Stored, PublishError> {
         let deadline = Instant::now() + patience;
         let unavailable = |why: String| PublishError::Unavailable { subject: subject.to_owned(), why };
-        let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, id);
         if let Some(last) = last {
             headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string().as_str());
@@ -83,8 +133,10 @@ impl Bus {
         loop {
             let message = PublishMessage::build().headers(headers.clone()).payload(payload.clone());
             let attempt = async { self.context.send_publish(subject.to_owned(), message).await?.await };
-            let failure = match tokio::time::timeout_at(deadline, attempt).await {
-                Err(_) => return Err(unavailable("time-out".into())),
+            let failure = match tokio::time::timeout_at(deadline.min(Instant::now() + ACK), attempt).await {
+                Err(_) if Instant::now() >= deadline => return Err(unavailable("time-out".into())),
+                // The acknowledgement may be lost: the same id makes trying again safe.
+                Err(_) => continue,
                 Ok(Ok(ack)) => return Ok(Stored { sequence: ack.sequence, duplicate: ack.duplicate }),
                 Ok(Err(failure)) => failure,
             };

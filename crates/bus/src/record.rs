@@ -104,9 +104,10 @@ impl<T: Wire> Records<T> {
     }
 
     async fn write_at(&self, subject: Subject<'_>, id: &str, last: u64, record: &T) -> Result<Claim, PublishError> {
-        // The replica is part of the id, so that a race is a conflict and not a
-        // duplicate that both sides take for their own.
-        let id = format!("{id}:{}:{last}", self.bus.replica());
+        // Every write has an id of its own, so that a race is a conflict and not a
+        // duplicate that both sides take for their own. Retries of one write,
+        // which keep its id, are made further down.
+        let id = format!("{id}:{last}:{}", self.bus.client.new_inbox());
         match self.bus.compare_and_store(&subject.to_string(), &id, last, record).await {
             Ok(stored) => Ok(Claim::Won { sequence: stored.sequence }),
             Err(PublishError::Conflict { .. }) => Ok(Claim::Lost),

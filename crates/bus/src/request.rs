@@ -136,7 +136,11 @@ impl Bus {
         let permits = Arc::new(Semaphore::new(PARALLEL));
         let working = TaskTracker::new();
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+            let permit = tokio::select! {
+                () = stop.cancelled() => break,
+                permit = Arc::clone(&permits).acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else { break };
             let request = tokio::select! {
                 () = stop.cancelled() => break,
                 request = requests.next() => request,
@@ -162,6 +166,8 @@ impl Bus {
                 drop(permit);
             });
         }
+        // What is asked from now on goes to another replica.
+        drop(requests);
         working.close();
         working.wait().await;
         Ok(())

@@ -52,6 +52,8 @@ pub(crate) struct StreamSpec {
     pub(crate) subjects: Vec<String>,
     retention: Retention,
     #[serde(default)]
+    discard: Discard,
+    #[serde(default)]
     max_age_s: u64,
     max_bytes: i64,
     duplicate_window_s: u64,
@@ -64,6 +66,17 @@ pub(crate) struct StreamSpec {
 enum Retention {
     Limits,
     WorkQueue,
+}
+
+/// What gives way in a full stream.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Discard {
+    /// The new message: it is refused, visibly. What was accepted stays.
+    #[default]
+    New,
+    /// The oldest one: in records of what is long done.
+    Old,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -115,8 +128,10 @@ impl StreamSpec {
                 Retention::Limits => stream::RetentionPolicy::Limits,
                 Retention::WorkQueue => stream::RetentionPolicy::WorkQueue,
             },
-            // A full stream refuses, visibly; it never drops what was accepted.
-            discard: stream::DiscardPolicy::New,
+            discard: match self.discard {
+                Discard::New => stream::DiscardPolicy::New,
+                Discard::Old => stream::DiscardPolicy::Old,
+            },
             max_age: Duration::from_secs(self.max_age_s),
             max_bytes: self.max_bytes,
             duplicate_window: Duration::from_secs(self.duplicate_window_s),
@@ -194,7 +209,7 @@ pub(crate) async fn ensure(context: &Context, replicas: usize) -> Result<(), Top
         Some(found) => return Err(TopologyError::Partitions { found: found.into_owned() }),
     }
     let made_by = meta.get("topology").await.map_err(|err| create("CLARA_META", err))?;
-    if made_by.as_deref() == Some(stamp.as_bytes()) {
+    if made_by.as_deref() == Some(stamp.as_bytes()) && is_whole(context, &spec).await {
         return Ok(());
     }
     create_buckets(context, &spec, replicas).await?;
@@ -220,6 +235,19 @@ pub(crate) async fn ensure(context: &Context, replicas: usize) -> Result<(), Top
         .await?;
     meta.put("topology", stamp.into()).await.map_err(|err| create("CLARA_META", err))?;
     Ok(())
+}
+
+/// Whether every stream is there with as many consumers as it needs.
+async fn is_whole(context: &Context, spec: &Spec) -> bool {
+    let consumers = spec.consumers();
+    let checks = spec.stream.iter().map(|stream| {
+        let needed = consumers.iter().filter(|(of, _)| *of == stream.name).count();
+        async move {
+            let found = context.get_stream(&stream.name).await;
+            found.is_ok_and(|found| found.cached_info().state.consumer_count >= needed)
+        }
+    });
+    futures::future::join_all(checks).await.into_iter().all(|whole| whole)
 }
 
 async fn create_buckets(context: &Context, spec: &Spec, replicas: usize) -> Result<kv::Store, TopologyError> {

@@ -96,8 +96,10 @@ impl Inbound {
     /// The `Nats-Msg-Id` under which this event is published.
     pub fn publish_id(&self) -> String {
         match &self.event {
-            Event::MessageReceived(message) => message.id.to_string(),
-            Event::StopRequested { id, .. } | Event::ConversationReset { id, .. } => id.to_string(),
+            // Another conversation's platform may give the same id.
+            Event::MessageReceived(UserMessage { id, .. })
+            | Event::StopRequested { id, .. }
+            | Event::ConversationReset { id, .. } => format!("{}:{id}", self.conversation),
             Event::TurnFinished(finished) => format!("{}:finished", finished.turn),
             Event::TurnLost { turn } => format!("{turn}:lost"),
         }

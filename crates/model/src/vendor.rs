@@ -15,6 +15,7 @@ use genai::{Client, Headers, ModelIden, ServiceTarget};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::config::Endpoint;
 use crate::faults::{Failure, classify};
@@ -89,25 +90,31 @@ impl Attempt for Vendor {
         let asked = self.client.exec_chat_stream(self.target(&request.model), vendor_request(request), Some(&options));
         let mut stream = asked.await.map_err(|err| failed(&err))?.stream;
         let mut received = 0;
+        let mut heard = Instant::now();
         loop {
             // A vendor may send heartbeats for ever; silence is about content.
-            let next = tokio::time::timeout(self.silence, stream.next()).await;
+            let next = tokio::time::timeout_at(heard + self.silence, stream.next()).await;
             let event = next.map_err(|_| Failure::transient(format!("silent for {:?}", self.silence)))?;
             match event {
                 None => return Err(Failure::transient("the stream ended before the answer did")),
                 Some(Err(err)) => return Err(failed(&err)),
                 Some(Ok(ChatStreamEvent::Chunk(chunk))) => {
+                    heard = Instant::now();
                     received += chunk.content.len();
                     // Nobody may be listening any more; the answer still counts.
                     let _ = progress.send(Progress::Text(chunk.content)).await;
                 }
-                Some(Ok(ChatStreamEvent::ToolCallChunk(chunk))) => received += chunk.tool_call.size().min(64),
+                Some(Ok(ChatStreamEvent::ToolCallChunk(chunk))) => {
+                    heard = Instant::now();
+                    received += chunk.tool_call.size().min(64);
+                }
+                Some(Ok(ChatStreamEvent::ReasoningChunk(chunk))) => {
+                    heard = Instant::now();
+                    received += chunk.content.len();
+                }
                 Some(Ok(ChatStreamEvent::End(end))) => return answer(end),
                 Some(Ok(
-                    ChatStreamEvent::Start
-                    | ChatStreamEvent::ReasoningChunk(_)
-                    | ChatStreamEvent::ThoughtSignatureChunk(_)
-                    | ChatStreamEvent::Heartbeat,
+                    ChatStreamEvent::Start | ChatStreamEvent::ThoughtSignatureChunk(_) | ChatStreamEvent::Heartbeat,
                 )) => {}
             }
             if received > ANSWER_BYTES {

@@ -23,18 +23,23 @@ pub struct Service {
     pub parts: Vec<Part>,
 }
 
-/// Runs one service as this process: what each `main` calls.
-pub fn main<B, F>(name: &'static str, build: B) -> ExitCode
+/// Finds what is wrong with settings beyond their form.
+pub type Check = fn(&Settings) -> Result<(), Fault>;
+
+/// Runs one service as this process: what each `main` calls. `checks` are the
+/// service's own; their faults are told together with all others.
+pub fn main<B, F>(name: &'static str, checks: &[Check], build: B) -> ExitCode
 where
     B: FnOnce(Settings, Bus) -> F,
     F: Future<Output = anyhow::Result<Service>>,
 {
     // With several crypto providers compiled in, rustls wants one named.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let settings = match Settings::load() {
-        Ok(settings) => settings,
-        Err(faults) => return refuse(&faults),
-    };
+    let (settings, mut faults) = Settings::read();
+    faults.extend(checks.iter().filter_map(|check| check(&settings).err()));
+    if !faults.is_empty() {
+        return refuse(&faults);
+    }
     let _telemetry = telemetry::init(name, &settings, Logs::Stderr);
     settings.warn_unknown();
     let served = runtime().and_then(|runtime| {

@@ -72,9 +72,16 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Reads the environment, `.env` in the working folder, and `clara.toml`
-    /// there or where `CLARA_CONFIG` says.
+    /// Reads the configuration; every fault at once.
     pub fn load() -> Result<Self, Vec<Fault>> {
+        let (settings, faults) = Self::read();
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
+    }
+
+    /// Reads the environment, `.env` in the working folder, and `clara.toml`
+    /// there or where `CLARA_CONFIG` says. With faults, the settings serve to
+    /// find more of them, and nothing else.
+    pub fn read() -> (Self, Vec<Fault>) {
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -100,13 +107,11 @@ impl Settings {
     /// Reads from a map alone: for tests, and for processes that configure others.
     pub fn from_map<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<Fault>> {
         let values = values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self::from_layers(vec![(Origin::Environment, values)], Vec::new())
+        let (settings, faults) = Self::from_layers(vec![(Origin::Environment, values)], Vec::new());
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 
-    fn from_layers(
-        layers: Vec<(Origin, BTreeMap<String, String>)>,
-        mut faults: Vec<Fault>,
-    ) -> Result<Self, Vec<Fault>> {
+    fn from_layers(layers: Vec<(Origin, BTreeMap<String, String>)>, mut faults: Vec<Fault>) -> (Self, Vec<Fault>) {
         let mut values = BTreeMap::new();
         for setting in CATALOGUE {
             // An empty value means "not set", so that a compose file can say `KEY=`.
@@ -131,7 +136,7 @@ impl Settings {
             .filter(|name| name.starts_with("CLARA_") && !catalogue::knows(name))
             .map(|name| (name.clone(), catalogue::nearest(name)))
             .collect();
-        if faults.is_empty() { Ok(Self { values, unknown }) } else { Err(faults) }
+        (Self { values, unknown }, faults)
     }
 
     /// Logs a word on every `CLARA_…` variable that nobody reads.
@@ -329,7 +334,8 @@ mod tests {
             ("LLM_PROVIDER".to_owned(), String::new()),
         ]);
         let layers = vec![(Origin::Environment, environment), (Origin::Toml(path.clone()), toml)];
-        let settings = Settings::from_layers(layers, faults).unwrap();
+        let (settings, faults) = Settings::from_layers(layers, faults);
+        assert_eq!(faults, []);
         assert_eq!(settings.text("ANTHROPIC_MODEL_LOW"), "tiny");
         assert_eq!(settings.text("LLM_PROVIDER"), "anthropic");
         let shown = settings.show();

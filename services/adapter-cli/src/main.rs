@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service_kit::run::main("adapter-cli", async |settings, bus| {
+    service_kit::run::main("adapter-cli", &[], async |settings, bus| {
         adapter_cli::App::build(&settings, &bus).await?.service()
     })
 }

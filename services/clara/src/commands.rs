@@ -31,10 +31,11 @@ pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode
         Command::Down => up::down(&settings, json).await,
         Command::Status => status::run(&settings, json).await,
         Command::Doctor => doctor::run(&settings, json).await,
-        Command::Config { what } => Ok(config::run(&settings, &what, json)),
         Command::Turn { what } => turn::run(&settings, what, json).await,
         Command::Memory { what } => memory::run(&settings, what, json).await,
-        Command::Serve { .. } | Command::Completions { .. } => anyhow::bail!("this command needs no runtime"),
+        Command::Config { .. } | Command::Serve { .. } | Command::Completions { .. } => {
+            anyhow::bail!("this command needs no runtime")
+        }
     }
 }
 
@@ -46,19 +47,19 @@ pub(crate) async fn run_status(settings: &Settings, json: bool) -> anyhow::Resul
 /// Runs one service as this process.
 pub(crate) fn serve(service: ServiceName) -> ExitCode {
     match service {
-        ServiceName::Router => run::main("router", async |s, bus| router::App::build(&s, &bus).await?.service()),
-        ServiceName::Processor => {
-            run::main("processor", async |s, bus| processor::App::build(&s, &bus).await?.service())
-        }
-        ServiceName::Orchestrator => {
-            run::main("orchestrator", async |s, bus| orchestrator::App::build(&s, &bus).await?.service())
-        }
+        ServiceName::Router => run::main("router", &[], async |s, bus| router::App::build(&s, &bus).await?.service()),
+        ServiceName::Processor => run::main("processor", &[processor::App::check], async |s, bus| {
+            processor::App::build(&s, &bus).await?.service()
+        }),
+        ServiceName::Orchestrator => run::main("orchestrator", &[orchestrator::App::check], async |s, bus| {
+            orchestrator::App::build(&s, &bus).await?.service()
+        }),
         ServiceName::ToolRunner => {
-            run::main("tool-runner", async |s, bus| tool_runner::App::build(&s, &bus).await?.service())
+            run::main("tool-runner", &[], async |s, bus| tool_runner::App::build(&s, &bus).await?.service())
         }
-        ServiceName::Memory => run::main("memory", async |s, bus| ::memory::App::build(&s, &bus).await?.service()),
+        ServiceName::Memory => run::main("memory", &[], async |s, bus| ::memory::App::build(&s, &bus).await?.service()),
         ServiceName::AdapterCli => {
-            run::main("adapter-cli", async |s, bus| adapter_cli::App::build(&s, &bus).await?.service())
+            run::main("adapter-cli", &[], async |s, bus| adapter_cli::App::build(&s, &bus).await?.service())
         }
     }
 }

@@ -14,6 +14,7 @@ mod local; // The data folder and what runs in it. // The operator's tools.
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
+use model::ModelConfig;
 use service_kit::run::{refuse, runtime};
 use service_kit::settings::Settings;
 use service_kit::telemetry::{self, Logs};
@@ -25,15 +26,15 @@ pub fn run(cli: Cli) -> ExitCode {
     if let Command::Completions { shell } = cli.command {
         return commands::completions(shell);
     }
-    let settings = match Settings::load() {
-        Ok(settings) => settings,
-        Err(faults) => {
-            if let Command::Config { what } = &cli.command {
-                return commands::config::show_faults(what, cli.json, &faults);
-            }
-            return refuse(&faults);
-        }
-    };
+    let (settings, mut faults) = Settings::read();
+    faults.extend(ModelConfig::from_settings(&settings).err());
+    match &cli.command {
+        Command::Config { what } => return commands::config::run(&settings, &faults, what, cli.json),
+        // What is wrong is what the doctor is asked about.
+        Command::Doctor => {}
+        _ if !faults.is_empty() => return refuse(&faults),
+        _ => {}
+    }
     if let Command::Serve { service } = &cli.command {
         return commands::serve(*service);
     }

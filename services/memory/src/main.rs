@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service_kit::run::main("memory", async |settings, bus| memory::App::build(&settings, &bus).await?.service())
+    service_kit::run::main("memory", &[], async |settings, bus| memory::App::build(&settings, &bus).await?.service())
 }

@@ -8,7 +8,7 @@ use domain::turn::{Reply, ReplyKind, TurnContext};
 /// One message as a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MessageRow {
-    /// The platform's message id, or `turn:<turn>` for the reply.
+    /// The conversation with the platform's message id, or `turn:<turn>` for the reply.
     pub id: String,
     pub user: String,
     pub role: Role,
@@ -17,7 +17,8 @@ pub(crate) struct MessageRow {
     pub at_ms: i64,
     /// `said`, or the kind of a reply.
     pub kind: &'static str,
-    /// Order within the conversation: the journal's sequence, then the place.
+    /// Order within the conversation: when the journal stored it, in
+    /// microseconds, and the place within the record.
     pub position: i64,
 }
 
@@ -31,9 +32,6 @@ pub(crate) struct TurnRows {
     pub messages: Vec<MessageRow>,
 }
 
-/// Messages of one record share its sequence; this many fit between two.
-const PLACES: i64 = 1000;
-
 /// The kind under which a reply is stored; `failed` is no part of the history.
 pub(crate) fn kind(reply: ReplyKind) -> &'static str {
     match reply {
@@ -45,26 +43,25 @@ pub(crate) fn kind(reply: ReplyKind) -> &'static str {
     }
 }
 
-/// The rows of one record at a sequence of the journal. The reply needs the
+/// The rows of one record that the journal stored at this time. The reply needs the
 /// turn's context, which an earlier record may hold.
-pub(crate) fn rows(sequence: u64, record: &Record, context: Option<&TurnContext>) -> Option<TurnRows> {
+pub(crate) fn rows(stored_at_us: i64, record: &Record, context: Option<&TurnContext>) -> Option<TurnRows> {
     let own = record.entries.iter().find_map(|entry| match entry {
         Entry::ContextFixed(context) => Some(context.as_ref()),
         _ => None,
     });
     let context = own.or(context)?;
-    let position = i64::try_from(sequence).unwrap_or(i64::MAX / PLACES).saturating_mul(PLACES);
     let mut messages = Vec::new();
     if own.is_some() {
         messages.extend(context.request.messages.iter().zip(0..).map(|(message, place)| MessageRow {
-            id: message.id.to_string(),
+            id: format!("{}/{}", context.request.conversation, message.id),
             user: message.speaker.user.clone(),
             role: Role::User,
             name: message.speaker.name.clone(),
             text: message.text.clone(),
             at_ms: message.sent_at_ms,
             kind: "said",
-            position: position + place,
+            position: stored_at_us + place,
         }));
     }
     let reply = record.entries.iter().find_map(|entry| match entry {
@@ -72,7 +69,7 @@ pub(crate) fn rows(sequence: u64, record: &Record, context: Option<&TurnContext>
         _ => None,
     });
     let owner = context.request.principal()?.user.clone();
-    messages.extend(reply.map(|reply| reply_row(reply, &owner, record.at_ms, position + PLACES - 1)));
+    messages.extend(reply.map(|reply| reply_row(reply, &owner, record.at_ms, stored_at_us)));
     if messages.is_empty() {
         return None;
     }

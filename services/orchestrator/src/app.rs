@@ -34,6 +34,11 @@ pub struct App {
 }
 
 impl App {
+    /// Whether the configuration names models that can be asked.
+    pub fn check(settings: &Settings) -> Result<(), service_kit::settings::Fault> {
+        ModelConfig::from_settings(settings).map(|_| ())
+    }
+
     /// Opens the model and finds the journals.
     pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
         let models = ModelConfig::from_settings(settings).map_err(|fault| anyhow::anyhow!("{fault}"))?;
@@ -70,12 +75,16 @@ impl App {
         let part = Part::new("orchestrator/turns", move |stop: CancellationToken| {
             let (bus, collaborators) = (bus.clone(), Arc::clone(&collaborators));
             async move {
-                let running = Turns::start(collaborators).await?;
+                let (running, ended) = Turns::start(collaborators).await?;
                 let runner =
                     Runner { turns: running.clone(), stop: stop.clone(), grace: grace.saturating_sub(HANDOVER) };
-                let consumed = bus.consume(Consumer::Orchestrator, turns, Arc::new(runner), stop).await;
+                let consumed = bus.consume(Consumer::Orchestrator, turns, Arc::new(runner), stop);
+                let consumed = tokio::select! {
+                    consumed = consumed => consumed.map_err(anyhow::Error::from),
+                    _ = ended => Err(anyhow::anyhow!("the parent of the turns ended")),
+                };
                 running.stop();
-                Ok(consumed?)
+                consumed
             }
         });
         Ok(Service { name: "orchestrator", parts: vec![part] })

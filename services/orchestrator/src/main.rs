@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service_kit::run::main("orchestrator", async |settings, bus| {
+    service_kit::run::main("orchestrator", &[orchestrator::App::check], async |settings, bus| {
         orchestrator::App::build(&settings, &bus).await?.service()
     })
 }

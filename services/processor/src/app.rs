@@ -27,6 +27,11 @@ pub struct App {
 }
 
 impl App {
+    /// Whether the configuration names models that can be asked.
+    pub fn check(settings: &Settings) -> Result<(), service_kit::settings::Fault> {
+        ModelConfig::from_settings(settings).map(|_| ())
+    }
+
     /// Reads the persona and opens the model that classifies.
     pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
         let config = ModelConfig::from_settings(settings).map_err(|fault| anyhow::anyhow!("{fault}"))?;

@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service_kit::run::main("processor", async |settings, bus| processor::App::build(&settings, &bus).await?.service())
+    service_kit::run::main("processor", &[processor::App::check], async |settings, bus| {
+        processor::App::build(&settings, &bus).await?.service()
+    })
 }

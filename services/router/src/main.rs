@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service_kit::run::main("router", async |settings, bus| router::App::build(&settings, &bus).await?.service())
+    service_kit::run::main("router", &[], async |settings, bus| router::App::build(&settings, &bus).await?.service())
 }

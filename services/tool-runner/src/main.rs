@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service_kit::run::main("tool-runner", async |settings, bus| {
+    service_kit::run::main("tool-runner", &[], async |settings, bus| {
         tool_runner::App::build(&settings, &bus).await?.service()
     })
 }

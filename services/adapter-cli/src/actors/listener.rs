@@ -11,6 +11,8 @@ use tracing::{instrument, warn};
 
 /// Longest name of a channel, in bytes.
 const CHANNEL_BYTES: usize = 200;
+/// Longest part of who speaks, in bytes: it waits with every message.
+const PRINCIPAL_BYTES: usize = 200;
 
 pub(crate) struct Listener {
     pub(crate) bus: Bus,
@@ -26,9 +28,18 @@ impl Serve<Say, Said> for Listener {
         };
         match self.bus.accept(Subject::Inbound(&inbound.conversation), &inbound.publish_id(), &inbound).await {
             Ok(_) => Ok(Said::Accepted { conversation: inbound.conversation }),
-            Err(err) => {
-                warn!(error = %err, "failed to accept a message");
-                Ok(Said::Refused { because: in_words(&err) })
+            Err(err @ (PublishError::Conflict { .. } | PublishError::Unavailable { .. })) => {
+                // It may be stored all the same: the terminal asks again under
+                // the same id rather than tell the person that it was refused.
+                warn!(error = %err, "failed to find out whether a message was stored");
+                Err("the message bus does not answer; `clara doctor` says more".to_owned())
+            }
+            Err(PublishError::Full { .. }) => {
+                let because = "I am overloaded: the queue is full. Please try again in a minute.".to_owned();
+                Ok(Said::Refused { because })
+            }
+            Err(PublishError::TooLarge { bytes }) => {
+                Ok(Said::Refused { because: format!("the message is too large ({bytes} bytes).") })
             }
         }
     }
@@ -37,6 +48,12 @@ impl Serve<Say, Said> for Listener {
 fn read(say: Say) -> Result<Inbound, String> {
     if say.channel.is_empty() || say.channel.len() > CHANNEL_BYTES {
         return Err(format!("the conversation's name must have between 1 and {CHANNEL_BYTES} bytes"));
+    }
+    for (what, value) in [("user id", &say.speaker.user), ("name", &say.speaker.name), ("tenant", &say.speaker.tenant)]
+    {
+        if value.len() > PRINCIPAL_BYTES || value.chars().any(char::is_control) {
+            return Err(format!("your {what} must have at most {PRINCIPAL_BYTES} bytes, without control characters"));
+        }
     }
     let place = place(&say.speaker, &say.channel);
     let id = MessageId::new(PLATFORM, &say.id).map_err(|err| err.to_string())?;
@@ -51,14 +68,4 @@ fn read(say: Say) -> Result<Inbound, String> {
     };
     let route = Route { platform: PLATFORM.into(), channel: say.channel, audience: Audience::Direct };
     Ok(Inbound { conversation: ConversationId::derive(&place), route: Some(route), event })
-}
-
-fn in_words(err: &PublishError) -> String {
-    match err {
-        PublishError::Full { .. } => "I am overloaded: the queue is full. Please try again in a minute.".into(),
-        PublishError::TooLarge { bytes } => format!("the message is too large ({bytes} bytes)."),
-        PublishError::Conflict { .. } | PublishError::Unavailable { .. } => {
-            "the message bus does not answer. Please try again; `clara doctor` says more.".into()
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bus::{Bus, Endpoints, RequestError, Server};
+use bus::{Bus, Endpoints, Server};
 use domain::ids::{ConversationId, MessageId, TurnId};
 use domain::message::Principal;
 use domain::turn::Reply;
@@ -97,10 +97,8 @@ impl Client {
             match self.bus.request(Endpoints::CliSay, &say, ANSWER).await {
                 Ok(Said::Accepted { .. }) => return Ok(Spoken::Accepted(MessageId::new(PLATFORM, &id)?)),
                 Ok(Said::Refused { because }) => return Ok(Spoken::Refused(because)),
-                Err(RequestError::Refused(why)) => return Ok(Spoken::Refused(why)),
-                Err(RequestError::NobodyServes(_) | RequestError::TimedOut(_) | RequestError::Unavailable { .. })
-                    if Instant::now() < deadline =>
-                {
+                // Nobody knows yet whether it was taken: asked again, it is one message.
+                Err(_) if Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(err) => bail!("Clara does not answer ({err}); `clara status` and `clara doctor` say more"),

@@ -2,17 +2,23 @@
 
 use std::process::ExitCode;
 
-use model::ModelConfig;
 use serde_json::json;
 use service_kit::run::EXIT_CONFIG;
 use service_kit::settings::{Fault, Origin, Settings};
 
 use crate::cli::ConfigCommand;
 
-pub(super) fn run(settings: &Settings, what: &ConfigCommand, json: bool) -> ExitCode {
+/// Shows or checks what was read. Showing works with faults too: how else would
+/// one see where a wrong value comes from?
+pub(crate) fn run(settings: &Settings, faults: &[Fault], what: &ConfigCommand, json: bool) -> ExitCode {
     match what {
         ConfigCommand::Show { set } => show(settings, *set, json),
-        ConfigCommand::Check => check(settings, json),
+        ConfigCommand::Check => {
+            for line in settings.unknown() {
+                eprintln!("warning: {line}");
+            }
+            report(faults, json)
+        }
     }
 }
 
@@ -29,25 +35,6 @@ fn show(settings: &Settings, only_set: bool, json: bool) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
-}
-
-fn check(settings: &Settings, json: bool) -> ExitCode {
-    let models = ModelConfig::from_settings(settings);
-    if let Err(fault) = models {
-        return report(&[fault], json);
-    }
-    for line in settings.unknown() {
-        eprintln!("warning: {line}");
-    }
-    report(&[], json)
-}
-
-/// Answers `config check` when the configuration could not even be read.
-pub(crate) fn show_faults(what: &ConfigCommand, json: bool, faults: &[Fault]) -> ExitCode {
-    if let ConfigCommand::Show { .. } = what {
-        eprintln!("the configuration cannot work; nothing is shown until it does:");
-    }
-    report(faults, json)
 }
 
 fn report(faults: &[Fault], json: bool) -> ExitCode {

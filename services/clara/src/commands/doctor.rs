@@ -68,6 +68,8 @@ fn configuration(settings: &Settings) -> Vec<Finding> {
         .into_iter()
         .map(|words| Finding { what: "configuration", grade: Grade::Warning, words })
         .collect();
+    let (_, faults) = Settings::read();
+    findings.extend(faults.iter().map(|fault| bad("configuration", fault.to_string())));
     findings.push(match ModelConfig::from_settings(settings) {
         Ok(config) if config.name == "offline" => Finding {
             what: "model",

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use bus::{JournalStore, TurnSummary};
+use bus::{JournalStore, Recorded, TurnSummary};
 use domain::journal::{Entry, Record, TurnState};
 use serde_json::{Value, json};
 use service_kit::settings::Settings;
@@ -29,8 +29,8 @@ async fn list(journals: &JournalStore, limit: usize, json: bool) -> anyhow::Resu
     let mut turns = Vec::new();
     for turn in journals.turns(TURNS).await? {
         let records = journals.records(&turn.conversation, turn.turn).await?;
-        let begun = records.first().map_or(0, |(_, record)| record.at_ms);
-        turns.push((begun, turn, TurnState::fold(records.iter().map(|(_, record)| record))));
+        let begun = records.first().map_or(0, |recorded| recorded.record.at_ms);
+        turns.push((begun, turn, TurnState::fold(records.iter().map(|recorded| &recorded.record))));
     }
     turns.sort_by_key(|(begun, ..)| std::cmp::Reverse(*begun));
     if turns.is_empty() && !json {
@@ -71,7 +71,7 @@ async fn show(journals: &JournalStore, id: &str, json: bool) -> anyhow::Result<(
     if !json {
         println!("turn {} of conversation {}", turn.turn, turn.conversation);
     }
-    for (sequence, record) in &records {
+    for Recorded { sequence, record, .. } in &records {
         for entry in &record.entries {
             if json {
                 println!("{}", line_json(*sequence, record, entry));

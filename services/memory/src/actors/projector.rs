@@ -50,12 +50,12 @@ pub(crate) async fn project(
     turn: TurnId,
 ) -> Result<(), String> {
     let records = journals.records(conversation, turn).await.map_err(|err| err.to_string())?;
-    let context = records.iter().flat_map(|(_, record)| &record.entries).find_map(|entry| match entry {
+    let context = records.iter().flat_map(|recorded| &recorded.record.entries).find_map(|entry| match entry {
         Entry::ContextFixed(context) => Some(context.as_ref()),
         _ => None,
     });
-    for (sequence, record) in &records {
-        if let Some(rows) = projection::rows(*sequence, record, context) {
+    for recorded in &records {
+        if let Some(rows) = projection::rows(recorded.stored_at_us, &recorded.record, context) {
             memory.store_turn(&rows).await.map_err(describe)?;
         }
     }

@@ -31,7 +31,7 @@ const REPLY_BYTES: usize = 512 * 1024;
 
 /// What a turn hears.
 pub(crate) enum TurnMsg {
-    Advance,
+    Begin(Again),
     ModelProgressed(Progress),
     ModelReplied {
         step: u32,
@@ -78,6 +78,8 @@ pub(crate) struct State {
     asked: HashMap<CallId, Instant>,
     watches: Vec<AbortOnDropHandle<()>>,
     hears_tools: bool,
+    /// Whether this run sent the reply out.
+    delivered: bool,
 }
 
 type Handled = Result<(), ActorProcessingErr>;
@@ -92,14 +94,11 @@ impl Actor for Turn {
         let Begin { context, again, done } = begin;
         let request = &context.request;
         let journals = &self.with.journals;
-        let journal = match again {
-            Again::First => journals.assume_empty(&request.conversation, request.turn),
-            Again::Redelivered => journals.read(&request.conversation, request.turn).await?,
-        };
+        // Nothing here may fail or wait: it would hold up the parent.
+        let journal = journals.assume_empty(&request.conversation, request.turn);
         let draft = Draft::new(journals.clone(), request.conversation.clone(), journal);
         let show = Show::new(self.with.bus.clone(), &request.route, request.conversation.clone(), request.turn);
-        let watches = watch::control(&self.with.bus, &me, request.turn, show.watch()).await?;
-        me.cast(TurnMsg::Advance)?;
+        me.cast(TurnMsg::Begin(again))?;
         Ok(State {
             context,
             draft,
@@ -108,14 +107,15 @@ impl Actor for Turn {
             done: Some(done),
             asking: None,
             asked: HashMap::new(),
-            watches,
+            watches: Vec::new(),
             hears_tools: false,
+            delivered: false,
         })
     }
 
     async fn handle(&self, me: ActorRef<TurnMsg>, msg: TurnMsg, state: &mut State) -> Handled {
         match msg {
-            TurnMsg::Advance => self.advance(&me, state).await,
+            TurnMsg::Begin(again) => self.on_begin(&me, state, again).await,
             TurnMsg::ModelProgressed(progress) => self.on_model_progressed(state, progress).await,
             TurnMsg::ModelReplied { step, reply } => self.on_model_replied(&me, state, step, reply).await,
             TurnMsg::ToolReplied(call, outcome) => self.on_tool_replied(&me, state, call, outcome).await,
@@ -126,6 +126,14 @@ impl Actor for Turn {
 }
 
 impl Turn {
+    async fn on_begin(&self, me: &ActorRef<TurnMsg>, state: &mut State, again: Again) -> Handled {
+        state.watches = watch::control(&self.with.bus, me, state.context.request.turn, state.show.watch()).await?;
+        if again == Again::Redelivered {
+            state.draft.refresh().await?;
+        }
+        self.advance(me, state).await
+    }
+
     /// Goes on until something has to be waited for.
     async fn advance(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
         loop {
@@ -168,13 +176,21 @@ impl Turn {
                 Next::Deliver(reply) => match state.draft.store().await? {
                     Stored::Yes => {
                         self.deliver(&reply).await?;
+                        state.delivered = true;
                         state.draft.gather([Entry::Finished]);
                         continue;
                     }
                     other => other,
                 },
                 Next::Done => match state.draft.store().await? {
-                    Stored::Yes => return self.settle(me, state, Settled::Finished),
+                    Stored::Yes => {
+                        // A turn that was finished before is run again when its
+                        // end did not reach the router: it is told once more.
+                        if let (false, Some(reply)) = (state.delivered, &state.draft.state().reply) {
+                            self.deliver(reply).await?;
+                        }
+                        return self.settle(me, state, Settled::Finished);
+                    }
                     other => other,
                 },
             };
@@ -195,14 +211,16 @@ impl Turn {
     /// Gathers the start of a step, and gives what the model is asked.
     fn request(&self, state: &mut State, step: u32, tier: Tier, tools: Tools) -> ChatRequest {
         let model = self.with.models.model(tier).to_owned();
-        let messages = decide::messages(state.draft.state(), &state.context, step, tools);
-        let request_hash = decide::request_hash(&model, &state.context, &messages, tools);
+        // What the journal fixed, which another delivery's context may not be.
+        let context = state.draft.state().context.as_deref().unwrap_or(&state.context).clone();
+        let messages = decide::messages(state.draft.state(), &context, step, tools);
+        let request_hash = decide::request_hash(&model, &context, &messages, tools);
         state.draft.gather([Entry::StepStarted { step, tier, model: model.clone(), request_hash }]);
         ChatRequest {
             model,
-            system: state.context.system.clone(),
+            system: context.system,
             messages,
-            tools: state.context.tools.clone(),
+            tools: context.tools,
             tool_use: tools,
             max_tokens: self.with.models.max_tokens,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domain::ids::TurnId;
 use domain::turn::TurnContext;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, async_trait};
+use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use super::turn::{Begin, Collaborators, Turn, TurnMsg};
@@ -36,9 +37,10 @@ pub(crate) enum Again {
 pub(crate) struct Turns(ActorRef<TurnsMsg>);
 
 impl Turns {
-    pub(crate) async fn start(collaborators: Arc<Collaborators>) -> anyhow::Result<Self> {
-        let (parent, _) = Actor::spawn(None, Parent { collaborators }, ()).await?;
-        Ok(Self(parent))
+    /// Starts the parent; whoever holds the handle sees it end.
+    pub(crate) async fn start(collaborators: Arc<Collaborators>) -> anyhow::Result<(Self, JoinHandle<()>)> {
+        let (parent, ended) = Actor::spawn(None, Parent { collaborators }, ()).await?;
+        Ok((Self(parent), ended))
     }
 
     /// Runs a turn to its end. `None`: its actor failed; deliver it again.
@@ -150,9 +152,14 @@ impl Parent {
         }
         let begin = Begin { context, again, done };
         let actor = Turn { with: Arc::clone(&self.collaborators) };
-        let (running, _) = Actor::spawn_linked(None, actor, begin, me.get_cell()).await?;
-        state.ids.insert(running.get_id(), turn);
-        state.turns.insert(turn, running);
+        match Actor::spawn_linked(None, actor, begin, me.get_cell()).await {
+            Ok((running, _)) => {
+                state.ids.insert(running.get_id(), turn);
+                state.turns.insert(turn, running);
+            }
+            // Its delivery comes again; the other turns go on.
+            Err(err) => warn!(%turn, error = %err, "failed to start a turn"),
+        }
         Ok(())
     }
 }

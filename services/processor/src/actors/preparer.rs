@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::{Bus, Delivery, Handler, PublishError, Subject, Verdict};
+use bus::{Alone, Bus, Delivery, Handler, PublishError, Subject, Verdict};
 use domain::memory::RecallRequest;
 use domain::turn::TurnRequest;
 use service_kit::clock::now_ms;
@@ -18,6 +18,7 @@ use crate::tier::TierChoice;
 const FACTS: u32 = 35;
 /// The part of the newest messages that memories are searched by, in characters.
 const QUERY_CHARS: usize = 6000;
+const SOON: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Preparer {
@@ -69,8 +70,10 @@ impl Handler<TurnRequest> for Preparer {
         let known = Known { recalled, tools, tier, notices, now_ms: now_ms() };
         let context = prompt::assemble(request, known, &self.voice, &model::count_tokens);
         let id = format!("{}:run", context.request.turn);
-        match self.bus.store(Subject::TurnRun(&context.request.conversation), &id, &context).await {
-            Ok(_) => Verdict::Done,
+        match self.bus.store_alone(Subject::TurnRun(&context.request.conversation), &id, &context).await {
+            Ok(Alone::Stored) => Verdict::Done,
+            // The turn before it has ended and is not acknowledged yet.
+            Ok(Alone::Taken) => Verdict::RetryAfter(SOON),
             Err(err @ PublishError::TooLarge { .. }) => Verdict::Dead(err.to_string()),
             Err(err) => {
                 warn!(error = %err, "failed to hand a turn on; trying again");

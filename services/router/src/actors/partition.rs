@@ -42,7 +42,7 @@ impl Handler<Inbound> for Partition {
             },
         };
         for effect in &state.outbox {
-            if let Err(why) = self.cause(&inbound, effect).await {
+            if let Err(why) = self.cause(&inbound, at.sequence, effect).await {
                 return retry(&why);
             }
         }
@@ -52,7 +52,7 @@ impl Handler<Inbound> for Partition {
 
 impl Partition {
     /// Causes one effect. Safe to cause again: every id derives from the event.
-    async fn cause(&self, inbound: &Inbound, effect: &Effect) -> Result<(), String> {
+    async fn cause(&self, inbound: &Inbound, sequence: u64, effect: &Effect) -> Result<(), String> {
         let conversation = &inbound.conversation;
         match effect {
             Effect::StartTurn(request) => {
@@ -71,7 +71,8 @@ impl Partition {
                 Ok(())
             }
             Effect::Reply(reply) => {
-                let id = format!("{}:reply", reply.turn);
+                // Not the id of the turn's own reply, which may be what was lost.
+                let id = format!("{}:reply:{sequence}", reply.turn);
                 let stored = self.bus.store(Subject::Outbound(&reply.route.platform, conversation), &id, reply).await;
                 stored.map(|_| ()).map_err(|err| err.to_string())
             }

@@ -1,11 +1,14 @@
 //! What a turn hears while it runs: each a task that mails it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bus::{Bus, LiveError, Subscription};
 use domain::ids::TurnId;
+use domain::journal::Fault;
 use domain::tool::ToolRecord;
-use model::{ChatModel, ChatRequest};
+use futures::FutureExt;
+use model::{ChatModel, ChatRequest, ModelError};
 use proto::live::Snapshot;
 use ractor::ActorRef;
 use service_kit::task::{self, TaskKind};
@@ -72,7 +75,8 @@ pub(super) fn tools(mut results: Subscription<ToolRecord>, me: &ActorRef<TurnMsg
 /// Asks the model, mails what comes, and last the reply.
 pub(super) async fn model(model: Arc<dyn ChatModel>, me: ActorRef<TurnMsg>, step: u32, request: ChatRequest) {
     let (progress, mut pieces) = mpsc::channel(PIECES);
-    let chat = model.chat(&request, &progress);
+    // A panic in a vendor's library must end the wait, not the answer's hope.
+    let chat = AssertUnwindSafe(model.chat(&request, &progress)).catch_unwind();
     tokio::pin!(chat);
     let reply = loop {
         tokio::select! {
@@ -82,7 +86,9 @@ pub(super) async fn model(model: Arc<dyn ChatModel>, me: ActorRef<TurnMsg>, step
                     return;
                 }
             }
-            reply = &mut chat => break reply,
+            reply = &mut chat => break reply.unwrap_or_else(|_| {
+                Err(ModelError { fault: Fault::Transient, detail: "the model's client panicked".into() })
+            }),
         }
     };
     while let Ok(piece) = pieces.try_recv() {
