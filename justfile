@@ -10,12 +10,12 @@ default:
 
 # Talk with Clara in this terminal; arguments go to `clara chat`
 chat *args:
-    @cargo build --quiet --package clara
+    @scripts/build-clara
     @target/debug/clara chat "$@"
 
 # Run any clara command: `./dev clara doctor`
 clara *args:
-    @cargo build --quiet --package clara
+    @scripts/build-clara
     @target/debug/clara "$@"
 
 # Every test, on real servers; arguments go to cargo test

@@ -48,6 +48,23 @@ pub enum Login {
     Credentials(std::path::PathBuf),
 }
 
+impl Login {
+    pub fn token(token: &str) -> Self {
+        Login::Token(SecretString::from(token))
+    }
+}
+
+/// A URL without the secrets that it may carry: for people and logs.
+pub fn shown_url(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, place)) => format!("{scheme}://***@{place}"),
+            None => url.to_owned(),
+        },
+        None => url.to_owned(),
+    }
+}
+
 /// Which server, and how.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -78,7 +95,7 @@ impl Bus {
         bus.check_server()?;
         topology::ensure(&bus.context, server.replicas).await.map_err(|err| match err {
             TopologyError::Create { ref why, .. } if why.contains("JetStream not enabled") => {
-                BusError::NoJetStream { url: server.url.clone() }
+                BusError::NoJetStream { url: bus.url.to_string() }
             }
             other => other.into(),
         })?;
@@ -89,30 +106,24 @@ impl Bus {
     pub async fn attach(server: &Server, replica: &str) -> Result<Self, BusError> {
         let (alive, connected) = watch::channel(true);
         let deadline = tokio::time::Instant::now() + server.wait;
+        let url = shown_url(&server.url);
         let client = loop {
             let options = options(&server.login, replica, alive.clone()).await.map_err(|err| {
-                BusError::Unreachable { url: server.url.clone(), why: format!("its credentials cannot be read: {err}") }
+                BusError::Unreachable { url: url.clone(), why: format!("its credentials cannot be read: {err}") }
             })?;
             match options.connect(&server.url).await {
                 Ok(client) => break client,
                 Err(err) if tokio::time::Instant::now() >= deadline => {
-                    return Err(BusError::Unreachable { url: server.url.clone(), why: err.to_string() });
+                    return Err(BusError::Unreachable { url, why: err.to_string() });
                 }
                 Err(err) => {
-                    info!(url = server.url, error = %err, "waiting for nats-server");
+                    info!(url, error = %err, "waiting for nats-server");
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
             }
         };
         let context = jetstream::context::ContextBuilder::new().timeout(REQUEST).build(client.clone());
-        Ok(Self {
-            client,
-            context,
-            replica: replica.into(),
-            connected,
-            url: server.url.as_str().into(),
-            replicas: server.replicas,
-        })
+        Ok(Self { client, context, replica: replica.into(), connected, url: url.into(), replicas: server.replicas })
     }
 
     fn check_server(&self) -> Result<(), BusError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::{HeaderValue, NATS_MESSAGE_ID};
-use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use async_trait::async_trait;
 use domain::conversation::Position;
@@ -22,12 +22,9 @@ use tracing::{Instrument, info_span, warn};
 use crate::publish::PATIENCE;
 use crate::{Bus, BusError, Subject, trace};
 
-/// How long a pull waits at the server before it is made anew.
-const PULL: Duration = Duration::from_secs(30);
-/// How often the server says that it is there while a pull waits.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long a pull may stand while nobody is free for its message.
-const BUSY: Duration = Duration::from_secs(20);
+/// How long a pull waits at the server before it is made anew. Also how long, with
+/// five seconds of the library's own, a pull that was lost goes unnoticed.
+const PULL: Duration = Duration::from_secs(10);
 /// How long to wait after a pull that failed.
 const BACK_OFF: Duration = Duration::from_millis(500);
 /// How often work in progress is reported: a third of `ack_wait`.
@@ -81,9 +78,9 @@ pub trait Handler<T>: Send + Sync + 'static {
     async fn handle(&self, message: T, delivery: &Delivery) -> Verdict;
 }
 
-/// The messages of a consumer, from one incarnation of its stream.
-struct Pulls {
-    messages: pull::Stream,
+/// A consumer on one incarnation of its stream.
+struct Source {
+    consumer: PullConsumer,
     /// When the stream was created, in nanoseconds since the Unix epoch. A
     /// stream that is recreated ends its pulls, and the next ones read this anew.
     incarnation: i64,
@@ -152,76 +149,82 @@ impl Bus {
     {
         let permits = Arc::new(Semaphore::new(limit));
         let working = TaskTracker::new();
-        let mut pulls: Option<Pulls> = None;
+        let mut source = None;
         loop {
-            let acquire = Arc::clone(&permits).acquire_owned();
-            tokio::pin!(acquire);
             let permit = tokio::select! {
                 () = stop.cancelled() => break,
-                permit = &mut acquire => permit,
-                () = tokio::time::sleep(BUSY) => {
-                    // Nobody is free for long: a pull that waits at the server
-                    // would take a message that somebody else could handle.
-                    pulls = None;
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        permit = &mut acquire => permit,
-                    }
-                }
+                permit = Arc::clone(&permits).acquire_owned() => permit,
             };
             let Ok(permit) = permit else { break };
-            let message = loop {
-                if pulls.is_none() {
-                    match self.pull(consumer).await {
-                        Ok(made) => pulls = Some(made),
-                        Err(why) => warn!(?consumer, why, "failed to pull; trying again"),
-                    }
-                }
-                let next = async {
-                    match &mut pulls {
-                        Some(pulls) => pulls.messages.next().await,
-                        None => None,
-                    }
-                };
-                let pulled = tokio::select! {
-                    () = stop.cancelled() => break None,
-                    pulled = next => pulled,
-                };
-                match pulled {
-                    Some(Ok(message)) => break Some(message),
-                    Some(Err(err)) => warn!(?consumer, error = %err, "pull failed; trying again"),
-                    None => {}
-                }
-                pulls = None;
-                tokio::select! {
-                    () = stop.cancelled() => break None,
-                    () = tokio::time::sleep(BACK_OFF) => {}
-                }
-            };
-            let Some(message) = message else { break };
+            let Some(delivery) = self.next_delivery(consumer, &mut source, &stop).await else { break };
             let (bus, handler) = (self.clone(), Arc::clone(&handler));
-            let delivery = Delivery::read(message, pulls.as_ref().map_or(0, |pulls| pulls.incarnation));
             working.spawn(async move {
                 bus.settle_one(consumer, delivery, handler.as_ref()).await;
                 drop(permit);
             });
         }
-        // Dropping the pull first: what arrives now goes to another replica.
-        drop(pulls);
         working.close();
         working.wait().await;
         Ok(())
     }
 
-    async fn pull(&self, consumer: Consumer) -> Result<Pulls, String> {
+    /// Pulls until there is a message. `None`: told to stop.
+    async fn next_delivery(
+        &self,
+        consumer: Consumer,
+        source: &mut Option<Source>,
+        stop: &CancellationToken,
+    ) -> Option<Delivery> {
+        let mut connected = self.connected();
+        connected.mark_unchanged();
+        loop {
+            let pulled = tokio::select! {
+                // Dropping a pull ends it: what arrives now goes to another replica.
+                () = stop.cancelled() => return None,
+                // A server that was restarted has forgotten its pulls.
+                _ = connected.changed() => Ok(None),
+                pulled = self.pull_one(consumer, source) => pulled,
+            };
+            match pulled {
+                Ok(Some(delivery)) => return Some(delivery),
+                Ok(None) => {}
+                Err(why) => {
+                    warn!(?consumer, why, "failed to pull; trying again");
+                    *source = None;
+                    tokio::select! {
+                        () = stop.cancelled() => return None,
+                        () = tokio::time::sleep(BACK_OFF) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// One pull for one message: made when somebody is free for it, and only then.
+    ///
+    /// Not the library's continuous stream: with one message a pull it can lose
+    /// count (the message may overtake the note that it was asked for) and then
+    /// waits for a pull that nobody made, until its heartbeats are missed. And
+    /// without heartbeats: a batch that receives one is never woken again.
+    async fn pull_one(&self, consumer: Consumer, source: &mut Option<Source>) -> Result<Option<Delivery>, String> {
+        let source = match source {
+            Some(source) => source,
+            None => source.insert(self.find(consumer).await?),
+        };
+        let pull = source.consumer.batch().max_messages(1).expires(PULL).messages().await;
+        match pull.map_err(|err| err.to_string())?.next().await {
+            Some(Ok(message)) => Ok(Some(Delivery::read(message, source.incarnation))),
+            Some(Err(err)) => Err(err.to_string()),
+            None => Ok(None),
+        }
+    }
+
+    async fn find(&self, consumer: Consumer) -> Result<Source, String> {
         let (stream, name) = consumer.names();
         let stream = self.context.get_stream(stream).await.map_err(|err| err.to_string())?;
         let created = stream.cached_info().created.unix_timestamp_nanos();
-        let found: PullConsumer = stream.get_consumer(&name).await.map_err(|err| err.to_string())?;
-        // One at a time: a message is pulled when somebody is free for it.
-        let messages = found.stream().max_messages_per_batch(1).expires(PULL).heartbeat(HEARTBEAT).messages().await;
-        let messages = messages.map_err(|err| err.to_string())?;
-        Ok(Pulls { messages, incarnation: i64::try_from(created).unwrap_or(i64::MAX) })
+        let consumer: PullConsumer = stream.get_consumer(&name).await.map_err(|err| err.to_string())?;
+        Ok(Source { consumer, incarnation: i64::try_from(created).unwrap_or(i64::MAX) })
     }
 
     async fn settle_one<T, H>(&self, consumer: Consumer, delivery: Delivery, handler: &H)

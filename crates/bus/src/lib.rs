@@ -19,7 +19,7 @@ mod terminal; // What terminals show.
 mod topology; // Streams, buckets and consumers, and whether they are as asked.
 mod trace; // Trace context in headers.
 
-pub use connect::{Bus, BusError, Login, Server};
+pub use connect::{Bus, BusError, Login, Server, shown_url};
 pub use consume::{Consumer, Delivery, Handler, Verdict};
 pub use conversations::{Conversations, ConversationsError};
 pub use journal::{AppendError, Journal, JournalStore, Recorded, TurnSummary};

@@ -65,4 +65,16 @@ pub struct Answer {
     /// Opaque proofs of reasoning that some vendors want back unchanged.
     pub signatures: Vec<String>,
     pub usage: Usage,
+    pub ending: Ending,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ending {
+    #[default]
+    Complete,
+    /// Cut at the length limit.
+    Cut,
+    /// Held back by the vendor's filter.
+    Filtered,
 }

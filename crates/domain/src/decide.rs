@@ -1,6 +1,6 @@
 //! What a turn does next: a pure function of what has happened in it.
 
-use crate::chat::{Answer, ChatMessage, ToolCall};
+use crate::chat::{Answer, ChatMessage, Ending, ToolCall};
 use crate::guard;
 use crate::ids::CallId;
 use crate::journal::{Call, Entry, Fault, StepState, TurnState};
@@ -119,11 +119,22 @@ fn conclude(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: Str
         answers,
         kind,
         text,
-        notices: context.notices.clone(),
+        notices: notices(state, context),
         tier: state.steps.last().map_or(context.tier, |step| step.tier),
         usage: state.usage(),
         tool_calls: ran.count() as u32,
     }))
+}
+
+/// What the person is told beside the answer.
+fn notices(state: &TurnState, context: &TurnContext) -> Vec<String> {
+    let mut notices = context.notices.clone();
+    match state.steps.last().and_then(|step| step.answer.as_ref()).map(|answer| answer.ending) {
+        Some(Ending::Cut) => notices.push("the answer was cut at the model's length limit".to_owned()),
+        Some(Ending::Filtered) => notices.push("the provider's filter held the answer back".to_owned()),
+        Some(Ending::Complete) | None => {}
+    }
+    notices
 }
 
 /// Turns the calls of an answer into entries. A call that cannot run gets its
@@ -212,7 +223,7 @@ fn result_text(outcome: &Outcome) -> String {
             "unknown: {}. It may or may not have happened. Do not call it again unasked; tell the person.",
             outcome.text
         ),
-        OutcomeKind::Skipped => "skipped: the turn was stopped".to_owned(),
+        OutcomeKind::Skipped => format!("skipped: {}", outcome.text),
     }
 }
 

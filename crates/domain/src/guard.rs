@@ -43,6 +43,10 @@ pub fn find_loop(state: &TurnState, asked: &[ToolCall]) -> Option<String> {
             return Some(format!("the same call gave the same result {IDENTICAL_RESULTS} times in a row"));
         }
     }
+    if next.len() > 1 {
+        // Calls of one answer run side by side: their order is no pattern.
+        return None;
+    }
     let mut calls: Vec<u64> = recent.iter().map(|(call, _)| *call).collect();
     calls.extend(&next);
     if let [.., a, b, c, d, e] = calls[..]
@@ -99,6 +103,56 @@ pub fn cut_middle(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn state(past: &[(&str, &str)]) -> TurnState {
+        let (turn, step) = (crate::ids::TurnId::parse("00000000-0000-5000-8000-000000000000").unwrap(), 0);
+        let call = |(index, (arguments, result)): (usize, &(&str, &str))| crate::journal::Call {
+            id: crate::ids::CallId { turn, step, index: index as u32 },
+            vendor_id: String::new(),
+            name: "look".into(),
+            arguments: (*arguments).into(),
+            effect: crate::tool::Effect::ReadOnly,
+            outcome: Some(crate::tool::Outcome::failed(*result)),
+        };
+        let calls = past.iter().enumerate().map(call).collect();
+        let step = crate::journal::StepState {
+            tier: crate::tier::Tier::Mid,
+            model: String::new(),
+            request_hash: String::new(),
+            answer: None,
+            fault: None,
+            calls,
+        };
+        TurnState { steps: vec![step], ..TurnState::default() }
+    }
+
+    fn asked(arguments: &[&str]) -> Vec<ToolCall> {
+        let call = |arguments: &&str| ToolCall {
+            vendor_id: String::new(),
+            name: "look".into(),
+            arguments: (*arguments).into(),
+        };
+        arguments.iter().map(call).collect()
+    }
+
+    #[test]
+    fn loops_are_found_and_work_is_left_alone() {
+        let loops = |past: &[(&str, &str)], next: &[&str]| find_loop(&state(past), &asked(next)).is_some();
+        assert!(!loops(&[], &["a"]));
+        // The same result four times in a row.
+        assert!(!loops(&[("a", "1"); 3], &["a"]));
+        assert!(loops(&[("a", "1"); 4], &["a"]));
+        assert!(!loops(&[("a", "1"), ("a", "1"), ("a", "1"), ("a", "2")], &["a"]));
+        // The same call ten times, whatever it gives.
+        let changing: Vec<(&str, &str)> =
+            ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"].iter().map(|n| ("a", *n)).collect();
+        assert!(!loops(&changing[..9], &["a"]));
+        assert!(loops(&changing, &["a"]));
+        assert!(loops(&[], &["a"; 11]));
+        // In turn, again and again; side by side is no pattern.
+        assert!(loops(&[("a", "1"), ("b", "2"), ("a", "3"), ("b", "4")], &["a"]));
+        assert!(!loops(&[], &["a", "b", "a", "b", "a"]));
+    }
 
     #[test]
     fn short_results_stay_whole() {

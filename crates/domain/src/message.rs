@@ -115,13 +115,19 @@ pub enum InvalidText {
     TooLong { bytes: usize },
 }
 
+/// A text without the control characters that a terminal would obey; line ends
+/// and tabs stay.
+pub fn without_controls(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
 /// Makes a text fit to be a message: control characters other than line ends
 /// and tabs are taken out (a terminal would obey them), the rest is kept.
 pub fn clean_text(raw: &str) -> Result<String, InvalidText> {
     if raw.len() > TEXT_BYTES {
         return Err(InvalidText::TooLong { bytes: raw.len() });
     }
-    let text: String = raw.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    let text = without_controls(raw);
     if text.trim().is_empty() {
         return Err(InvalidText::Empty);
     }

@@ -67,7 +67,7 @@ impl ModelConfig {
             }
         };
         let window = match usize::try_from(settings.number("CLARA_MODEL_WINDOW")).unwrap_or(0) {
-            0 if models.iter().any(|model| model.contains("claude")) => 200_000,
+            0 if models.iter().all(|model| model.contains("claude")) => 200_000,
             0 => 128_000,
             window => window,
         };
@@ -108,7 +108,12 @@ fn model_name(settings: &Settings, prefix: &str, tier: &str) -> String {
 }
 
 fn endpoint(settings: &Settings, name: &str, prefix: &str) -> Result<Endpoint, Fault> {
-    let missing = |variable: String, remedy: &str| Fault { variable, value: String::new(), remedy: remedy.to_owned() };
+    let missing = |variable: String, remedy: &str| Fault {
+        origin: String::new(),
+        variable,
+        value: String::new(),
+        remedy: remedy.to_owned(),
+    };
     let key = settings.secret(&format!("{prefix}_API_KEY"));
     if key.is_none() && name != "openai" {
         let remedy = format!("set the key of {name}, or choose LLM_PROVIDER=offline to try Clara without one");

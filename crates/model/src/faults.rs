@@ -40,6 +40,7 @@ pub(crate) fn classify(err: &Error, key: Option<&str>) -> Failure {
         number("retry-after-ms")
             .map(|ms| ms / 1000.0)
             .or(number("retry-after"))
+            .or_else(|| until(headers.get("retry-after")?.to_str().ok()?))
             .map(|seconds| Duration::from_secs_f64(seconds.min(86_400.0)))
     });
     let text = err.to_string();
@@ -67,6 +68,12 @@ fn in_stream(err: &Error, text: &str) -> Fault {
         Error::ChatResponse { .. } if text.contains("invalid_request_error") => Fault::Rejected,
         _ => Fault::Transient,
     }
+}
+
+/// Seconds until a date as of RFC 9110, section 5.6.7.
+fn until(date: &str) -> Option<f64> {
+    let at = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    Some(at.duration_since(jiff::Timestamp::now()).as_secs_f64().max(0.0))
 }
 
 fn speaks_of_length(text: &str) -> bool {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::chat::{Answer, ChatMessage, ToolCall, Usage};
+use domain::chat::{Answer, ChatMessage, Ending, ToolCall, Usage};
 use domain::decide::Tools;
 use futures::StreamExt;
 use genai::adapter::AdapterKind;
 use genai::chat::{
-    self, ChatOptions, ChatStreamEvent, ContentPart, MessageContent, StreamEnd, ToolChoice, ToolResponse,
+    self, ChatOptions, ChatStreamEvent, ContentPart, MessageContent, StopReason, StreamEnd, ToolChoice, ToolResponse,
 };
 use genai::resolver::{AuthData, Endpoint as Address};
 use genai::{Client, Headers, ModelIden, ServiceTarget};
@@ -183,7 +183,13 @@ fn vendor_message(group: &[ChatMessage]) -> chat::ChatMessage {
 fn answer(end: StreamEnd) -> Result<Answer, Failure> {
     let usage = end.captured_usage.unwrap_or_default();
     let tokens = |count: Option<i32>| u64::try_from(count.unwrap_or(0)).unwrap_or(0);
+    let ending = match end.captured_stop_reason {
+        Some(StopReason::MaxTokens(_)) => Ending::Cut,
+        Some(StopReason::ContentFilter(_)) => Ending::Filtered,
+        _ => Ending::Complete,
+    };
     let mut answer = Answer {
+        ending,
         usage: Usage {
             input_tokens: tokens(usage.prompt_tokens),
             output_tokens: tokens(usage.completion_tokens),

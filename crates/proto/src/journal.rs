@@ -1,14 +1,16 @@
 //! The turn's journal.
 
-use domain::chat::Answer;
+use domain::chat::{Answer, Ending};
 use domain::journal::{Entry, Fault, Record};
 
 use crate::common::tier_number;
-use crate::fields::{self, all, raws, required};
+use crate::fields::{self, all, raws, required, wire_enum};
 use crate::v1::journal_entry as raw;
 use crate::{InvalidMessage, v1, wire};
 
 wire!(Record as v1::JournalRecord);
+
+wire_enum!(Ending as Ending, "answer.ending", { Complete => Complete, Cut => Cut, Filtered => Filtered });
 
 impl From<&Record> for v1::JournalRecord {
     fn from(value: &Record) -> Self {
@@ -43,6 +45,7 @@ impl From<&Entry> for v1::JournalEntry {
                 calls: raws(&answer.calls),
                 signatures: answer.signatures.clone(),
                 usage: Some((&answer.usage).into()),
+                ending: v1::Ending::from(&answer.ending).into(),
             }),
             Entry::ModelFailed { step, fault } => {
                 let (fault, retry_after_s) = fault_parts(fault);
@@ -83,6 +86,7 @@ impl TryFrom<v1::JournalEntry> for Entry {
             Kind::ModelAnswered(answered) => Self::ModelAnswered {
                 step: answered.step,
                 answer: Answer {
+                    ending: answered.ending().try_into()?,
                     text: answered.text,
                     calls: answered.calls.into_iter().map(Into::into).collect(),
                     signatures: answered.signatures,

@@ -139,6 +139,7 @@ fn journals_read_back() {
         calls: vec![ToolCall { vendor_id: "v".into(), name: "n".into(), arguments: "{}".into() }],
         signatures: vec!["s".into()],
         usage: Usage { input_tokens: 1, output_tokens: 2, cached_tokens: 0 },
+        ending: domain::chat::Ending::Cut,
     };
     let outcome = Outcome { kind: OutcomeKind::Unknown, text: "?".into(), elapsed_ms: 12 };
     let faults = [

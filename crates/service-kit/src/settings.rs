@@ -37,6 +37,8 @@ impl fmt::Display for Origin {
 /// One thing wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
+    /// Where the value came from; empty when nobody gave one.
+    pub origin: String,
     pub variable: String,
     /// The value as given; `***` for a secret.
     pub value: String,
@@ -45,7 +47,8 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={:?}: {}", self.variable, self.value, self.remedy)
+        write!(f, "{}={:?}: {}", self.variable, self.value, self.remedy)?;
+        if self.origin.is_empty() { Ok(()) } else { write!(f, " [{}]", self.origin) }
     }
 }
 
@@ -106,7 +109,9 @@ impl Settings {
 
     /// Reads from a map alone: for tests, and for processes that configure others.
     pub fn from_map<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<Fault>> {
-        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let given = values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        // A home is what every process has.
+        let values = std::iter::once(("HOME".to_owned(), "/nonexistent".to_owned())).chain(given).collect();
         let (settings, faults) = Self::from_layers(vec![(Origin::Environment, values)], Vec::new());
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
@@ -126,17 +131,38 @@ impl Settings {
             if !value.is_empty()
                 && let Err(remedy) = setting.kind.check(&value)
             {
-                faults.push(Fault { variable: setting.name.into(), value: setting.disguise(&value), remedy });
+                let (variable, value) = (setting.name.into(), setting.disguise(&value));
+                faults.push(Fault { origin: origin.to_string(), variable, value, remedy });
             }
             values.insert(setting.name, (value, origin));
         }
         let unknown = layers
             .iter()
             .flat_map(|(_, layer)| layer.keys())
-            .filter(|name| name.starts_with("CLARA_") && !catalogue::knows(name))
+            .filter(|name| (name.starts_with("CLARA_") || catalogue::is_former(name)) && !catalogue::knows(name))
             .map(|name| (name.clone(), catalogue::nearest(name)))
             .collect();
-        (Self { values, unknown }, faults)
+        let settings = Self { values, unknown };
+        faults.extend(settings.cross_check());
+        (settings, faults)
+    }
+
+    /// What is wrong with settings together, though each alone is well.
+    fn cross_check(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut missing = |variable: &str, remedy: &str| {
+            let (origin, value) = (String::new(), String::new());
+            faults.push(Fault { origin, variable: variable.into(), value, remedy: remedy.into() });
+        };
+        if ["CLARA_DATA_DIR", "XDG_DATA_HOME", "HOME"].iter().all(|name| self.optional(name).is_none()) {
+            missing("CLARA_DATA_DIR", "name the data folder: there is no home folder to put it in");
+        }
+        match (self.optional("NATS_USER"), self.optional("NATS_PASSWORD")) {
+            (Some(_), None) => missing("NATS_PASSWORD", "set it: NATS_USER is set"),
+            (None, Some(_)) => missing("NATS_USER", "set it: NATS_PASSWORD is set"),
+            _ => {}
+        }
+        faults
     }
 
     /// Logs a word on every `CLARA_…` variable that nobody reads.
@@ -149,6 +175,7 @@ impl Settings {
     /// A line for every `CLARA_…` variable that nobody reads.
     pub fn unknown(&self) -> Vec<String> {
         let line = |(name, nearest): &(String, Option<&str>)| match nearest {
+            _ if catalogue::is_former(name) => format!("{name} is known from MyPalClara and has no effect here"),
             Some(nearest) => format!("{name} is not a setting; did you mean {nearest}?"),
             None => format!("{name} is not a setting; `clara config show` lists all"),
         };
@@ -222,6 +249,7 @@ fn read_dotenv(path: &Path, faults: &mut Vec<Fault>) -> BTreeMap<String, String>
         .filter_map(|line| {
             line.map_err(|_| {
                 faults.push(Fault {
+                    origin: String::new(),
                     variable: path.display().to_string(),
                     value: String::new(),
                     remedy: "a line is not NAME=value; values with spaces or # need quotes".into(),
@@ -240,7 +268,12 @@ enum Missing {
 /// Tables flatten by underscore: `[openrouter] api_key` is `OPENROUTER_API_KEY`.
 fn read_toml(path: &Path, missing: Missing, faults: &mut Vec<Fault>) -> BTreeMap<String, String> {
     let mut fault = |remedy: String| {
-        faults.push(Fault { variable: "CLARA_CONFIG".into(), value: path.display().to_string(), remedy });
+        faults.push(Fault {
+            origin: String::new(),
+            variable: "CLARA_CONFIG".into(),
+            value: path.display().to_string(),
+            remedy,
+        });
     };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -295,10 +328,14 @@ mod tests {
             ("LLM_PROVIDER", "oracle"),
             ("AUTO_TIER_SELECTION", "perhaps"),
             ("CLARA_HEALTH_ADDRESS", "nowhere"),
+            ("DEFAULT_TIMEZONE", "Europe/Nowhere"),
+            ("CLARA_LOG", "a=b=c"),
+            ("BOT_PERSONALITY_FILE", "/nonexistent/persona"),
+            ("NATS_USER", "clara"),
         ])
         .unwrap_err();
         let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        assert_eq!(faults.len(), 4, "{text:?}");
+        assert_eq!(faults.len(), 8, "{text:?}");
         assert!(
             text.iter().any(|line| line.contains("LLM_PROVIDER=\"oracle\"") && line.contains("anthropic")),
             "{text:?}"
@@ -307,9 +344,12 @@ mod tests {
 
     #[test]
     fn unknown_names_get_a_suggestion() {
-        let settings = Settings::from_map([("CLARA_DATA_DIRR", "/x"), ("CLARA_ZZZ", "1"), ("PATH", "/bin")]).unwrap();
+        let given =
+            [("CLARA_DATA_DIRR", "/x"), ("CLARA_ZZZ", "1"), ("PATH", "/bin"), ("HOME", "/h"), ("TOOL_MODEL", "m")];
+        let settings = Settings::from_map(given).unwrap();
         let lines = settings.unknown();
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().any(|line| line.contains("TOOL_MODEL is known from MyPalClara")), "{lines:?}");
         assert!(lines[0].contains("did you mean CLARA_DATA_DIR?"), "{lines:?}");
     }
 
@@ -332,6 +372,7 @@ mod tests {
         let environment = BTreeMap::from([
             ("ANTHROPIC_MODEL_LOW".to_owned(), "tiny".to_owned()),
             ("LLM_PROVIDER".to_owned(), String::new()),
+            ("HOME".to_owned(), "/nonexistent".to_owned()),
         ]);
         let layers = vec![(Origin::Environment, environment), (Origin::Toml(path.clone()), toml)];
         let (settings, faults) = Settings::from_layers(layers, faults);

@@ -24,6 +24,8 @@ pub enum Act {
     Say(Vec<String>),
     /// Says something, then calls tools: name and arguments as raw text.
     Call(String, Vec<(String, String)>),
+    /// Answers with text that ends at the length limit.
+    SayCut(String),
     /// Refuses with a status, headers and a message.
     Refuse(u16, Vec<(&'static str, String)>, String),
     /// Answers with pieces and then drops the connection.

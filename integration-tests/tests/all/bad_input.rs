@@ -188,4 +188,17 @@ fn database_that_is_damaged_or_newer_is_named_and_left_alone() {
     let output = clara(folder.path(), &["serve", "memory"], &settings);
     check(&output, 1, &["memory.sqlite", "restored from a backup"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), damaged);
+
+    // One that a newer build has migrated.
+    std::fs::remove_file(&file).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let database = store::Database::sqlite(&file).await.unwrap();
+        let future =
+            store::Migration { version: 999, name: "future", sqlite: "CREATE TABLE future (id TEXT)", postgres: "" };
+        database.migrate(&[future]).await.unwrap();
+        database.close().await;
+    });
+    let output = clara(folder.path(), &["serve", "memory"], &settings);
+    check(&output, 1, &["memory.sqlite", "schema 999", "newer Clara"]);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::process::{Process, command};
+use testkit::pty::Pty;
 use testkit::{DEADLINE, eventually};
 
 /// The command in a data folder of its own.
@@ -147,6 +148,50 @@ async fn killed_clara_is_started_again_and_the_answer_comes() {
     run(folder.path(), &["down"], b"");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn people_talk_on_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut one = Pty::start(&clara(folder.path(), &["chat"]));
+    one.sees("is here (model: offline)").await;
+    one.sees("you>").await;
+    one.types("say first light\r");
+    one.sees("first light").await;
+    one.types("!help\r");
+    one.sees("Ctrl-C    stops the answer").await;
+    one.types("!status\r");
+    one.sees("Clara is running on").await;
+    one.types("call calculate with {\"expression\": \"6*7\"}\r");
+    one.sees("6*7 = 42").await;
+    // Ctrl-C stops the answer, and the conversation goes on.
+    one.types("count to 2000\r");
+    one.sees("Counting: 1 2 3").await;
+    one.types("\u{3}");
+    one.sees("Stopped.").await;
+    // A second terminal of the same conversation hears what is answered here.
+    let mut two = Pty::start(&clara(folder.path(), &["chat"]));
+    two.sees("you>").await;
+    one.types("say to both\r");
+    one.sees("to both").await;
+    two.sees("to both").await;
+    // A second Ctrl-C leaves.
+    two.types("count to 2000\r");
+    two.sees("Counting: 1 2 3").await;
+    two.types("\u{3}");
+    two.sees("Stopped.").await;
+    two.sees("you>").await;
+    two.types("\u{3}");
+    two.sees("Goodbye").await;
+    assert!(two.ends().await);
+    one.types("!clear\r");
+    one.sees("We start afresh").await;
+    one.types("\u{4}");
+    one.sees("Goodbye").await;
+    assert!(one.ends().await);
+    let history = std::fs::read_to_string(folder.path().join("data/chat_history")).unwrap();
+    assert!(history.contains("say first light") && history.contains("count to 2000"), "{history}");
+    run(folder.path(), &["down"], b"");
+}
+
 #[test]
 fn help_teaches_and_completions_are_printed() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,6 +200,11 @@ fn help_teaches_and_completions_are_printed() {
         assert!(help.contains(command), "{help}");
     }
     assert!(text(&run(folder.path(), &["completions", "bash"], b"")).contains("_clara"));
+    // A reader that has seen enough is no fault.
+    let many = "for n in 1 2 3; do \"$0\" config show; done | head -n 1";
+    let piped =
+        std::process::Command::new("sh").args(["-c", many]).arg(testkit::process::program("clara")).output().unwrap();
+    assert!(!String::from_utf8_lossy(&piped.stderr).contains("panicked"), "{piped:?}");
     let shown = lines(&run(folder.path(), &["config", "show", "--json"], b""));
     assert!(shown.iter().any(|line| line["name"] == "CLARA_DATA_DIR" && line["origin"] == "environment"));
 }

@@ -124,3 +124,15 @@ async fn tool_runner_that_is_away_costs_tools_and_not_the_answer() {
     assert_eq!((reply.kind, reply.text.as_str()), (ReplyKind::Answered, "hello"));
     assert_eq!(reply.notices, ["tools unavailable"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_is_slow_costs_recall_and_not_the_answer() {
+    let mut sandbox = Sandbox::plan().set("MEMORY_FETCH_TIMEOUT", 1).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    sandbox.service("memory", 0).signal(rustix::process::Signal::STOP);
+    let reply = terminal.asks("say hello").await;
+    assert_eq!((reply.kind, reply.text.as_str()), (ReplyKind::Answered, "hello"));
+    assert_eq!(reply.notices, ["memory unavailable"]);
+    sandbox.service("memory", 0).signal(rustix::process::Signal::CONT);
+    assert_eq!(terminal.asks("what did I say before?").await.text, "Before this you said: “say hello”");
+}

@@ -120,3 +120,22 @@ async fn bus_that_is_killed_and_comes_back_loses_nothing() {
     }
     assert_eq!(terminal.asks("say after").await.text, "after");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_signal_exits_at_once() {
+    let model = FakeModel::start(|_, _| Act::After(Duration::from_secs(600), Box::new(Act::say("late")))).await;
+    let mut plan = Sandbox::plan();
+    for (name, value) in model.as_openai() {
+        plan = plan.set(name, value);
+    }
+    let mut sandbox = plan.start().await;
+    let terminal = sandbox.terminal("main").await;
+    terminal.says("wait").await;
+    eventually("the model was asked", async || (!model.asked().is_empty()).then_some(())).await;
+    sandbox.terminate("orchestrator", 0);
+    let draining = |log: String| log.contains("finishing what is in work").then_some(());
+    let log = sandbox.folder().join("orchestrator-0.log");
+    eventually("it is draining", async || draining(std::fs::read_to_string(&log).unwrap())).await;
+    sandbox.terminate("orchestrator", 0);
+    assert_eq!(sandbox.service("orchestrator", 0).ended(Duration::from_secs(5)).await.code(), Some(143));
+}

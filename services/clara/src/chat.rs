@@ -35,23 +35,29 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let mut server = run::server(&settings);
     let mut local = None;
+    let mut model = None;
     if !settings.is_given("NATS_URL") {
         let folder = Folder::open(&settings)?;
         // Held while this terminal is open, so that she stays.
         let terminal = folder.open_terminal()?;
         let loud = std::io::stderr().is_terminal() && !json;
+        for line in settings.unknown() {
+            eprintln!("warning: {line}");
+        }
         let running = folder.ensure_running(|| {
             if loud {
                 eprintln!("Starting Clara (data in {}) …", folder.path().display());
             }
         });
-        server.url = running.await?.nats_url;
+        let running = running.await?;
+        server = running.server(&settings);
+        model = Some(running.model);
         local = Some((folder, terminal));
     }
     let guarded = local.as_ref().map(|(folder, _)| folder.clone());
     let client = Client::open(&server, person(&settings), conversation, guarded).await?;
     if std::io::stdin().is_terminal() && !json {
-        interactive::run(client, &settings, timeout).await
+        interactive::run(client, &settings, model, timeout).await
     } else {
         piped::run(client, &settings, timeout, json).await
     }

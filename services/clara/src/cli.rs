@@ -8,7 +8,7 @@ use clap_complete::Shell;
 /// `clara chat` is the place to begin: it starts everything that is needed and
 /// opens a conversation. Without an API key the built-in offline model answers.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXAMPLES)]
+#[command(version, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -74,7 +74,9 @@ pub enum Command {
         #[command(subcommand)]
         what: MemoryCommand,
     },
-    /// Print a completion script: `clara completions bash > …/clara`.
+    /// Print a completion script.
+    ///
+    /// `clara completions bash > ~/.local/share/bash-completion/completions/clara`
     Completions { shell: Shell },
 }
 
@@ -104,6 +106,7 @@ pub enum ConfigCommand {
 pub enum TurnCommand {
     /// The newest turns, newest first.
     List {
+        /// How many.
         #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
         limit: u64,
     },
@@ -118,17 +121,21 @@ pub enum TurnCommand {
 pub enum MemoryCommand {
     /// What Clara remembers of you, newest first; with words, what matches them.
     List {
+        /// Words to look for.
         query: Vec<String>,
+        /// How many, at most.
         #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
     },
     /// Remember something.
     Remember {
+        /// One fact, such as: my bicycle is green
         #[arg(required = true)]
         text: Vec<String>,
     },
     /// Forget by id, or all that hold these words.
     Forget {
+        /// The id that `memory list` shows, or words.
         #[arg(required = true)]
         which: Vec<String>,
     },

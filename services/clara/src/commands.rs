@@ -75,7 +75,8 @@ pub(crate) async fn attach(settings: &Settings) -> anyhow::Result<Bus> {
     let mut server = run::server(settings);
     if !settings.is_given("NATS_URL") {
         let running = Folder::open(settings)?.running()?;
-        server.url = running.context("Clara is not running: start her with `clara up` or `clara chat`")?.nats_url;
+        let running = running.context("Clara is not running: start her with `clara up` or `clara chat`")?;
+        server = running.server(settings);
     }
     Ok(Bus::attach(&server, &run::replica("clara")).await?)
 }

@@ -21,6 +21,7 @@ use service_kit::telemetry::{self, Logs};
 
 /// Runs a command to its exit status: 0 done, 1 failed, 78 misconfigured.
 pub fn run(cli: Cli) -> ExitCode {
+    end_quietly_on_broken_pipe();
     // With several crypto providers compiled in, rustls wants one named.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     if let Command::Completions { shell } = cli.command {
@@ -53,4 +54,16 @@ pub fn run(cli: Cli) -> ExitCode {
         eprintln!("clara: {err:#}");
         ExitCode::FAILURE
     })
+}
+
+/// `clara turn list | head` ends when head has seen enough: that is no fault.
+fn end_quietly_on_broken_pipe() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload_as_str().unwrap_or_default();
+        if words.starts_with("failed printing to stdout") && words.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
 }

@@ -6,7 +6,8 @@
 
 pub(crate) mod nats_server; // Her own nats-server.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub(crate) struct Running {
     pub(crate) nats_url: String,
     pub(crate) health: String,
     pub(crate) version: String,
+    /// Who serves her models.
+    pub(crate) model: String,
+    /// What her own nats-server asks of its clients.
+    pub(crate) token: Option<String>,
 }
 
 impl Running {
@@ -42,11 +47,27 @@ impl Running {
             nats_url: text("nats_url")?,
             health: text("health")?,
             version: text("version")?,
+            model: text("model")?,
+            token: text("token"),
         })
     }
 
+    /// The server to connect to.
+    pub(crate) fn server(&self, settings: &Settings) -> bus::Server {
+        let mut server = service_kit::run::server(settings);
+        server.url.clone_from(&self.nats_url);
+        if let Some(token) = &self.token {
+            server.login = bus::Login::token(token);
+        }
+        server
+    }
+
+    /// For people and scripts: without the bus's token.
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({"pid": self.pid, "nats_url": self.nats_url, "health": self.health, "version": self.version})
+        serde_json::json!({
+            "pid": self.pid, "nats_url": bus::shown_url(&self.nats_url), "health": self.health,
+            "version": self.version, "model": self.model,
+        })
     }
 }
 
@@ -60,7 +81,12 @@ impl Folder {
                 path.display()
             )
         };
+        let is_new = !path.exists();
         std::fs::create_dir_all(path.join("logs")).with_context(remedy)?;
+        if is_new {
+            // What people say is in it: nobody else's business.
+            std::fs::set_permissions(&path, Permissions::from_mode(0o700)).with_context(remedy)?;
+        }
         File::create(path.join(".writable"))
             .and_then(|_| std::fs::remove_file(path.join(".writable")))
             .with_context(remedy)?;
@@ -103,7 +129,12 @@ impl Folder {
     /// Says where Clara is reached.
     pub(crate) fn publish(&self, running: &Running) -> std::io::Result<()> {
         let new = self.path.join("clara.json.new");
-        std::fs::write(&new, running.to_json().to_string())?;
+        let mut value = running.to_json();
+        value["nats_url"] = running.nats_url.clone().into();
+        value["token"] = running.token.clone().into();
+        std::fs::write(&new, value.to_string())?;
+        // It holds the token of the bus.
+        std::fs::set_permissions(&new, Permissions::from_mode(0o600))?;
         std::fs::rename(new, self.path.join("clara.json"))
     }
 

@@ -31,7 +31,8 @@ impl App {
             Some(url) => Database::sqlite(std::path::Path::new(url.trim_start_matches("sqlite://"))).await,
             None => Database::sqlite(&settings.data_dir().join("memory.sqlite")).await,
         };
-        let memory = SqlMemory::prepare(database.context("open the memory database")?).await?;
+        let memory =
+            SqlMemory::prepare(database.context("open the memory database")?, settings.text("DEFAULT_PROJECT")).await?;
         Ok(Self { bus: bus.clone(), memory: Arc::new(memory), journals: bus.journals().await? })
     }
 

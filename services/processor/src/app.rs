@@ -39,7 +39,7 @@ impl App {
             Some(file) => tokio::fs::read_to_string(&file).await.with_context(|| {
                 format!("read BOT_PERSONALITY_FILE={file}: name a readable text file, or leave it unset")
             })?,
-            None => PERSONA.to_owned(),
+            None => settings.optional("BOT_PERSONALITY").unwrap_or_else(|| PERSONA.to_owned()),
         };
         let voice = Voice {
             persona: persona.replace("{name}", &settings.text("BOT_NAME")),

@@ -4,6 +4,9 @@
 
 use std::net::SocketAddr;
 
+use jiff::tz::TimeZone;
+use tracing_subscriber::EnvFilter;
+
 /// What a value must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -21,7 +24,12 @@ pub enum Kind {
     Address,
     /// An IANA time zone.
     TimeZone,
+    /// A filter of the crate tracing-subscriber.
+    LogFilter,
+    /// A folder or file that need not be there yet.
     Path,
+    /// A file that must be readable.
+    File,
 }
 
 /// One setting.
@@ -42,20 +50,9 @@ impl Setting {
         match self.kind {
             Kind::Secret if !value.is_empty() => "***".to_owned(),
             // Passwords travel in URLs.
-            Kind::Url(_) => hide_password(value),
+            Kind::Url(_) => bus::shown_url(value),
             _ => value.to_owned(),
         }
-    }
-}
-
-fn hide_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((login, place)) => {
-            let user = login.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:***@{place}")
-        }
-        None => url.to_owned(),
     }
 }
 
@@ -79,10 +76,18 @@ impl Kind {
             Kind::Address => {
                 value.parse::<SocketAddr>().map(|_| ()).map_err(|_| "give an address such as 127.0.0.1:8080".into())
             }
-            Kind::TimeZone => {
-                let zone = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
-                if value.chars().all(zone) { Ok(()) } else { Err("give a time zone such as Europe/Berlin".into()) }
-            }
+            Kind::TimeZone => match TimeZone::get(value) {
+                Ok(_) => Ok(()),
+                Err(_) => Err("give an IANA time zone such as Europe/Berlin".into()),
+            },
+            Kind::LogFilter => match EnvFilter::try_new(value) {
+                Ok(_) => Ok(()),
+                Err(err) => Err(format!("give a log filter such as info,bus=debug: {err}")),
+            },
+            Kind::File => match std::fs::File::open(value) {
+                Ok(_) => Ok(()),
+                Err(err) => Err(format!("give a file that can be read ({err})")),
+            },
         }
     }
 }
@@ -101,6 +106,29 @@ fn is_no(value: &str) -> bool {
 
 pub(super) fn knows(name: &str) -> bool {
     CATALOGUE.iter().any(|setting| setting.name == name || setting.aliases.contains(&name))
+}
+
+/// Names of the systems that Clara replaces which have no effect here (yet).
+const FORMER: &[&str] = &[
+    "TOOL_MODEL",
+    "TOOL_API_KEY",
+    "TOOL_BASE_URL",
+    "TOOL_CALL_MODE",
+    "AUTO_CONTINUE_ENABLED",
+    "AUTO_CONTINUE_MAX",
+    "CLARA_GATEWAY_HOST",
+    "CLARA_GATEWAY_PORT",
+    "CLARA_GATEWAY_API_PORT",
+    "CLARA_GATEWAY_SECRET",
+    "GATEWAY_IO_THREADS",
+    "GATEWAY_LLM_THREADS",
+    "GATEWAY_SUMMARY_THREADS",
+    "MESSAGE_DEBOUNCE_SECONDS",
+    "TARGET_CLASSIFIER",
+];
+
+pub(super) fn is_former(name: &str) -> bool {
+    FORMER.contains(&name)
 }
 
 /// The setting whose name is most alike, if one is alike enough.
@@ -135,10 +163,10 @@ pub const CATALOGUE: &[Setting] = &[
         "Folder for everything that lasts; `clara` under the XDG data folder if not set",
     ),
     setting("XDG_DATA_HOME", Kind::Path, "", "The XDG data folder; ~/.local/share if not set"),
-    setting("HOME", Kind::Path, "/tmp", "Home folder of the account"),
+    setting("HOME", Kind::Path, "", "Home folder of the account"),
     setting(
         "CLARA_LOG",
-        Kind::Text,
+        Kind::LogFilter,
         "info,async_nats=warn,genai=off",
         "Log filter, as of the Rust crate tracing-subscriber",
     ),
@@ -170,7 +198,7 @@ pub const CATALOGUE: &[Setting] = &[
     setting("NATS_TOKEN", Kind::Secret, "", "Token for the nats-server"),
     setting("NATS_USER", Kind::Text, "", "User for the nats-server"),
     setting("NATS_PASSWORD", Kind::Secret, "", "Password for the nats-server"),
-    setting("NATS_CREDENTIALS_FILE", Kind::Path, "", "Path of a .creds file for the nats-server"),
+    setting("NATS_CREDENTIALS_FILE", Kind::File, "", "Path of a .creds file for the nats-server"),
     setting(
         "CLARA_NATS_WAIT_SECONDS",
         Kind::Number { min: 0, max: 600 },
@@ -278,7 +306,8 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     // The conversation.
     setting("BOT_NAME", Kind::Text, "Clara", "What she is called"),
-    setting("BOT_PERSONALITY_FILE", Kind::Path, "", "File with the persona; the built-in one if not set"),
+    setting("BOT_PERSONALITY", Kind::Text, "", "The persona itself, when no file is set"),
+    setting("BOT_PERSONALITY_FILE", Kind::File, "", "File with the persona; the built-in one if not set"),
     setting("DEFAULT_TIMEZONE", Kind::TimeZone, "America/New_York", "Time zone of people who have not said theirs"),
     setting(
         "MEMORY_FETCH_TIMEOUT",
@@ -344,6 +373,7 @@ pub const CATALOGUE: &[Setting] = &[
         "52428800",
         "Largest file that tools write, in bytes",
     ),
+    setting("DEFAULT_PROJECT", Kind::Text, "Default Project", "The project of conversations that belong to no other"),
     setting(
         "DATABASE_URL",
         Kind::Url(&["postgres", "postgresql", "sqlite"]),

@@ -149,6 +149,11 @@ fn respond(act: Act) -> Response {
             pieces.extend(end("end_turn"));
             stream(pieces, Ends::Well)
         }
+        Act::SayCut(text) => {
+            pieces.extend(say(0, &[text]));
+            pieces.extend(end("max_tokens"));
+            stream(pieces, Ends::Well)
+        }
         Act::Call(text, calls) => {
             let mut index = 0;
             if !text.is_empty() {

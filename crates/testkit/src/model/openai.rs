@@ -120,6 +120,11 @@ fn respond(act: Act) -> Response {
             pieces.extend(end("stop"));
             stream(pieces, Ends::Well)
         }
+        Act::SayCut(text) => {
+            pieces.extend(words(&[text]));
+            pieces.extend(end("length"));
+            stream(pieces, Ends::Well)
+        }
         Act::Call(text, calls) => {
             if !text.is_empty() {
                 pieces.extend(words(&[text]));

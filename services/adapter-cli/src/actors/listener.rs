@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bus::{Bus, PublishError, Serve, Subject};
 use domain::ids::{ConversationId, MessageId};
-use domain::message::{Audience, Event, Inbound, Route, UserMessage, clean_text};
+use domain::message::{Audience, Event, Inbound, InvalidText, Route, UserMessage, clean_text};
 use domain::tier::split_prefix;
 use proto::terminal::{PLATFORM, Said, Say, Saying, place};
 use service_kit::clock::now_ms;
@@ -62,7 +62,10 @@ fn read(say: Say) -> Result<Inbound, String> {
         Saying::Reset => Event::ConversationReset { id, by: say.speaker },
         Saying::Text(raw) => {
             let (tier, rest) = split_prefix(&raw);
-            let text = clean_text(rest).map_err(|err| format!("{err}."))?;
+            let text = clean_text(rest).map_err(|err| match (err, tier) {
+                (InvalidText::Empty, Some(_)) => "the message is empty: put your question after the prefix.".to_owned(),
+                (err, _) => format!("{err}."),
+            })?;
             Event::MessageReceived(UserMessage { id, speaker: say.speaker, text, tier, sent_at_ms: now_ms() })
         }
     };

@@ -11,6 +11,7 @@ use crossterm::execute;
 use crossterm::style::Stylize;
 use crossterm::terminal::{self, Clear, ClearType};
 use domain::ids::MessageId;
+use domain::message::without_controls;
 use domain::turn::{Reply, ReplyKind};
 use model::ModelConfig;
 use proto::live::Activity;
@@ -42,6 +43,8 @@ enum Typed {
 /// What is done after an answer.
 enum After {
     GoOn,
+    /// The answer was stopped by Ctrl-C: the next one leaves.
+    Stopped,
     Leave,
 }
 
@@ -50,13 +53,25 @@ struct Screen {
     name: String,
 }
 
-pub(super) async fn run(mut client: Client, settings: &Settings, timeout: Duration) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    mut client: Client,
+    settings: &Settings,
+    running_model: Option<String>,
+    timeout: Duration,
+) -> anyhow::Result<ExitCode> {
     let screen = Screen {
         colours: settings.optional("NO_COLOR").is_none() && stdout().is_terminal(),
         name: settings.text("BOT_NAME"),
     };
-    let model = ModelConfig::from_settings(settings).map_or("?", |config| config.name);
+    let own = ModelConfig::from_settings(settings).map_or("unknown", |config| config.name).to_owned();
+    let model = running_model.unwrap_or_else(|| own.clone());
     println!("{} is here (model: {model}). !help shows what you can type.", screen.bold(&screen.name));
+    if model != own {
+        let words = format!(
+            "(She was started with other settings; yours say {own}. `clara down`, then chat again, applies them.)"
+        );
+        println!("{}", screen.dim(&words));
+    }
     let history = settings.data_dir().join("chat_history");
     let (ask, mut typed, printer) = keyboard(history)?;
     // A note of our own stops; their late notices are not shown.
@@ -72,7 +87,8 @@ pub(super) async fn run(mut client: Client, settings: &Settings, timeout: Durati
                         && !reply.answers.iter().all(|answered| stops.contains(answered))
                     {
                         // Asked elsewhere in this conversation. A full printer drops it.
-                        let _ = printer.try_send(format!("{} {}", screen.dim(&format!("{}:", screen.name)), reply.text));
+                        let words = without_controls(&reply.text);
+                        let _ = printer.try_send(format!("{} {words}", screen.dim(&format!("{}:", screen.name))));
                     }
                 }
             }
@@ -105,6 +121,7 @@ pub(super) async fn run(mut client: Client, settings: &Settings, timeout: Durati
             Spoken::Refused(because) => println!("{}", screen.bad(&because)),
             Spoken::Accepted(message) => match answer(&mut client, &message, timeout, &screen, &mut stops).await? {
                 After::GoOn => {}
+                After::Stopped => warned = true,
                 After::Leave => break,
             },
         }
@@ -130,7 +147,12 @@ fn keyboard(history: std::path::PathBuf) -> anyhow::Result<Keyboard> {
             let prompt = DefaultPrompt::new(DefaultPromptSegment::Basic("you".into()), DefaultPromptSegment::Empty);
             while asked.recv().is_ok() {
                 let line = match editor.read_line(&prompt) {
-                    Ok(Signal::Success(line)) => Typed::Line(line),
+                    Ok(Signal::Success(line)) => {
+                        // At once: the thread may not live to its end. A history
+                        // that cannot be written is no reason to stop talking.
+                        let _ = editor.sync_history();
+                        Typed::Line(line)
+                    }
                     Ok(Signal::CtrlC) => Typed::Interrupt,
                     Ok(_) | Err(_) => Typed::End,
                 };
@@ -211,7 +233,7 @@ async fn answer(
             Seen::Reply(reply) if reply.answers.contains(message) => {
                 doing.clear()?;
                 finish(screen, &mut markdown, &viewer, &reply)?;
-                return Ok(After::GoOn);
+                return Ok(if interrupts > 0 { After::Stopped } else { After::GoOn });
             }
             Seen::Reply(_) => {}
         }
@@ -231,8 +253,8 @@ fn finish(
             markdown.finish()?;
             match reply.kind {
                 ReplyKind::Answered => markdown.push(&reply.text)?,
-                ReplyKind::Failed | ReplyKind::Refused => println!("{}", screen.bad(&reply.text)),
-                ReplyKind::Stopped | ReplyKind::Notice => println!("{}", screen.dim(&reply.text)),
+                ReplyKind::Failed | ReplyKind::Refused => println!("{}", screen.bad(&without_controls(&reply.text))),
+                ReplyKind::Stopped | ReplyKind::Notice => println!("{}", screen.dim(&without_controls(&reply.text))),
             }
         }
     }

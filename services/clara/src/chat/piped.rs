@@ -1,11 +1,11 @@
 //! For scripts: one message a line, replies on standard output.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use domain::ids::MessageId;
-use domain::message::TEXT_BYTES;
+use domain::message::{TEXT_BYTES, without_controls};
 use domain::turn::{Reply, ReplyKind};
 use proto::live::Activity;
 use proto::terminal::Saying;
@@ -50,7 +50,10 @@ pub(super) async fn run(
             Line::Text(text) => match text.trim() {
                 "" => continue,
                 "!help" => {
-                    println!("{HELP}");
+                    match json {
+                        true => emit(true, json!({"event": "help", "text": HELP}))?,
+                        false => println!("{HELP}"),
+                    }
                     continue;
                 }
                 "!status" => {
@@ -165,7 +168,11 @@ fn print_reply(as_json: bool, reply: &Reply) -> anyhow::Result<()> {
         eprintln!("({notice})");
     }
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", reply.text)?;
+    // A file gets the text as it is; a terminal must not obey it.
+    match out.is_terminal() {
+        true => writeln!(out, "{}", without_controls(&reply.text))?,
+        false => writeln!(out, "{}", reply.text)?,
+    }
     Ok(out.flush()?)
 }
 

@@ -13,12 +13,7 @@ use crate::cli::ConfigCommand;
 pub(crate) fn run(settings: &Settings, faults: &[Fault], what: &ConfigCommand, json: bool) -> ExitCode {
     match what {
         ConfigCommand::Show { set } => show(settings, *set, json),
-        ConfigCommand::Check => {
-            for line in settings.unknown() {
-                eprintln!("warning: {line}");
-            }
-            report(faults, json)
-        }
+        ConfigCommand::Check => report(faults, &settings.unknown(), json),
     }
 }
 
@@ -37,15 +32,20 @@ fn show(settings: &Settings, only_set: bool, json: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn report(faults: &[Fault], json: bool) -> ExitCode {
+fn report(faults: &[Fault], warnings: &[String], json: bool) -> ExitCode {
     if json {
         let list: Vec<_> = faults
             .iter()
-            .map(|fault| json!({"variable": fault.variable, "value": fault.value, "remedy": fault.remedy}))
+            .map(|fault| json!({"variable": fault.variable, "value": fault.value, "origin": fault.origin, "remedy": fault.remedy}))
             .collect();
-        println!("{}", json!({"ok": faults.is_empty(), "faults": list}));
+        println!("{}", json!({"ok": faults.is_empty(), "faults": list, "warnings": warnings}));
     } else if faults.is_empty() {
         println!("The configuration can work.");
+    }
+    if !json {
+        for warning in warnings {
+            eprintln!("warning: {warning}");
+        }
     }
     if faults.is_empty() {
         return ExitCode::SUCCESS;

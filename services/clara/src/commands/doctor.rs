@@ -36,7 +36,11 @@ pub(super) async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitC
     findings.push(program(settings));
     match attach(settings).await {
         Ok(bus) => findings.extend(the_bus(&bus, settings).await),
-        Err(err) => findings.push(Finding { what: "bus", grade: Grade::Warning, words: format!("{err:#}") }),
+        Err(err) => {
+            // A bus that somebody named must answer; a Clara that is not running is no fault.
+            let grade = if settings.is_given("NATS_URL") { Grade::Bad } else { Grade::Warning };
+            findings.push(Finding { what: "bus", grade, words: format!("{err:#}") });
+        }
     }
     for finding in &findings {
         let grade = match finding.grade {
@@ -97,7 +101,10 @@ fn data_folder(settings: &Settings) -> Finding {
 
 fn program(settings: &Settings) -> Finding {
     if settings.is_given("NATS_URL") {
-        return good("nats-server", format!("not started here: NATS_URL names {}", settings.text("NATS_URL")));
+        return good(
+            "nats-server",
+            format!("not started here: NATS_URL names {}", bus::shown_url(&settings.text("NATS_URL"))),
+        );
     }
     match nats_server::find(settings) {
         Ok((program, version)) if nats_server::is_new_enough(&version) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bus::Endpoints;
 use domain::memory::{Fact, FactCommand, FactRequest};
+use domain::message::without_controls;
 use serde_json::json;
 use service_kit::settings::Settings;
 
@@ -22,7 +23,11 @@ pub(super) async fn run(settings: &Settings, what: MemoryCommand, json: bool) ->
                 query if query.is_empty() => FactCommand::List { limit },
                 query => FactCommand::Search { query, limit },
             };
-            (command, "Nothing is remembered.", "")
+            let none = match command {
+                FactCommand::Search { .. } => "Nothing that is remembered holds these words.",
+                _ => "Nothing is remembered.",
+            };
+            (command, none, "")
         }
         MemoryCommand::Remember { text } => {
             let id = uuid::Uuid::now_v7().to_string();
@@ -46,7 +51,7 @@ pub(super) async fn run(settings: &Settings, what: MemoryCommand, json: bool) ->
             (false, _, some) => println!("{some}"),
         }
         for fact in &facts {
-            println!("{}  {}  {}", fact.id, time(fact.created_at_ms), fact.text);
+            println!("{}  {}  {}", fact.id, time(fact.created_at_ms), without_controls(&fact.text));
         }
     }
     Ok(if forgets && facts.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

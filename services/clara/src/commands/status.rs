@@ -21,7 +21,7 @@ pub(super) async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitC
     if running.is_none() && !settings.is_given("NATS_URL") {
         let data = folder.path().display().to_string();
         match json {
-            true => println!("{}", json!({"running": false, "data": data})),
+            true => println!("{}", json!({"event": "status_report", "running": false, "data": data})),
             false => println!("Clara is not running (data folder {data}). Start her with `clara chat` or `clara up`."),
         }
         return Ok(ExitCode::FAILURE);
@@ -35,7 +35,7 @@ pub(super) async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitC
         println!(
             "{}",
             json!({
-                "running": true, "nats_url": bus.url(), "nats_version": bus.server_version(),
+                "event": "status_report", "running": true, "nats_url": bus.url(), "nats_version": bus.server_version(),
                 "local": running.as_ref().map(crate::local::Running::to_json), "services": services,
             })
         );

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use bus::{JournalStore, Recorded, TurnSummary};
 use domain::journal::{Entry, Record, TurnState};
+use domain::message::without_controls;
 use serde_json::{Value, json};
 use service_kit::settings::Settings;
 
@@ -84,7 +85,7 @@ async fn show(journals: &JournalStore, id: &str, json: bool) -> anyhow::Result<(
 }
 
 fn one_line(text: &str) -> String {
-    let line = text.replace('\n', " ⏎ ");
+    let line = without_controls(&text.replace('\n', " ⏎ "));
     match line.char_indices().nth(LINE) {
         Some((cut, _)) => format!("{}…", &line[..cut]),
         None => line,
@@ -155,7 +156,8 @@ fn line_json(sequence: u64, record: &Record, entry: &Entry) -> Value {
             "context_fixed",
             json!({
                 "asked": context.request.messages.iter().map(|message| &message.text).collect::<Vec<_>>(),
-                "system": context.system, "messages": context.messages.len(),
+                "system": context.system,
+                "messages": context.messages.iter().map(|message| message.texts().concat()).collect::<Vec<_>>(),
                 "tools": context.tools.iter().map(|tool| &tool.name).collect::<Vec<_>>(),
                 "tier": context.tier.as_str(), "notices": context.notices,
             }),

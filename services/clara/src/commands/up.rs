@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::Bus;
+use model::ModelConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use service_kit::run::{self, server};
 use service_kit::settings::Settings;
@@ -36,6 +37,7 @@ pub(super) async fn run(settings: Settings, until_idle: bool, json: bool) -> any
     if !settings.is_given("NATS_URL") {
         let own = NatsServer::start(&settings, &folder).await?;
         named.url = own.url();
+        named.login = bus::Login::token(own.token());
         nats = Some(own);
     }
     let served = serve(&settings, &folder, named, &mut nats, stop, until_idle, json).await;
@@ -56,6 +58,7 @@ async fn serve(
     until_idle: bool,
     json: bool,
 ) -> anyhow::Result<()> {
+    let token = nats.as_ref().map(|nats| nats.token().to_owned());
     let bus = Bus::connect(&named, &run::replica("clara")).await?;
     let services = App::build(settings, &bus).await?.services();
     if until_idle {
@@ -67,6 +70,8 @@ async fn serve(
             nats_url: named.url.clone(),
             health: format!("http://{address}"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            model: ModelConfig::from_settings(settings).map_or("unknown", |config| config.name).to_owned(),
+            token: token.clone(),
         };
         if let Err(err) = folder.publish(&running) {
             tracing::error!(error = %err, "failed to say where Clara is reached");
@@ -74,7 +79,8 @@ async fn serve(
         if json {
             println!("{}", running.to_json());
         } else {
-            println!("Clara is ready: bus {}, health {}/readyz. Ctrl-C stops her.", running.nats_url, running.health);
+            let bus = bus::shown_url(&running.nats_url);
+            println!("Clara is ready: bus {bus}, health {}/readyz. Ctrl-C stops her.", running.health);
         }
     };
     let serving = run::serve(services, settings, bus, stop.clone(), ready);

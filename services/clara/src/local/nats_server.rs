@@ -3,6 +3,9 @@
 //! Adopted: a server that outlived a killed Clara still has the data open, and
 //! two servers must never share a folder.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -29,6 +32,7 @@ pub(crate) struct NatsServer {
     folder: PathBuf,
     log: PathBuf,
     port: u16,
+    token: String,
     process: Process,
 }
 
@@ -73,16 +77,18 @@ impl NatsServer {
         let folder = data.path().join("nats");
         std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let log = data.path().join("logs/nats-server.log");
+        let token = token(&folder)?;
         if let Some((pid, port)) = surviving(&folder) {
             info!(pid = pid.as_raw_nonzero().get(), "adopting the nats-server that outlived the last Clara");
-            return Ok(Self { program, folder, log, port, process: Process::Adopted(pid) });
+            return Ok(Self { program, folder, log, port, token, process: Process::Adopted(pid) });
         }
         // The last port again, if it is free: terminals find her where she was.
         let last = std::fs::read_to_string(folder.join("port")).ok().and_then(|text| text.trim().parse().ok());
         let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
         let wanted = last.filter(|port| *port != 0 && free(port));
-        let child = spawn(&program, &folder, &log, wanted)?;
-        let mut server = Self { program, folder, log, port: wanted.unwrap_or(0), process: Process::Child(child) };
+        let child = spawn(&program, &folder, &log, &token, wanted)?;
+        let mut server =
+            Self { program, folder, log, port: wanted.unwrap_or(0), token, process: Process::Child(child) };
         server.port = server.wait_for_port().await?;
         std::fs::write(server.folder.join("port"), server.port.to_string()).context("write the nats-server's port")?;
         Ok(server)
@@ -90,6 +96,11 @@ impl NatsServer {
 
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// What the server asks of its clients.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     async fn wait_for_port(&mut self) -> anyhow::Result<u16> {
@@ -126,7 +137,7 @@ impl NatsServer {
                 () = stop.cancelled() => return,
                 () = ended => warn!(log = %self.log.display(), "nats-server ended; starting it anew"),
             }
-            match spawn(&self.program, &self.folder, &self.log, Some(self.port)) {
+            match spawn(&self.program, &self.folder, &self.log, &self.token, Some(self.port)) {
                 Ok(child) => self.process = Process::Child(child),
                 Err(err) => warn!(error = format!("{err:#}"), "failed to start nats-server; trying again"),
             }
@@ -165,15 +176,16 @@ impl NatsServer {
     }
 }
 
-fn spawn(program: &Path, folder: &Path, log: &Path, port: Option<u16>) -> anyhow::Result<Child> {
+fn spawn(program: &Path, folder: &Path, log: &Path, token: &str, port: Option<u16>) -> anyhow::Result<Child> {
     let quoted = |path: &Path| path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     let config = CONFIG
         .replace("{store_dir}", &quoted(&folder.join("jetstream")))
         .replace("{port_file_dir}", &quoted(folder))
         .replace("{name}", &server_name(folder))
+        .replace("{token}", token)
         .replace("127.0.0.1:-1", &format!("127.0.0.1:{}", port.map_or(-1, i32::from)));
     let file = folder.join("server.conf");
-    std::fs::write(&file, config).with_context(|| format!("write {}", file.display()))?;
+    write_private(&file, &config)?;
     let output = std::fs::File::create(log).with_context(|| format!("write {}", log.display()))?;
     Command::new(program)
         .arg("-c")
@@ -185,6 +197,29 @@ fn spawn(program: &Path, folder: &Path, log: &Path, port: Option<u16>) -> anyhow
         .process_group(0)
         .spawn()
         .with_context(|| format!("start {}", program.display()))
+}
+
+/// The token of this folder's server, made once.
+fn token(folder: &Path) -> anyhow::Result<String> {
+    let file = folder.join("token");
+    if let Ok(token) = std::fs::read_to_string(&file)
+        && !token.is_empty()
+    {
+        return Ok(token);
+    }
+    let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    write_private(&file, &token)?;
+    Ok(token)
+}
+
+/// Writes a file that only this account can read.
+fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut opened = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+        opened.write_all(text.as_bytes())
+    };
+    write().with_context(|| format!("write {}", file.display()))
 }
 
 /// A name that tells one folder's server from another's.

@@ -11,8 +11,6 @@ use crate::projection::{TurnRows, reply_id};
 
 /// A session that nobody spoke in for this long is over: 30 minutes.
 const IDLE_MS: i64 = 30 * 60 * 1000;
-/// The project of everything that belongs to no project of its own.
-const DEFAULT_PROJECT: &str = "Default Project";
 
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
@@ -23,17 +21,19 @@ const MIGRATIONS: &[Migration] = &[Migration {
 
 pub(crate) struct SqlMemory {
     database: Database,
+    /// The project of everything that belongs to no other.
+    project: String,
 }
 
 impl SqlMemory {
-    pub(crate) async fn prepare(database: Database) -> Result<Self, StoreError> {
+    pub(crate) async fn prepare(database: Database, project: String) -> Result<Self, StoreError> {
         database.migrate(MIGRATIONS).await?;
-        Ok(Self { database })
+        Ok(Self { database, project })
     }
 
     /// The session that a message at `at_ms` belongs to: the running one, or a
     /// new one linked to it when it was idle for too long or was reset.
-    async fn session(transaction: &mut Transaction, rows: &TurnRows, at_ms: i64) -> Result<String, StoreError> {
+    async fn session(&self, transaction: &mut Transaction, rows: &TurnRows, at_ms: i64) -> Result<String, StoreError> {
         let context = rows.conversation.as_str();
         let generation = i64::from(rows.generation);
         let last = transaction
@@ -55,7 +55,7 @@ impl SqlMemory {
             transaction.execute(sql, &[at_ms.into(), id.as_str().into()]).await?;
             return Ok(id.clone());
         }
-        let project = Self::project(transaction, &rows.owner, at_ms).await?;
+        let project = self.project(transaction, &rows.owner, at_ms).await?;
         let id = Uuid::now_v7().to_string();
         transaction
             .execute(
@@ -75,13 +75,13 @@ impl SqlMemory {
         Ok(id)
     }
 
-    async fn project(transaction: &mut Transaction, owner: &str, at_ms: i64) -> Result<String, StoreError> {
+    async fn project(&self, transaction: &mut Transaction, owner: &str, at_ms: i64) -> Result<String, StoreError> {
         let sql = "INSERT INTO projects (id, owner_id, name, created_at, updated_at) VALUES ($1, $2, $3, $4, $4) \
                    ON CONFLICT (owner_id, name) DO NOTHING";
         let id = Uuid::now_v7().to_string();
-        transaction.execute(sql, &[id.into(), owner.into(), DEFAULT_PROJECT.into(), at_ms.into()]).await?;
+        transaction.execute(sql, &[id.into(), owner.into(), self.project.as_str().into(), at_ms.into()]).await?;
         let sql = "SELECT id FROM projects WHERE owner_id = $1 AND name = $2";
-        let rows = transaction.fetch(sql, &[owner.into(), DEFAULT_PROJECT.into()]).await?;
+        let rows = transaction.fetch(sql, &[owner.into(), self.project.as_str().into()]).await?;
         rows.first().map_or_else(|| Ok(String::new()), |row| row.text("id"))
     }
 }
@@ -96,7 +96,7 @@ impl Memory for SqlMemory {
         let known = "SELECT session_id FROM messages WHERE turn_id = $1 LIMIT 1";
         let session = match transaction.fetch(known, &[rows.turn.to_string().into()]).await?.first() {
             Some(row) => row.text("session_id")?,
-            None => Self::session(&mut transaction, rows, newest).await?,
+            None => self.session(&mut transaction, rows, newest).await?,
         };
         for message in &rows.messages {
             let role = match message.role {
