@@ -4,7 +4,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::header::{HeaderValue, NATS_MESSAGE_ID};
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
@@ -20,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span, warn};
 
 use crate::publish::PATIENCE;
-use crate::{Bus, BusError, Subject, trace};
+use crate::{Bus, BusError, Subject, dead, trace};
 
 /// How long a pull waits at the server before it is made anew. Also how long, with
 /// five seconds of the library's own, a pull that was lost goes unnoticed.
@@ -277,11 +276,7 @@ impl Bus {
         let service = name.split('-').next().unwrap_or("unknown");
         tracing::error!(stream, sequence = delivery.sequence, reason, "put a message aside that cannot be handled");
         let id = format!("{stream}:{}", delivery.sequence);
-        let mut headers = HeaderMap::new();
-        headers.insert("Clara-Subject", delivery.subject());
-        headers.insert("Clara-Consumer", name.as_str());
-        // A header is one line.
-        headers.insert("Clara-Reason", reason.replace(['\r', '\n'], " ").as_str());
+        let headers = dead::headers(delivery.message.headers.as_ref(), delivery.subject(), &name, reason);
         let subject = Subject::Dead(service).to_string();
         let payload = delivery.message.payload.clone();
         let stored = self.store_with(headers, &subject, &id, None, payload, PATIENCE).await;

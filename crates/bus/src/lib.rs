@@ -9,6 +9,8 @@
 mod connect; // Connecting, and what the server must be able to do.
 mod consume; // Pulling messages with a limit, settling each.
 mod conversations; // The router's records.
+mod dead; // What was put aside.
+mod inbound; // What the inbound stream keeps.
 mod journal; // A turn's journal.
 mod live; // Core NATS: deltas, control, snapshots.
 mod publish; // Storing a message, once, and fenced.
@@ -22,6 +24,8 @@ mod trace; // Trace context in headers.
 pub use connect::{Bus, BusError, Login, Server, shown_url};
 pub use consume::{Consumer, Delivery, Handler, Verdict};
 pub use conversations::{Conversations, ConversationsError};
+pub use dead::{DeadLetter, DeadLetterError};
+pub use inbound::Handled;
 pub use journal::{AppendError, Journal, JournalStore, Recorded, TurnSummary};
 pub use live::{LiveError, Subscription};
 pub use publish::{Alone, PublishError, Stored};

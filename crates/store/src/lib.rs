@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Executor, Row as _};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row as _};
 
 pub use migrate::Migration;
 
@@ -123,6 +123,14 @@ impl Database {
 
     async fn open(url: &str, dialect: Dialect, place: String, remedy: &'static str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
+        let failed = |err: sqlx::Error| StoreError::Open { place: place.clone(), why: err.to_string(), remedy };
+        // One connection first: the pool would try a damaged file again and
+        // again until its time is up.
+        let mut probe = AnyConnection::connect(url).await.map_err(failed)?;
+        if dialect == Dialect::Sqlite {
+            probe.execute("PRAGMA schema_version").await.map_err(failed)?;
+        }
+        probe.close().await.map_err(failed)?;
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
@@ -137,7 +145,7 @@ impl Database {
             })
             .connect(url)
             .await
-            .map_err(|err| StoreError::Open { place: place.clone(), why: err.to_string(), remedy })?;
+            .map_err(failed)?;
         Ok(Self { pool, dialect, place })
     }
 

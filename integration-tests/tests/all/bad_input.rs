@@ -42,6 +42,30 @@ async fn poison_on_the_bus_is_put_aside_and_the_partition_goes_on() {
     let subject = format!("clara.v1.inbound.{}.{conversation}", conversation.partition());
     publish_raw(&sandbox.nats.url(), &subject, &[0xff; 4]);
     assert_eq!(terminal.asks("say after").await.text, "after");
+    // The operator finds it, sends it again (it is put aside again), drops it.
+    let url = sandbox.nats.url();
+    let dead = |arguments: &[&str]| {
+        let output = clara(sandbox.folder(), &[&["dead", "--json"], arguments].concat(), &[("NATS_URL", &url)]);
+        let lines = String::from_utf8(output.stdout).unwrap();
+        (
+            output.status.success(),
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>(),
+        )
+    };
+    let listed = dead(&["list"]).1;
+    assert_eq!((listed.len(), listed[0]["subject"].as_str()), (1, Some(subject.as_str())));
+    assert!(listed[0]["reason"].as_str().unwrap().contains("protobuf"), "{listed:?}");
+    let number = listed[0]["number"].as_u64().unwrap();
+    assert_eq!(dead(&["show", &number.to_string()]).1[0]["bytes"], 4);
+    assert!(dead(&["replay", &number.to_string()]).0);
+    let again = testkit::eventually("it is put aside again", async || {
+        let listed = dead(&["list"]).1;
+        listed.first().and_then(|letter| letter["number"].as_u64()).filter(|again| *again != number)
+    })
+    .await;
+    assert!(dead(&["drop", &again.to_string()]).0);
+    assert!(dead(&["list"]).1.is_empty());
+    assert!(!dead(&["drop", &again.to_string()]).0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,3 +88,16 @@ async fn more_than_may_wait_is_refused_visibly_and_the_rest_is_answered() {
     assert_eq!(refused, expected);
     assert_eq!(answered, sent[..4]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handled_messages_make_room_on_the_bus() {
+    let sandbox = Sandbox::plan().set("CLARA_INBOUND_KEEP_SECONDS", 1).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    for n in 0..5 {
+        terminal.asks(&format!("say {n}")).await;
+    }
+    let bus = sandbox.bus().await;
+    testkit::eventually("the inbound stream is empty", async || (bus.inbound_kept().await.unwrap() == 0).then_some(()))
+        .await;
+    assert_eq!(terminal.asks("say after").await.text, "after");
+}

@@ -74,6 +74,11 @@ pub enum Command {
         #[command(subcommand)]
         what: MemoryCommand,
     },
+    /// Look into messages that nobody could handle, and send them again.
+    Dead {
+        #[command(subcommand)]
+        what: DeadCommand,
+    },
     /// Print a completion script.
     ///
     /// `clara completions bash > ~/.local/share/bash-completion/completions/clara`
@@ -138,6 +143,31 @@ pub enum MemoryCommand {
         /// The id that `memory list` shows, or words.
         #[arg(required = true)]
         which: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    /// The oldest dead letters.
+    List {
+        /// How many, at most.
+        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        limit: u64,
+    },
+    /// One of them, with what is readable in it.
+    Show {
+        /// Its number in the list.
+        number: u64,
+    },
+    /// Send it again to where it was going; for instance after an upgrade.
+    Replay {
+        /// Its number in the list.
+        number: u64,
+    },
+    /// Drop it for good.
+    Drop {
+        /// Its number in the list.
+        number: u64,
     },
 }
 

@@ -1,6 +1,7 @@
 //! The operator's tools, a file each.
 
 pub(crate) mod config; // Settings, and whether they can work.
+mod dead; // What nobody could handle.
 mod doctor; // What is wrong, and what to do.
 mod memory; // What Clara remembers of the person.
 mod status; // What is running.
@@ -33,6 +34,7 @@ pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode
         Command::Doctor => doctor::run(&settings, json).await,
         Command::Turn { what } => turn::run(&settings, what, json).await,
         Command::Memory { what } => memory::run(&settings, what, json).await,
+        Command::Dead { what } => dead::run(&settings, what, json).await,
         Command::Config { .. } | Command::Serve { .. } | Command::Completions { .. } => {
             anyhow::bail!("this command needs no runtime")
         }

@@ -1,6 +1,7 @@
 //! Building and running the router.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::{Bus, Consumer};
 use domain::conversation::Limits;
@@ -9,6 +10,7 @@ use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 
+use crate::actors::janitor;
 use crate::actors::partition::Partition;
 
 /// Bytes of text that may wait in one conversation: with the outbox beside it,
@@ -19,6 +21,7 @@ const WAITING_BYTES: usize = 256 * 1024;
 pub struct App {
     bus: Bus,
     partition: Arc<Partition>,
+    keep: Duration,
 }
 
 impl App {
@@ -35,7 +38,8 @@ impl App {
             journals: bus.journals().await?,
             limits,
         });
-        Ok(Self { bus: bus.clone(), partition })
+        let keep = Duration::from_secs(settings.number("CLARA_INBOUND_KEEP_SECONDS"));
+        Ok(Self { bus: bus.clone(), partition, keep })
     }
 
     /// One part for each partition. Every replica pulls all of them: the server
@@ -48,6 +52,8 @@ impl App {
                 async move { Ok(bus.consume(Consumer::Router(number), 1, partition, stop).await?) }
             })
         };
-        Ok(Service { name: "router", parts: (0..PARTITIONS).map(part).collect() })
+        let (bus, keep) = (self.bus.clone(), self.keep);
+        let janitor = Part::new("router/janitor", move |stop| janitor::run(bus.clone(), keep, stop));
+        Ok(Service { name: "router", parts: (0..PARTITIONS).map(part).chain([janitor]).collect() })
     }
 }

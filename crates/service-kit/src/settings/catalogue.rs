@@ -212,6 +212,12 @@ pub const CATALOGUE: &[Setting] = &[
         "The nats-server program that `up` and `chat` start; found on the PATH if not set",
     ),
     setting(
+        "CLARA_INBOUND_KEEP_SECONDS",
+        Kind::Number { min: 1, max: 259_200 },
+        "3600",
+        "How long handled messages stay on the bus, to know a repeated one by",
+    ),
+    setting(
         "CLARA_STREAM_REPLICAS",
         Kind::Number { min: 1, max: 5 },
         "1",
