@@ -47,6 +47,11 @@ impl Plan {
         self
     }
 
+    /// Several settings, such as those of a fake model.
+    pub fn with<'a>(self, settings: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        settings.into_iter().fold(self, |plan, (name, value)| plan.set(name, value))
+    }
+
     pub async fn start(self) -> Sandbox {
         let mut sandbox = Sandbox {
             processes: BTreeMap::new(),

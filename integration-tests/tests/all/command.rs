@@ -1,9 +1,8 @@
 //! The clara command, as people and scripts use it.
 
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 use testkit::process::{Process, command};
@@ -137,14 +136,28 @@ async fn killed_clara_is_started_again_and_the_answer_comes() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), &["chat"], b"say begin\n");
     let status = lines(&run(folder.path(), &["status", "--json"], b"")).remove(0);
-    let mut chat = clara(folder.path(), &["chat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut chat =
+        clara(folder.path(), &["chat", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     chat.stdin.take().unwrap().write_all(b"count to 30\n").unwrap();
-    tokio::time::sleep(Duration::from_millis(700)).await;
     let pid = rustix::process::Pid::from_raw(i32::try_from(status["local"]["pid"].as_i64().unwrap()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    let output = tokio::task::spawn_blocking(move || chat.wait_with_output().unwrap()).await.unwrap();
-    assert!(text(&output).contains("28 29 30"), "{}", text(&output));
-    assert_eq!(text(&output).matches("Counting").count(), 1);
+    let events = tokio::task::spawn_blocking(move || {
+        let mut killed = false;
+        let mut events = Vec::new();
+        for line in std::io::BufReader::new(chat.stdout.take().unwrap()).lines() {
+            let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if event["event"] == "text" && !std::mem::replace(&mut killed, true) {
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            }
+            events.push(event);
+        }
+        assert!(killed && chat.wait().unwrap().success(), "{events:?}");
+        events
+    });
+    let events = events.await.unwrap();
+    let replies: Vec<&Value> = events.iter().filter(|event| event["event"] == "reply").collect();
+    assert_eq!(replies.len(), 1, "{events:?}");
+    assert!(replies[0]["text"].as_str().unwrap().ends_with("28 29 30"), "{replies:?}");
+    assert!(events.iter().any(|event| event["event"] == "restart"), "the viewer is told that the text begins anew");
     run(folder.path(), &["down"], b"");
 }
 

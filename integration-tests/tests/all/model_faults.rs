@@ -30,14 +30,8 @@ async fn ask_wire(
         Wire::OpenAi => model.as_openai().to_vec(),
         Wire::Anthropic => model.as_anthropic().to_vec(),
     };
-    let mut plan = Sandbox::plan();
-    for (name, value) in of_wire {
-        plan = plan.set(name, value);
-    }
-    for (name, value) in settings {
-        plan = plan.set(name, value);
-    }
-    let sandbox = plan.start().await;
+    let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
+    let sandbox = Sandbox::plan().with(of_wire).with(settings).start().await;
     let mut terminal = sandbox.terminal("main").await;
     let reply = terminal.asks("question").await;
     (reply, model, sandbox)
@@ -103,10 +97,7 @@ async fn model_that_never_answers_is_told_and_the_conversation_goes_on() {
         other => Act::say(format!("re: {other}")),
     })
     .await;
-    let mut plan = Sandbox::plan().set("CLARA_MODEL_RETRIES", 1);
-    for (name, value) in model.as_openai() {
-        plan = plan.set(name, value);
-    }
+    let plan = Sandbox::plan().set("CLARA_MODEL_RETRIES", 1).with(model.as_openai());
     let sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     let reply = terminal.asks("question").await;
@@ -233,10 +224,7 @@ async fn tool_that_gives_no_result_in_time_is_told_to_the_model() {
         _ => Act::say(asked.results.join("")),
     })
     .await;
-    let mut plan = Sandbox::plan().set("CLARA_TOOL_TIMEOUT_SECONDS", 2);
-    for (name, value) in model.as_openai() {
-        plan = plan.set(name, value);
-    }
+    let plan = Sandbox::plan().set("CLARA_TOOL_TIMEOUT_SECONDS", 2).with(model.as_openai());
     let mut sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     let message = terminal.says("sum").await;

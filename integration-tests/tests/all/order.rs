@@ -30,10 +30,7 @@ async fn two_hundred_conversations_are_answered_at_once() {
         Act::After(std::time::Duration::from_secs(3), Box::new(Act::say(format!("re: {}", asked.last_user))))
     })
     .await;
-    let mut plan = Sandbox::plan();
-    for (name, value) in model.as_openai() {
-        plan = plan.set(name, value);
-    }
+    let plan = Sandbox::plan().with(model.as_openai());
     let sandbox = plan.start().await;
     let bus = sandbox.bus().await;
     let conversations = (0..200).map(|n| {

@@ -38,10 +38,7 @@ async fn turn_goes_on_elsewhere_when_its_orchestrator_is_told_to_stop() {
         _ => Act::After(Duration::from_secs(8), Box::new(Act::say(asked.results.join("")))),
     })
     .await;
-    let mut plan = Sandbox::plan().set("CLARA_SHUTDOWN_GRACE_SECONDS", 4);
-    for (name, value) in model.as_openai() {
-        plan = plan.set(name, value);
-    }
+    let plan = Sandbox::plan().set("CLARA_SHUTDOWN_GRACE_SECONDS", 4).with(model.as_openai());
     let mut sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     let message = terminal.says("sum").await;
@@ -64,10 +61,7 @@ async fn killed_orchestrator_loses_nothing_and_doubles_nothing() {
         _ => Act::say(format!("re: {}", asked.last_user)),
     })
     .await;
-    let mut plan = Sandbox::plan();
-    for (name, value) in model.as_openai() {
-        plan = plan.set(name, value);
-    }
+    let plan = Sandbox::plan().with(model.as_openai());
     let mut sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     let first = terminal.says("one").await;
@@ -124,10 +118,7 @@ async fn bus_that_is_killed_and_comes_back_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn second_signal_exits_at_once() {
     let model = FakeModel::start(|_, _| Act::After(Duration::from_secs(600), Box::new(Act::say("late")))).await;
-    let mut plan = Sandbox::plan();
-    for (name, value) in model.as_openai() {
-        plan = plan.set(name, value);
-    }
+    let plan = Sandbox::plan().with(model.as_openai());
     let mut sandbox = plan.start().await;
     let terminal = sandbox.terminal("main").await;
     terminal.says("wait").await;

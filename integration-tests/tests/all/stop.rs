@@ -73,10 +73,7 @@ async fn model_call_is_closed_and_no_tool_begins_after_a_stop() {
         Act::After(Duration::from_secs(2), Box::new(call))
     })
     .await;
-    let mut plan = Sandbox::plan();
-    for (name, value) in model.as_openai() {
-        plan = plan.set(name, value);
-    }
+    let plan = Sandbox::plan().with(model.as_openai());
     let sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     let long = terminal.says("write late").await;

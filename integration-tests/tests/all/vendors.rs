@@ -31,21 +31,17 @@ async fn check(model: FakeModel, plan: Plan) -> (FakeModel, Sandbox) {
     (model, sandbox)
 }
 
-fn with(settings: impl IntoIterator<Item = (&'static str, String)>) -> Plan {
-    settings.into_iter().fold(Sandbox::plan(), |plan, (name, value)| plan.set(name, value))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn openai_compatible_wire() {
     let model = FakeModel::start(script).await;
-    let plan = with(model.as_openai());
+    let plan = Sandbox::plan().with(model.as_openai());
     check(model, plan).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn anthropic_wire() {
     let model = FakeModel::start(script).await;
-    let plan = with(model.as_anthropic());
+    let plan = Sandbox::plan().with(model.as_anthropic());
     let (model, _sandbox) = check(model, plan).await;
     assert_eq!(model.asked()[0].model, "claude-sonnet-4-5");
 }
@@ -54,7 +50,7 @@ async fn anthropic_wire() {
 async fn prefixes_choose_the_model_and_tools_never_run_on_low() {
     let model = FakeModel::start(script).await;
     let tiers = ["HIGH", "MID", "LOW"].map(|tier| (format!("CUSTOM_OPENAI_MODEL_{tier}"), tier.to_lowercase()));
-    let plan = tiers.iter().fold(with(model.as_openai()), |plan, (name, value)| plan.set(name, value));
+    let plan = tiers.iter().fold(Sandbox::plan().with(model.as_openai()), |plan, (name, value)| plan.set(name, value));
     let sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     for (text, tier) in [("!opus a", "high"), ("!sonnet b", "mid"), ("!fast c", "low"), ("d", "mid")] {
@@ -82,7 +78,7 @@ async fn tier_is_chosen_by_the_low_model_and_kept_by_a_short_yes() {
     })
     .await;
     let tiers = ["HIGH", "MID", "LOW"].map(|tier| (format!("CUSTOM_OPENAI_MODEL_{tier}"), tier.to_lowercase()));
-    let plan = tiers.iter().fold(with(model.as_openai()), |plan, (name, value)| plan.set(name, value));
+    let plan = tiers.iter().fold(Sandbox::plan().with(model.as_openai()), |plan, (name, value)| plan.set(name, value));
     let sandbox = plan.set("AUTO_TIER_SELECTION", true).start().await;
     let mut terminal = sandbox.terminal("main").await;
     for (text, tier) in [("prove it", "high"), ("yes", "high"), ("hello there", "low"), ("!mid hello", "mid")] {
