@@ -6,12 +6,13 @@
 mod anthropic; // Anthropic's Messages API.
 mod openai; // Chat completions.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::Value;
@@ -58,6 +59,7 @@ pub struct Asked {
     pub last_user: String,
     /// Texts of the tool results after it.
     pub results: Vec<String>,
+    pub headers: BTreeMap<String, String>,
     pub body: Value,
 }
 
@@ -136,13 +138,21 @@ impl Drop for FakeModel {
 }
 
 impl Shared {
-    /// Notes a request and decides what to do with it.
-    fn take(&self, asked: Asked) -> Act {
-        let mut ledger = self.asked.lock().unwrap();
-        let number = ledger.len();
-        ledger.push(asked.clone());
-        drop(ledger);
-        (self.script)(&asked, number)
+    /// Notes a request, decides what to do with it, and waits if that is part of it.
+    async fn take(&self, mut asked: Asked, headers: &HeaderMap) -> Act {
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        asked.headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let number = {
+            let mut ledger = self.asked.lock().unwrap();
+            ledger.push(asked.clone());
+            ledger.len() - 1
+        };
+        let mut act = (self.script)(&asked, number);
+        while let Act::After(time, next) = act {
+            tokio::time::sleep(time).await;
+            act = *next;
+        }
+        act
     }
 
     fn fault(&self, why: String) {

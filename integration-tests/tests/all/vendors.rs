@@ -85,3 +85,23 @@ async fn tier_is_chosen_by_the_low_model_and_kept_by_a_short_yes() {
         assert_eq!(terminal.asks(text).await.tier.as_str(), tier, "{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openrouter_and_nanogpt_speak_that_wire_under_their_own_settings() {
+    for (provider, prefix) in [("openrouter", "OPENROUTER"), ("nanogpt", "NANOGPT")] {
+        let model = FakeModel::start(script).await;
+        let plan = Sandbox::plan()
+            .set("LLM_PROVIDER", provider)
+            .set(&format!("{prefix}_API_KEY"), testkit::model::KEY)
+            .set(&format!("{prefix}_BASE_URL"), format!("{}/v1", model.url()))
+            .set(&format!("{prefix}_MODEL_MID"), "their-model")
+            .set("OPENROUTER_SITE", "https://clara.example")
+            .set("OPENROUTER_TITLE", "Ann's Clara");
+        let (model, _sandbox) = check(model, plan).await;
+        let asked = model.asked().remove(0);
+        assert_eq!(asked.model, "their-model");
+        let sent = |name: &str| asked.headers.get(name).map(String::as_str);
+        let expected = (provider == "openrouter").then_some(("https://clara.example", "Ann's Clara"));
+        assert_eq!(sent("http-referer").zip(sent("x-title")), expected, "{provider}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Anthropic's Messages API as documented: named events, blocks, input deltas.
 
+use std::collections::BTreeMap;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -29,12 +31,7 @@ pub(super) async fn serve(State(shared): State<Shared>, headers: HeaderMap, body
             return refusal(400, vec![], error("invalid_request_error", &why));
         }
     };
-    let mut act = shared.take(asked);
-    while let Act::After(time, next) = act {
-        tokio::time::sleep(time).await;
-        act = *next;
-    }
-    respond(act)
+    respond(shared.take(asked, &headers).await)
 }
 
 /// Checks a request as the vendor would.
@@ -102,7 +99,7 @@ fn check(body: Value) -> Result<Asked, String> {
             return Err(format!("tools: {tool}"));
         }
     }
-    Ok(Asked { model, last_user, results, body })
+    Ok(Asked { model, last_user, results, headers: BTreeMap::new(), body })
 }
 
 fn text(content: &Value) -> String {
@@ -199,6 +196,6 @@ fn respond(act: Act) -> Response {
             pieces.push(event("error", json!({"error": {"type": "overloaded_error", "message": message}})));
             stream(pieces, Ends::Well)
         }
-        Act::After(..) => unreachable!("waited for by the caller"),
+        Act::After(..) => unreachable!("`Shared::take` has waited"),
     }
 }

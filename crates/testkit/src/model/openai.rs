@@ -1,5 +1,7 @@
 //! Chat completions, as OpenAI documents them: streaming, tool calls by deltas.
 
+use std::collections::BTreeMap;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -26,12 +28,7 @@ pub(super) async fn serve(State(shared): State<Shared>, headers: HeaderMap, body
             return refusal(400, vec![], json!({"error": {"message": why, "type": "invalid_request_error"}}));
         }
     };
-    let mut act = shared.take(asked);
-    while let Act::After(time, next) = act {
-        tokio::time::sleep(time).await;
-        act = *next;
-    }
-    respond(act)
+    respond(shared.take(asked, &headers).await)
 }
 
 /// Checks a request as the vendor would.
@@ -80,7 +77,7 @@ fn check(body: Value) -> Result<Asked, String> {
             return Err(format!("a tool is not as it should be: {tool}"));
         }
     }
-    Ok(Asked { model, last_user, results, body })
+    Ok(Asked { model, last_user, results, headers: BTreeMap::new(), body })
 }
 
 fn text(content: &Value) -> String {
@@ -158,6 +155,6 @@ fn respond(act: Act) -> Response {
             pieces.push(format!("data: {}\n\n", json!({"error": {"message": message, "type": "server_error"}})));
             stream(pieces, Ends::Well)
         }
-        Act::After(..) => unreachable!("waited for by the caller"),
+        Act::After(..) => unreachable!("`Shared::take` has waited"),
     }
 }
