@@ -5,6 +5,7 @@ use std::time::Duration;
 use bus::{Bus, Endpoints};
 use domain::memory::{Fact, FactCommand, FactRequest};
 use domain::message::Principal;
+use store::Database;
 use testkit::eventually;
 use testkit::postgres::Postgres;
 use testkit::sandbox::{Plan, Sandbox};
@@ -77,29 +78,39 @@ async fn memory_on_postgres() {
     check(Sandbox::plan().set("DATABASE_URL", postgres.url())).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn session_ends_after_half_an_hour_and_links_to_the_last() {
-    let postgres = Postgres::start();
-    let sandbox = Sandbox::plan().set("DATABASE_URL", postgres.url()).start().await;
+/// Sessions end after half an hour and link to the last; the database itself is
+/// asked, because no reply shows it yet.
+async fn check_sessions(sandbox: Sandbox, database: Database) {
     let mut terminal = sandbox.terminal("main").await;
-    let query = |sql: &str| {
-        let output =
-            std::process::Command::new("psql").args(["-At", "-d", &postgres.url(), "-c", sql]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
+    let number = async |sql: &str| database.fetch(sql, &[]).await.unwrap()[0].integer("n").unwrap();
     terminal.asks("say one").await;
     terminal.asks("say two").await;
     eventually("both exchanges are in one session", async || {
-        let counts = query("SELECT COUNT(DISTINCT session_id) || ',' || COUNT(*) FROM messages");
-        (counts == "1,4").then_some(())
+        let messages = number("SELECT COUNT(*) AS n FROM messages").await;
+        (messages == 4 && number("SELECT COUNT(DISTINCT session_id) AS n FROM messages").await == 1).then_some(())
     })
     .await;
-    query("UPDATE sessions SET last_activity_at = last_activity_at - 31 * 60 * 1000");
+    database.execute("UPDATE sessions SET last_activity_at = last_activity_at - 31 * 60 * 1000", &[]).await.unwrap();
     terminal.asks("say three").await;
     eventually("a new session is linked to the first", async || {
-        let linked = query("SELECT COUNT(*) FROM sessions s JOIN sessions p ON p.id = s.previous_session_id");
-        (linked == "1" && query("SELECT COUNT(*) FROM sessions") == "2").then_some(())
+        let linked = "SELECT COUNT(*) AS n FROM sessions s JOIN sessions p ON p.id = s.previous_session_id";
+        (number(linked).await == 1 && number("SELECT COUNT(*) AS n FROM sessions").await == 2).then_some(())
     })
     .await;
+    database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_on_sqlite() {
+    let sandbox = Sandbox::start().await;
+    let database = Database::sqlite(&sandbox.folder().join("data/memory.sqlite")).await.unwrap();
+    check_sessions(sandbox, database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_on_postgres() {
+    let postgres = Postgres::start();
+    let sandbox = Sandbox::plan().set("DATABASE_URL", postgres.url()).start().await;
+    let database = Database::postgres(&postgres.url()).await.unwrap();
+    check_sessions(sandbox, database).await;
 }
