@@ -8,6 +8,7 @@ use bus::{Bus, Consumer, Delivery, Handler, Verdict};
 use domain::decide::TurnLimits;
 use domain::turn::TurnContext;
 use model::ModelConfig;
+use service_kit::crash::{CrashPoint, crash_point};
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
@@ -102,6 +103,7 @@ struct Runner {
 impl Handler<TurnContext> for Runner {
     #[instrument(name = "invoke_agent", skip_all, fields(turn = %context.request.turn, conversation = %context.request.conversation))]
     async fn handle(&self, context: TurnContext, delivery: &Delivery) -> Verdict {
+        crash_point(CrashPoint::TurnReceived);
         let turn = context.request.turn;
         let handover = async {
             self.stop.cancelled().await;
@@ -110,7 +112,10 @@ impl Handler<TurnContext> for Runner {
         let run = self.turns.run(context, delivery.deliveries() > 1);
         tokio::select! {
             settled = delivery.keep_alive(run) => match settled {
-                Some(Settled::Finished) => Verdict::Done,
+                Some(Settled::Finished) => {
+                    crash_point(CrashPoint::FinishedTold);
+                    Verdict::Done
+                }
                 Some(Settled::Elsewhere) => Verdict::Leave,
                 None => Verdict::RetryAfter(RETRY),
             },

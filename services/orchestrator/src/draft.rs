@@ -8,6 +8,7 @@ use bus::{AppendError, Journal, JournalStore};
 use domain::ids::ConversationId;
 use domain::journal::{Entry, Record, TurnState};
 use service_kit::clock::now_ms;
+use service_kit::crash::{CrashPoint, crash_point};
 
 const BUILD: &str = env!("CARGO_PKG_VERSION");
 
@@ -73,6 +74,12 @@ impl Draft {
         };
         match appended {
             Ok(()) => {
+                if claiming {
+                    crash_point(CrashPoint::Claimed);
+                }
+                if self.gathered.iter().any(|entry| matches!(entry, Entry::ModelAnswered { .. })) {
+                    crash_point(CrashPoint::ModelAnswered);
+                }
                 self.gathered.clear();
                 self.epoch = self.journal.state().epoch;
                 self.state = self.journal.state().clone();

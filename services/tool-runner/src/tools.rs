@@ -3,6 +3,8 @@
 mod calculate; // Arithmetic.
 mod facts; // Remembering, recalling, forgetting.
 mod files; // The person's own folder.
+#[cfg(feature = "chaos")]
+mod ledger; // Tools whose runs are counted elsewhere.
 mod time; // What time it is.
 
 use std::path::Path;
@@ -30,6 +32,8 @@ pub(crate) fn all(bus: &Bus, files: &Path, limits: Limits, time_zone: &str) -> s
         vec![Arc::new(calculate::Calculate::new()), Arc::new(time::CurrentTime::new(time_zone))];
     tools.extend(facts::all(bus));
     tools.extend(files::all(files, limits)?);
+    #[cfg(feature = "chaos")]
+    tools.extend(ledger::all());
     Ok(tools)
 }
 

@@ -7,6 +7,7 @@ use bus::{Bus, Claim, Delivery, Handler, PublishError, Records, Subject, Verdict
 use domain::delivery::{DeliveryRecord, Resume, resume};
 use domain::message::{Event, Inbound, TurnFinished};
 use domain::turn::Reply;
+use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{instrument, warn};
 
 const RETRY: Duration = Duration::from_millis(500);
@@ -50,9 +51,12 @@ impl Deliverer {
             // how to find out.
             Resume::Reconcile => place,
         };
+        crash_point(CrashPoint::Sending);
         let shown = self.bus.show_reply(reply).await?;
+        crash_point(CrashPoint::Shown);
         let sent = DeliveryRecord::Sent { platform_message: shown.sequence.to_string() };
         self.records.write(reply.turn, SEGMENT, place, &sent).await?;
+        crash_point(CrashPoint::Sent);
         self.finish(reply).await
     }
 
@@ -67,6 +71,8 @@ impl Deliverer {
             route: Some(reply.route.clone()),
             event: Event::TurnFinished(finished),
         };
-        self.bus.store(Subject::Inbound(&reply.conversation), &inbound.publish_id(), &inbound).await.map(|_| ())
+        self.bus.store(Subject::Inbound(&reply.conversation), &inbound.publish_id(), &inbound).await?;
+        crash_point(CrashPoint::FinishedTold);
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use domain::message::{Audience, Event, Inbound, InvalidText, Route, UserMessage,
 use domain::tier::split_prefix;
 use proto::terminal::{PLATFORM, Said, Say, Saying, place};
 use service_kit::clock::now_ms;
+use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{instrument, warn};
 
 /// Longest name of a channel, in bytes.
@@ -27,7 +28,10 @@ impl Serve<Say, Said> for Listener {
             Err(because) => return Ok(Said::Refused { because }),
         };
         match self.bus.accept(Subject::Inbound(&inbound.conversation), &inbound.publish_id(), &inbound).await {
-            Ok(_) => Ok(Said::Accepted { conversation: inbound.conversation }),
+            Ok(_) => {
+                crash_point(CrashPoint::InboundStored);
+                Ok(Said::Accepted { conversation: inbound.conversation })
+            }
             Err(err @ (PublishError::Conflict { .. } | PublishError::Unavailable { .. })) => {
                 // It may be stored all the same: the terminal asks again under
                 // the same id rather than tell the person that it was refused.

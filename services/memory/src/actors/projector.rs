@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bus::{Delivery, Handler, JournalStore, Verdict};
 use domain::ids::{ConversationId, TurnId};
 use domain::journal::{Entry, Record};
+use service_kit::crash::{CrashPoint, crash_point};
 use tracing::warn;
 
 use crate::ports::{Memory, MemoryError};
@@ -33,7 +34,10 @@ impl Handler<Record> for Projector {
             return Verdict::Dead("its subject names no turn".into());
         };
         match project(self.memory.as_ref(), &self.journals, &conversation, turn).await {
-            Ok(()) => Verdict::Done,
+            Ok(()) => {
+                crash_point(CrashPoint::Caused);
+                Verdict::Done
+            }
             Err(why) => {
                 warn!(%turn, why, "failed to project a turn; it will be tried again");
                 Verdict::RetryAfter(RETRY)

@@ -15,6 +15,7 @@ use domain::turn::{Reply, TurnContext};
 use model::{ChatModel, ChatRequest, ModelConfig, ModelError, Progress};
 use proto::live::Activity;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, async_trait};
+use service_kit::crash::{CrashPoint, crash_point};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info, info_span, warn};
@@ -175,6 +176,7 @@ impl Turn {
                 }
                 Next::Deliver(reply) => match state.draft.store().await? {
                     Stored::Yes => {
+                        crash_point(CrashPoint::ReplyReady);
                         self.deliver(&reply).await?;
                         state.delivered = true;
                         state.draft.gather([Entry::Finished]);
@@ -241,7 +243,10 @@ impl Turn {
             return Ok(());
         }
         match progress {
-            Progress::Text(tail) => state.show.text(tail).await,
+            Progress::Text(tail) => {
+                state.show.text(tail).await;
+                crash_point(CrashPoint::MidStream);
+            }
             Progress::Retrying { why } => state.show.status(Activity::Retrying { detail: why }).await,
         }
         Ok(())
@@ -287,6 +292,7 @@ impl Turn {
                 me.cast(TurnMsg::ToolReplied(call.id, outcome))?;
                 continue;
             }
+            crash_point(CrashPoint::ToolIntended);
             self.with.tools.ask(&state.context, &call).await?;
         }
         Ok(())
@@ -301,6 +307,7 @@ impl Turn {
     ) -> Handled {
         let open = state.draft.state().calls().find(|call| call.id == id && call.outcome.is_none());
         let Some(tool) = open.map(|call| call.name.clone()) else { return Ok(()) };
+        crash_point(CrashPoint::ToolDone);
         state.asked.remove(&id);
         state.show.status(Activity::ToolFinished { tool }).await;
         state.draft.gather([Entry::ToolFinished { call: id, outcome }]);

@@ -8,6 +8,7 @@ use bus::{Alone, Bus, Delivery, Handler, PublishError, Subject, Verdict};
 use domain::memory::RecallRequest;
 use domain::turn::TurnRequest;
 use service_kit::clock::now_ms;
+use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{instrument, warn};
 
 use crate::ports::{Catalogue, Recollection};
@@ -34,6 +35,7 @@ pub(crate) struct Preparer {
 impl Handler<TurnRequest> for Preparer {
     #[instrument(name = "prepare", skip_all, fields(turn = %request.turn, conversation = %request.conversation))]
     async fn handle(&self, request: TurnRequest, delivery: &Delivery) -> Verdict {
+        crash_point(CrashPoint::TurnReceived);
         let Some(principal) = request.principal().cloned() else {
             return Verdict::Dead("a turn without a message".into());
         };
@@ -71,7 +73,10 @@ impl Handler<TurnRequest> for Preparer {
         let context = prompt::assemble(request, known, &self.voice, &model::count_tokens);
         let id = format!("{}:run", context.request.turn);
         match self.bus.store_alone(Subject::TurnRun(&context.request.conversation), &id, &context).await {
-            Ok(Alone::Stored) => Verdict::Done,
+            Ok(Alone::Stored) => {
+                crash_point(CrashPoint::Caused);
+                Verdict::Done
+            }
             // The turn before it has ended and is not acknowledged yet.
             Ok(Alone::Taken) => Verdict::RetryAfter(SOON),
             Err(err @ PublishError::TooLarge { .. }) => Verdict::Dead(err.to_string()),

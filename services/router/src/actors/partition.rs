@@ -8,6 +8,7 @@ use domain::conversation::{Effect, Limits, Step, step};
 use domain::message::Inbound;
 use proto::live::StopTurn;
 use service_kit::clock::now_ms;
+use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{info, instrument, warn};
 
 /// Wait before an event is tried again. Short: it holds its partition up.
@@ -41,11 +42,13 @@ impl Handler<Inbound> for Partition {
                 Err(err) => return retry(&err),
             },
         };
+        crash_point(CrashPoint::StateStored);
         for effect in &state.outbox {
             if let Err(why) = self.cause(&inbound, at.sequence, effect).await {
                 return retry(&why);
             }
         }
+        crash_point(CrashPoint::Caused);
         Verdict::Done
     }
 }

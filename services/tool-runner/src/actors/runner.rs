@@ -8,6 +8,7 @@ use bus::{Claim, Delivery, Handler, PublishError, Records, Verdict};
 use domain::guard::cut_result;
 use domain::ids::CallId;
 use domain::tool::{Outcome, OutcomeKind, Resume, ToolRecord, ToolRequest, resume};
+use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{info, instrument, warn};
 
 use crate::registry::{Registered, Registry};
@@ -26,7 +27,10 @@ impl Handler<ToolRequest> for Runner {
     #[instrument(name = "execute_tool", skip_all, fields(call = %request.call, tool = request.name))]
     async fn handle(&self, request: ToolRequest, delivery: &Delivery) -> Verdict {
         match delivery.keep_alive(self.run(&request)).await {
-            Ok(()) => Verdict::Done,
+            Ok(()) => {
+                crash_point(CrashPoint::ToolDone);
+                Verdict::Done
+            }
             Err(err) => {
                 warn!(error = %err, "failed to record a tool call; trying again");
                 Verdict::RetryAfter(RETRY)
@@ -57,7 +61,9 @@ impl Runner {
                     // Another runner has it, or the turn was stopped.
                     Claim::Lost => Ok(()),
                     Claim::Won { sequence } => {
+                        crash_point(CrashPoint::ToolStarted);
                         let outcome = self.execute(request, tool).await;
+                        crash_point(CrashPoint::ToolRan);
                         self.finish(request.call, sequence, outcome).await
                     }
                 }
