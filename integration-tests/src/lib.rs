@@ -1,1 +1,7 @@
-//! Clara as a whole, on real servers. The tests are in `tests/all`.
+//! Clara as a whole, from outside: the chaos suite.
+//!
+//! Whoever checks here reads the streams and the ledgers of the fakes, never
+//! a service's own word. The tests of single promises are in `tests/all`.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a run that meets the unexpected has failed")]
+
+pub mod chaos; // Kills, cuts, floods; and whether the promise held.

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A program that was built with this test.
+/// A program that was built with this one: beside it, or beside the folder that
+/// test programs are in.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let file = test.parent().unwrap().parent().unwrap().join(name);
+    let this = std::env::current_exe().unwrap();
+    let folder = this.parent().unwrap();
+    let file = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder }.join(name);
     assert!(file.is_file(), "{} is not built: run the tests by `./dev test`", file.display());
     file
 }

@@ -19,6 +19,8 @@ pub struct Sandbox {
     settings: BTreeMap<String, String>,
     pub nats: Nats,
     folder: TempDir,
+    /// Processes started so far: each has a log of its own.
+    starts: usize,
 }
 
 /// What a sandbox is started with.
@@ -58,6 +60,7 @@ impl Plan {
             settings: self.settings,
             nats: Nats::start(),
             folder: tempfile::tempdir().unwrap(),
+            starts: 0,
         };
         for replica in 0..self.replicas {
             for service in SERVICES {
@@ -83,13 +86,20 @@ impl Sandbox {
     }
 
     pub fn start_service(&mut self, service: &str, replica: usize) {
+        self.start_service_with(service, replica, &[]);
+    }
+
+    /// The same, with settings that this replica alone gets.
+    pub fn start_service_with(&mut self, service: &str, replica: usize, settings: &[(&str, String)]) {
         let name = format!("{service}-{replica}");
         let mut command = command(service, self.folder.path());
         command
             .env("NATS_URL", self.nats.url())
             .env("CLARA_DATA_DIR", self.folder.path().join("data"))
-            .envs(&self.settings);
-        let log = self.folder.path().join(format!("{name}.log"));
+            .envs(&self.settings)
+            .envs(settings.iter().map(|(name, value)| (name, value)));
+        self.starts += 1;
+        let log = self.folder.path().join(format!("{name}.{}.log", self.starts));
         self.processes.insert(name.clone(), Process::start(&name, command, log));
     }
 
@@ -103,6 +113,26 @@ impl Sandbox {
             SERVICES.into_iter().chain(endpoints).all(|name| count(name) >= replicas).then_some(())
         })
         .await;
+    }
+
+    /// How many replicas of a service run now.
+    pub fn running(&mut self, service: &str) -> usize {
+        let prefix = format!("{service}-");
+        self.processes
+            .iter_mut()
+            .filter_map(|(name, process)| name.strip_prefix(&prefix)?.parse::<usize>().ok().map(|_| process))
+            .filter_map(|process| process.is_running().then_some(()))
+            .count()
+    }
+
+    /// What every process that was started has logged, by name of the log.
+    pub fn logs(&self) -> Vec<(String, String)> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap().map(|file| file.unwrap().path());
+        let logs = files.filter(|file| file.extension().is_some_and(|extension| extension == "log"));
+        logs.map(|file| {
+            (file.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(&file).unwrap())
+        })
+        .collect()
     }
 
     pub fn service(&mut self, service: &str, replica: usize) -> &mut Process {

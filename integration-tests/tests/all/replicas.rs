@@ -125,8 +125,7 @@ async fn second_signal_exits_at_once() {
     eventually("the model was asked", async || (!model.asked().is_empty()).then_some(())).await;
     sandbox.terminate("orchestrator", 0);
     let draining = |log: String| log.contains("finishing what is in work").then_some(());
-    let log = sandbox.folder().join("orchestrator-0.log");
-    eventually("it is draining", async || draining(std::fs::read_to_string(&log).unwrap())).await;
+    eventually("it is draining", async || draining(sandbox.service("orchestrator", 0).log())).await;
     sandbox.terminate("orchestrator", 0);
     assert_eq!(sandbox.service("orchestrator", 0).ended(Duration::from_secs(5)).await.code(), Some(143));
 }
