@@ -22,6 +22,16 @@ clara *args:
 test *args:
     scripts/test "$@"
 
+# Kill, freeze, cut off and flood her, and count: exactly one answer each? `./dev chaos --help`
+chaos *args:
+    @cargo build --quiet --workspace --bins --features tool-runner/chaos
+    @target/debug/chaos "$@"
+
+# Measure her against the bus she runs on; optimised build. `./dev bench --help`
+bench *args:
+    @cargo build --quiet --release --workspace --bins
+    @target/release/bench "$@"
+
 # Format, lints, tests, docs: green before a change lands
 check: fmt-check lint test doc
 
