@@ -4,30 +4,31 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::header::{HeaderValue, NATS_MESSAGE_ID};
-use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use async_trait::async_trait;
 use domain::conversation::Position;
 use domain::ids::{ConversationId, TurnId};
 use domain::message::{Event, Inbound};
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use proto::Wire;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span, warn};
 
 use crate::publish::PATIENCE;
+use crate::pull::{Pull, Pulled};
 use crate::{Bus, BusError, Subject, dead, trace};
 
-/// How long a pull waits at the server before it is made anew. Also how long, with
-/// five seconds of the library's own, a pull that was lost goes unnoticed.
-const PULL: Duration = Duration::from_secs(10);
 /// How long to wait after a pull that failed.
 const BACK_OFF: Duration = Duration::from_millis(500);
-/// How often work in progress is reported: a third of `ack_wait`.
-const PROGRESS: Duration = Duration::from_secs(10);
+/// How often work in progress is reported: a fifth of `ack_wait`.
+const PROGRESS: Duration = Duration::from_secs(6);
+/// How long the server's word on that may take.
+const CONFIRM: Duration = Duration::from_secs(4);
 /// Deliveries after which a message whose handler panics is put aside. A handler
 /// that asks for another try is never counted: a database may be away for hours.
 const PANICS: i64 = 5;
@@ -79,7 +80,7 @@ pub trait Handler<T>: Send + Sync + 'static {
 
 /// A consumer on one incarnation of its stream.
 struct Source {
-    consumer: PullConsumer,
+    pull: Pull,
     /// When the stream was created, in nanoseconds since the Unix epoch. A
     /// stream that is recreated ends its pulls, and the next ones read this anew.
     incarnation: i64,
@@ -88,15 +89,16 @@ struct Source {
 /// One message as it was delivered.
 pub struct Delivery {
     message: Message,
+    client: Client,
     deliveries: i64,
     sequence: u64,
     incarnation: i64,
 }
 
 impl Delivery {
-    fn read(message: Message, incarnation: i64) -> Self {
+    fn read(message: Message, client: Client, incarnation: i64) -> Self {
         let (deliveries, sequence) = message.info().map_or((1, 0), |info| (info.delivered, info.stream_sequence));
-        Self { message, deliveries, sequence, incarnation }
+        Self { message, client, deliveries, sequence, incarnation }
     }
 
     /// How often it was delivered, this time included.
@@ -115,19 +117,43 @@ impl Delivery {
     }
 
     /// Awaits `work` and meanwhile tells the server that it goes on, so that
-    /// the message is not given to somebody else.
-    pub async fn keep_alive<T>(&self, work: impl Future<Output = T>) -> T {
+    /// the message is not given to somebody else. `None`: the server has not
+    /// confirmed that for so long (a freeze, a cut) that somebody else may have
+    /// it by now, and the work was dropped.
+    pub async fn keep_alive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
-        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
+        let mut confirmed = Instant::now();
+        let mut tick = tokio::time::interval_at(confirmed + PROGRESS, PROGRESS);
         loop {
             tokio::select! {
-                done = &mut work => return done,
+                biased;
                 _ = tick.tick() => {
-                    if let Err(err) = self.message.ack_with(AckKind::Progress).await {
-                        warn!(error = %err, "failed to report progress");
+                    if confirmed.elapsed() >= PATIENCE {
+                        warn!(sequence = self.sequence, "lost the lease of a message; leaving it to others");
+                        return None;
+                    }
+                    let asked = Instant::now();
+                    tokio::select! {
+                        done = &mut work => return Some(done),
+                        report = self.report_progress() => match report {
+                            Ok(()) => confirmed = asked,
+                            Err(why) => warn!(why, "failed to report progress"),
+                        },
                     }
                 }
+                done = &mut work => return Some(done),
             }
+        }
+    }
+
+    /// Tells the server that the work goes on, and waits for its word.
+    async fn report_progress(&self) -> Result<(), String> {
+        let reply = self.message.reply.clone().ok_or("the message has no reply subject")?;
+        let asked = self.client.request(reply, "+WPI".into());
+        match tokio::time::timeout(CONFIRM, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(err)) => Err(err.to_string()),
+            Err(_) => Err(format!("no answer within {CONFIRM:?}")),
         }
     }
 }
@@ -147,83 +173,78 @@ impl Bus {
         H: Handler<T>,
     {
         let permits = Arc::new(Semaphore::new(limit));
+        let freed = Arc::new(Notify::new());
         let working = TaskTracker::new();
-        let mut source = None;
-        loop {
-            let permit = tokio::select! {
-                () = stop.cancelled() => break,
-                permit = Arc::clone(&permits).acquire_owned() => permit,
-            };
-            let Ok(permit) = permit else { break };
-            let Some(delivery) = self.next_delivery(consumer, &mut source, &stop).await else { break };
-            let (bus, handler) = (self.clone(), Arc::clone(&handler));
+        let mut connected = self.connected();
+        let mut source: Option<Source> = None;
+        while !stop.is_cancelled() {
+            let delivery =
+                match self.next_delivery(consumer, &mut source, &mut connected, &permits, &freed, &stop).await {
+                    Ok(delivery) => delivery,
+                    Err(why) => {
+                        warn!(?consumer, why, "failed to pull; trying again");
+                        source = None;
+                        let _ = tokio::time::timeout(BACK_OFF, stop.cancelled()).await;
+                        continue;
+                    }
+                };
+            // More than was asked for may come after a reconnection: it waits.
+            let (Some(delivery), Ok(permit)) = (delivery, Arc::clone(&permits).acquire_owned().await) else { continue };
+            let (bus, handler, freed) = (self.clone(), Arc::clone(&handler), Arc::clone(&freed));
             working.spawn(async move {
                 bus.settle_one(consumer, delivery, handler.as_ref()).await;
                 drop(permit);
+                freed.notify_one();
             });
+        }
+        if let Some(source) = source {
+            // What was on its way goes to another replica at once.
+            for message in source.pull.close().await {
+                if let Err(err) = message.ack_with(AckKind::Nak(None)).await {
+                    warn!(error = %err, "failed to hand a message over");
+                }
+            }
         }
         working.close();
         working.wait().await;
         Ok(())
     }
 
-    /// Pulls until there is a message. `None`: told to stop.
+    /// Waits for a message, or for a reason to ask for more. `None`: look again.
     async fn next_delivery(
         &self,
         consumer: Consumer,
         source: &mut Option<Source>,
+        connected: &mut watch::Receiver<bool>,
+        permits: &Semaphore,
+        freed: &Notify,
         stop: &CancellationToken,
-    ) -> Option<Delivery> {
-        let mut connected = self.connected();
-        connected.mark_unchanged();
-        loop {
-            let pulled = tokio::select! {
-                // Dropping a pull ends it: what arrives now goes to another replica.
-                () = stop.cancelled() => return None,
-                // A server that was restarted has forgotten its pulls.
-                _ = connected.changed() => Ok(None),
-                pulled = self.pull_one(consumer, source) => pulled,
-            };
-            match pulled {
-                Ok(Some(delivery)) => return Some(delivery),
-                Ok(None) => {}
-                Err(why) => {
-                    warn!(?consumer, why, "failed to pull; trying again");
-                    *source = None;
-                    tokio::select! {
-                        () = stop.cancelled() => return None,
-                        () = tokio::time::sleep(BACK_OFF) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// One pull for one message: made when somebody is free for it, and only then.
-    ///
-    /// Not the library's continuous stream: with one message a pull it can lose
-    /// count (the message may overtake the note that it was asked for) and then
-    /// waits for a pull that nobody made, until its heartbeats are missed. And
-    /// without heartbeats: a batch that receives one is never woken again.
-    async fn pull_one(&self, consumer: Consumer, source: &mut Option<Source>) -> Result<Option<Delivery>, String> {
+    ) -> Result<Option<Delivery>, String> {
         let source = match source {
             Some(source) => source,
             None => source.insert(self.find(consumer).await?),
         };
-        let pull = source.consumer.batch().max_messages(1).expires(PULL).messages().await;
-        match pull.map_err(|err| err.to_string())?.next().await {
-            Some(Ok(message)) => Ok(Some(Delivery::read(message, source.incarnation))),
-            Some(Err(err)) => Err(err.to_string()),
-            None => Ok(None),
+        source.pull.ask_for(permits.available_permits()).await?;
+        tokio::select! {
+            () = stop.cancelled() => Ok(None),
+            () = freed.notified() => Ok(None),
+            _ = connected.changed() => {
+                source.pull.forget();
+                Ok(None)
+            }
+            pulled = source.pull.next() => Ok(match pulled? {
+                Pulled::Message(message) => Some(Delivery::read(*message, self.client.clone(), source.incarnation)),
+                Pulled::Expired => None,
+            }),
         }
     }
 
     async fn find(&self, consumer: Consumer) -> Result<Source, String> {
         let (stream, name) = consumer.names();
-        let stream = self.context.get_stream(stream).await.map_err(|err| err.to_string())?;
-        let created = stream.cached_info().created.unix_timestamp_nanos();
-        let consumer: PullConsumer = stream.get_consumer(&name).await.map_err(|err| err.to_string())?;
-        Ok(Source { consumer, incarnation: i64::try_from(created).unwrap_or(i64::MAX) })
+        let found = self.context.get_stream(stream).await.map_err(|err| err.to_string())?;
+        let created = found.cached_info().created.unix_timestamp_nanos();
+        let pull = Pull::open(&self.client, &self.context, stream, &name).await?;
+        Ok(Source { pull, incarnation: i64::try_from(created).unwrap_or(i64::MAX) })
     }
 
     async fn settle_one<T, H>(&self, consumer: Consumer, delivery: Delivery, handler: &H)

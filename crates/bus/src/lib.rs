@@ -14,6 +14,7 @@ mod inbound; // What the inbound stream keeps.
 mod journal; // A turn's journal.
 mod live; // Core NATS: deltas, control, snapshots.
 mod publish; // Storing a message, once, and fenced.
+mod pull; // Asking for messages, in the server's protocol.
 mod record; // Records by compare-and-set: tool results, deliveries.
 mod request; // Request and reply.
 mod subject; // Where messages go.

@@ -1,4 +1,4 @@
-//! Trying again: exponential back-off with full jitter, or as the vendor asks.
+//! Trying again: exponential back-off with jitter, or as the vendor asks.
 
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use crate::{ChatModel, ChatRequest, ModelError, Progress};
 
 /// First back-off; doubles with every try.
 const BASE: Duration = Duration::from_secs(1);
+/// The part of a back-off that is never drawn away: a process that was frozen
+/// finds out meanwhile that somebody else has its turn.
+const AT_LEAST: f64 = 0.2;
 /// Longest wait within a turn, whoever asks for it. A longer one is told to the
 /// person instead.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -75,7 +78,7 @@ fn wait(failure: &Failure, tried: u32) -> Option<Duration> {
         Fault::RateLimited { .. } | Fault::Transient => match failure.retry_after {
             Some(asked) if asked > LONGEST => None,
             Some(asked) => Some(asked),
-            None => Some((BASE * 2u32.saturating_pow(tried)).min(LONGEST).mul_f64(fastrand::f64())),
+            None => Some((BASE * 2u32.saturating_pow(tried)).min(LONGEST).mul_f64(AT_LEAST + (1.0 - AT_LEAST) * fastrand::f64())),
         },
     }
 }

@@ -131,6 +131,9 @@ fn answers(replies: &[Shown], ledgers: &Ledgers<'_>, row: &mut Row) {
                 let since = message.at_ms.max(ledgers.healed_ms);
                 row.slowest_recovery_ms = row.slowest_recovery_ms.max(shown.at_ms - since);
                 *row.kinds.entry(format!("{:?}", shown.reply.kind)).or_default() += 1;
+                if shown.reply.kind == ReplyKind::Failed {
+                    row.failed.push(format!("{:?}: {}", message.kind, shown.reply.text));
+                }
                 let answered = shown.reply.kind == ReplyKind::Answered;
                 if answered && shown.reply.answers.len() == 1 && shown.reply.text != format!("re: {}", message.key) {
                     row.violations.push(format!("{} was answered with {:?}", message.key, shown.reply.text));

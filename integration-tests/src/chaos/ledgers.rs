@@ -65,8 +65,9 @@ impl Vendor {
         let tries = Mutex::new(HashMap::<(String, usize), u32>::new());
         let ledger = Arc::clone(&billed);
         let script = move |asked: &Asked, _: usize| {
-            let (key, kind) = asked.last_user.split_once(' ').unwrap_or((&asked.last_user, ""));
-            let place = (key.to_owned(), usize::from(!asked.results.is_empty()));
+            let (said, answered) = said(asked);
+            let (key, kind) = said.split_once(' ').unwrap_or((&said, ""));
+            let place = (key.to_owned(), usize::from(answered));
             let tried = {
                 let mut tries = tries.lock().unwrap();
                 let tried = tries.entry(place.clone()).or_default();
@@ -86,6 +87,20 @@ impl Vendor {
     pub fn billed(&self) -> HashMap<(String, usize), u32> {
         self.billed.lock().unwrap().clone()
     }
+}
+
+/// What the person said last, and whether tools have answered since. The last
+/// step's instruction is no message of theirs.
+fn said(asked: &Asked) -> (String, bool) {
+    let mut answered = false;
+    for message in asked.body["messages"].as_array().into_iter().flatten().rev() {
+        answered |= message["role"] == "tool";
+        let text = message["content"].as_str().unwrap_or_default();
+        if message["role"] == "user" && text.starts_with(|first: char| first.is_ascii_lowercase()) {
+            return (text.to_owned(), answered);
+        }
+    }
+    (asked.last_user.clone(), answered)
 }
 
 fn act(key: &str, kind: &str, step: usize, tried: u32) -> Act {

@@ -28,6 +28,8 @@ pub struct Row {
     pub slowest_recovery_ms: i64,
     /// Replies by kind.
     pub kinds: BTreeMap<String, usize>,
+    /// Messages that were told why there is no answer.
+    pub failed: Vec<String>,
     /// What else must not be.
     pub violations: Vec<String>,
 }

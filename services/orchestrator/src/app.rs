@@ -112,12 +112,17 @@ impl Handler<TurnContext> for Runner {
         let run = self.turns.run(context, delivery.deliveries() > 1);
         tokio::select! {
             settled = delivery.keep_alive(run) => match settled {
-                Some(Settled::Finished) => {
+                // Somebody else may have it: nothing more is asked or shown here.
+                None => {
+                    self.turns.abandon(turn);
+                    Verdict::Leave
+                }
+                Some(Some(Settled::Finished)) => {
                     crash_point(CrashPoint::FinishedTold);
                     Verdict::Done
                 }
-                Some(Settled::Elsewhere) => Verdict::Leave,
-                None => Verdict::RetryAfter(RETRY),
+                Some(Some(Settled::Elsewhere)) => Verdict::Leave,
+                Some(None) => Verdict::RetryAfter(RETRY),
             },
             () = handover => {
                 // Another replica goes on from the journal at once.

@@ -41,9 +41,8 @@ pub(super) async fn of_the_model(name: &'static str, length: Length, seed: u64) 
     }
     let mut row = stage.settle(name, None).await;
     // Only the rate limit of an hour is worth a word instead of an answer.
-    let failed = row.kinds.get("Failed").copied().unwrap_or_default();
-    if failed != rounds {
-        row.violations.push(format!("{failed} messages failed, and {rounds} must: {:?}", row.kinds));
+    if row.failed.len() != rounds {
+        row.violations.push(format!("{} messages failed, and {rounds} must: {:?}", row.failed.len(), row.failed));
     }
     row
 }

@@ -57,7 +57,7 @@ impl Handler<TurnRequest> for Preparer {
                 self.tiers.choose(&request)
             )
         };
-        let (recalled, tools, tier) = delivery.keep_alive(gather).await;
+        let Some((recalled, tools, tier)) = delivery.keep_alive(gather).await else { return Verdict::Leave };
         let mut notices = Vec::new();
         let recalled = recalled.unwrap_or_else(|away| {
             warn!(why = away.0, "answering without memory");

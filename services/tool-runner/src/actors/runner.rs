@@ -27,11 +27,12 @@ impl Handler<ToolRequest> for Runner {
     #[instrument(name = "execute_tool", skip_all, fields(call = %request.call, tool = request.name))]
     async fn handle(&self, request: ToolRequest, delivery: &Delivery) -> Verdict {
         match delivery.keep_alive(self.run(&request)).await {
-            Ok(()) => {
+            None => Verdict::Leave,
+            Some(Ok(())) => {
                 crash_point(CrashPoint::ToolDone);
                 Verdict::Done
             }
-            Err(err) => {
+            Some(Err(err)) => {
                 warn!(error = %err, "failed to record a tool call; trying again");
                 Verdict::RetryAfter(RETRY)
             }
