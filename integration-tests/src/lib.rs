@@ -1,7 +1,8 @@
-//! Clara as a whole, from outside: the chaos suite.
+//! Clara as a whole, from outside: the chaos suite and the benchmarks.
 //!
 //! Whoever checks here reads the streams and the ledgers of the fakes, never
 //! a service's own word. The tests of single promises are in `tests/all`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a run that meets the unexpected has failed")]
 
+pub mod bench; // What she costs, beside what the bus alone costs.
 pub mod chaos; // Kills, cuts, floods; and whether the promise held.

@@ -78,7 +78,9 @@ fn wait(failure: &Failure, tried: u32) -> Option<Duration> {
         Fault::RateLimited { .. } | Fault::Transient => match failure.retry_after {
             Some(asked) if asked > LONGEST => None,
             Some(asked) => Some(asked),
-            None => Some((BASE * 2u32.saturating_pow(tried)).min(LONGEST).mul_f64(AT_LEAST + (1.0 - AT_LEAST) * fastrand::f64())),
+            None => Some(
+                (BASE * 2u32.saturating_pow(tried)).min(LONGEST).mul_f64(AT_LEAST + (1.0 - AT_LEAST) * fastrand::f64()),
+            ),
         },
     }
 }

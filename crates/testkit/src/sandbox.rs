@@ -26,13 +26,18 @@ pub struct Sandbox {
 /// What a sandbox is started with.
 pub struct Plan {
     replicas: usize,
+    server: Option<String>,
     settings: BTreeMap<String, String>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let settings = [("CLARA_OFFLINE_WORD_MS", "0"), ("CLARA_LOG", "info,async_nats=warn,genai=off")];
-        Self { replicas: 1, settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
+        Self {
+            replicas: 1,
+            server: None,
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        }
     }
 }
 
@@ -40,6 +45,12 @@ impl Plan {
     /// Replicas of every service.
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
+        self
+    }
+
+    /// The nats-server's configuration; `{store}` is its store.
+    pub fn server(mut self, configuration: &str) -> Self {
+        self.server = Some(configuration.to_owned());
         self
     }
 
@@ -58,7 +69,7 @@ impl Plan {
         let mut sandbox = Sandbox {
             processes: BTreeMap::new(),
             settings: self.settings,
-            nats: Nats::start(),
+            nats: self.server.as_deref().map_or_else(Nats::start, Nats::start_with),
             folder: tempfile::tempdir().unwrap(),
             starts: 0,
         };

@@ -136,25 +136,24 @@ impl Person {
 
     /// Says something under an id, again and again until somebody answers for it.
     pub async fn offers(&self, id: &str, key: &str, kind: Kind) -> Option<Accepted> {
-        let what = Saying::Text(kind.text(key));
+        let taken = self.tells(id, kind.text(key)).await?;
+        let accepted =
+            Accepted { id: taken, conversation: self.conversation.clone(), key: key.to_owned(), kind, at_ms: now_ms() };
+        let mut ledger = self.people.accepted.lock().unwrap();
+        if !ledger.iter().rev().take(64).any(|known| known.id == accepted.id) {
+            ledger.push(accepted.clone());
+        }
+        Some(accepted)
+    }
+
+    /// Offers a text under an id; nothing of it goes into the ledger.
+    pub async fn tells(&self, id: &str, text: String) -> Option<MessageId> {
+        let what = Saying::Text(text);
         let say = Say { id: id.to_owned(), channel: self.channel.clone(), speaker: self.who.clone(), what };
         let deadline = Instant::now() + OFFER;
         while Instant::now() < deadline {
             match self.people.bus.request(Endpoints::CliSay, &say, Duration::from_secs(8)).await {
-                Ok(Said::Accepted { .. }) => {
-                    let accepted = Accepted {
-                        id: MessageId::new(PLATFORM, id).unwrap(),
-                        conversation: self.conversation.clone(),
-                        key: key.to_owned(),
-                        kind,
-                        at_ms: now_ms(),
-                    };
-                    let mut ledger = self.people.accepted.lock().unwrap();
-                    if !ledger.iter().rev().take(64).any(|known| known.id == accepted.id) {
-                        ledger.push(accepted.clone());
-                    }
-                    return Some(accepted);
-                }
+                Ok(Said::Accepted { .. }) => return Some(MessageId::new(PLATFORM, id).unwrap()),
                 Ok(Said::Refused { .. }) => {
                     self.people.refused.fetch_add(1, Ordering::SeqCst);
                     return None;

@@ -1,0 +1,43 @@
+//! What Clara costs, beside what the bus alone costs: same run, same server.
+//!
+//! Every figure is a median over rounds, with the spread. The floor is measured
+//! on streams of its own with the library's fastest ways.
+
+pub mod floor; // The bus without Clara.
+pub mod report; // The table and the line for scripts.
+pub mod turns; // Latency, throughput, first token, scale.
+pub mod weight; // Memory, and the time to be ready.
+
+use std::time::Duration;
+
+/// What clara starts her own nats-server with: every acknowledgement means that
+/// the message is on the disk.
+pub const ALWAYS: &str = "jetstream { store_dir: \"{store}\", sync_interval: always }\nmax_payload: 8MB\n";
+/// The server's own default: on the disk within two minutes.
+pub const INTERVAL: &str = "jetstream { store_dir: \"{store}\" }\nmax_payload: 8MB\n";
+
+/// The same figure, measured several times.
+#[derive(Debug, Clone, Default)]
+pub struct Rounds(pub Vec<f64>);
+
+impl Rounds {
+    pub fn median(&self) -> f64 {
+        percentile(&self.0, 0.5)
+    }
+
+    pub fn spread(&self) -> (f64, f64) {
+        (percentile(&self.0, 0.0), percentile(&self.0, 1.0))
+    }
+}
+
+/// The value below which a part of the values lies; 0 without values.
+pub fn percentile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (part * sorted.len().saturating_sub(1) as f64).round() as usize;
+    sorted.get(place).copied().unwrap_or(0.0)
+}
+
+pub fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
