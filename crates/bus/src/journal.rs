@@ -114,7 +114,7 @@ impl JournalStore {
     ) -> Result<(), AppendError> {
         loop {
             let mut journal = self.read(conversation, turn).await?;
-            if journal.state.stops.contains(stop) || journal.state.finished {
+            if journal.state.stops.contains(stop) || journal.state.reply.is_some() {
                 return Ok(());
             }
             let record = Record { epoch: 0, at_ms, entries: vec![Entry::StopRequested { stop: stop.clone() }] };

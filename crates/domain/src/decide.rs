@@ -40,7 +40,7 @@ pub enum Next {
     AwaitTools(Vec<Call>),
     /// Store this reply.
     Conclude(Box<Reply>),
-    /// The reply is stored: send it out, then store `Finished`.
+    /// The reply is stored: send it out.
     Deliver(Box<Reply>),
     Done,
     /// Nobody has stored what the turn works from.

@@ -115,7 +115,8 @@ pub enum Entry {
         stop: MessageId,
     },
     ReplyReady(Box<Reply>),
-    /// The reply is on its way out; nothing is left to do.
+    /// The reply is on its way out. No build writes it any more: the reply says as
+    /// much, and sending it again is harmless.
     Finished,
 }
 

@@ -9,16 +9,19 @@
 mod migrate; // Bringing a database to this build's schema.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row as _};
 
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
 pub use migrate::Migration;
 
 /// Connections of one process.
-const CONNECTIONS: u32 = 8;
+const CONNECTIONS: u32 = 4;
 /// How long a statement waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(10);
 
@@ -95,6 +98,9 @@ pub struct Database {
     pool: AnyPool,
     dialect: Dialect,
     place: String,
+    /// SQLite has one writer at a time: ours wait here, in order, rather than
+    /// each sleep and try again.
+    writer: Arc<Mutex<()>>,
 }
 
 impl Database {
@@ -146,7 +152,7 @@ impl Database {
             .connect(url)
             .await
             .map_err(failed)?;
-        Ok(Self { pool, dialect, place })
+        Ok(Self { pool, dialect, place, writer: Arc::default() })
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -165,16 +171,26 @@ impl Database {
     }
 
     pub async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        let _writing = self.alone().await;
         bind(sql, values).execute(&self.pool).await.map(|done| done.rows_affected()).map_err(StoreError::Statement)
+    }
+
+    /// Waits until no other writer of this process is at work, where that matters.
+    async fn alone(&self) -> Option<OwnedMutexGuard<()>> {
+        match self.dialect {
+            Dialect::Sqlite => Some(Arc::clone(&self.writer).lock_owned().await),
+            Dialect::Postgres => None,
+        }
     }
 
     /// Begins a transaction that writes. Dropped without a commit, it is undone.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        let writing = self.alone().await;
         let begun = match self.dialect {
             Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
             Dialect::Postgres => self.pool.begin().await,
         };
-        Ok(Transaction { inner: begun.map_err(StoreError::Statement)?, dialect: self.dialect })
+        Ok(Transaction { inner: begun.map_err(StoreError::Statement)?, dialect: self.dialect, _writing: writing })
     }
 
     pub async fn close(&self) {
@@ -186,6 +202,7 @@ impl Database {
 pub struct Transaction {
     inner: sqlx::Transaction<'static, Any>,
     dialect: Dialect,
+    _writing: Option<OwnedMutexGuard<()>>,
 }
 
 impl Transaction {

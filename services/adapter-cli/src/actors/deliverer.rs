@@ -35,21 +35,21 @@ impl Handler<Reply> for Deliverer {
 
 impl Deliverer {
     async fn deliver(&self, reply: &Reply) -> Result<(), PublishError> {
-        let found = self.records.read(reply.turn, SEGMENT).await?;
-        let place = found.as_ref().map_or(0, |found| found.sequence);
-        let place = match resume(found.as_ref().map(|found| &found.value)) {
-            Resume::Delivered => return self.finish(reply).await,
-            Resume::Send => {
-                let sending = DeliveryRecord::Sending { replica: self.bus.replica().to_owned() };
-                match self.records.write(reply.turn, SEGMENT, 0, &sending).await? {
-                    Claim::Won { sequence } => sequence,
-                    // Another replica has it: look again when this comes back.
-                    Claim::Lost => return Err(PublishError::Conflict { subject: "delivery".into() }),
+        let sending = DeliveryRecord::Sending { replica: self.bus.replica().to_owned() };
+        // Nearly always nobody has tried before; else the record says how far they came.
+        let place = match self.records.write(reply.turn, SEGMENT, 0, &sending).await? {
+            Claim::Won { sequence } => sequence,
+            Claim::Lost => {
+                let found = self.records.read(reply.turn, SEGMENT).await?;
+                match (resume(found.as_ref().map(|found| &found.value)), found) {
+                    (Resume::Delivered, _) => return self.finish(reply).await,
+                    // The terminals' stream takes each reply once, so sending
+                    // again is how to find out.
+                    (Resume::Reconcile, Some(found)) => found.sequence,
+                    // It was there and has gone: look again when this comes back.
+                    _ => return Err(PublishError::Conflict { subject: "delivery".into() }),
                 }
             }
-            // The terminals' stream takes each reply once, so sending again is
-            // how to find out.
-            Resume::Reconcile => place,
         };
         crash_point(CrashPoint::Sending);
         let shown = self.bus.show_reply(reply).await?;

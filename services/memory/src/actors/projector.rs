@@ -24,8 +24,8 @@ pub(crate) struct Projector {
 #[async_trait]
 impl Handler<Record> for Projector {
     async fn handle(&self, record: Record, delivery: &Delivery) -> Verdict {
-        let adds = |entry: &Entry| matches!(entry, Entry::ContextFixed(_) | Entry::ReplyReady(_));
-        if !record.entries.iter().any(adds) {
+        // Once a turn, when all of it is known.
+        if !record.entries.iter().any(|entry| matches!(entry, Entry::ReplyReady(_))) {
             return Verdict::Done;
         }
         let mut parts = delivery.subject().rsplit('.');
@@ -33,6 +33,11 @@ impl Handler<Record> for Projector {
         let (Some(Ok(turn)), Some(Ok(conversation))) = ids else {
             return Verdict::Dead("its subject names no turn".into());
         };
+        // The next turn's recall may have been faster.
+        match self.memory.has_reply(turn).await {
+            Ok(true) => return Verdict::Done,
+            Ok(false) | Err(_) => {}
+        }
         match project(self.memory.as_ref(), &self.journals, &conversation, turn).await {
             Ok(()) => {
                 crash_point(CrashPoint::Caused);
@@ -58,12 +63,15 @@ pub(crate) async fn project(
         Entry::ContextFixed(context) => Some(context.as_ref()),
         _ => None,
     });
-    for recorded in &records {
-        if let Some(rows) = projection::rows(recorded.stored_at_us, &recorded.record, context) {
-            memory.store_turn(&rows).await.map_err(describe)?;
-        }
+    let rows = records.iter().filter_map(|recorded| projection::rows(recorded.stored_at_us, &recorded.record, context));
+    let all = rows.reduce(|mut all, next| {
+        all.messages.extend(next.messages);
+        all
+    });
+    match all {
+        Some(rows) => memory.store_turn(&rows).await.map_err(describe),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 pub(crate) fn describe(MemoryError(err): MemoryError) -> String {

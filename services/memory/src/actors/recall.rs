@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{JournalStore, Serve};
-use domain::memory::{FACTS, RecallRequest, Recalled};
+use domain::memory::{FACTS, Fact, RecallRequest, Recalled};
 use domain::message::Audience;
 
 use super::projector::{describe, project};
-use crate::ports::Memory;
+use crate::ports::{Memory, MemoryError};
 
 pub(crate) struct RecallServer {
     pub(crate) memory: Arc<dyn Memory>,
@@ -25,23 +25,33 @@ impl Serve<RecallRequest, Recalled> for RecallServer {
         {
             project(self.memory.as_ref(), &self.journals, &request.conversation, previous).await?;
         }
-        let history = self.memory.history(&request).await.map_err(describe)?;
-        let facts = match request.audience {
-            // Facts are private: a group never sees them.
-            Audience::Group => Vec::new(),
-            Audience::Direct => {
-                let limit = request.fact_limit.min(FACTS as u32);
-                let mut facts =
-                    self.memory.search(&request.principal.user, &request.query, limit).await.map_err(describe)?;
-                let newest = self.memory.list(&request.principal.user, limit).await.map_err(describe)?;
-                for fact in newest {
-                    if facts.len() < limit as usize && !facts.iter().any(|known| known.id == fact.id) {
-                        facts.push(fact);
-                    }
-                }
-                facts
-            }
-        };
+        let (history, facts) =
+            tokio::try_join!(self.memory.history(&request), self.facts(&request)).map_err(describe)?;
         Ok(Recalled { history, facts })
     }
+}
+
+impl RecallServer {
+    /// What fits the question, then what is newest.
+    async fn facts(&self, request: &RecallRequest) -> Result<Vec<Fact>, MemoryError> {
+        // Facts are private: a group never sees them.
+        if request.audience == Audience::Group {
+            return Ok(Vec::new());
+        }
+        let (user, limit) = (&request.principal.user, request.fact_limit.min(FACTS as u32));
+        let newest = self.memory.list(user, limit).await?;
+        if newest.is_empty() {
+            return Ok(newest);
+        }
+        Ok(merge(self.memory.search(user, &request.query, limit).await?, newest, limit))
+    }
+}
+
+fn merge(mut found: Vec<Fact>, newest: Vec<Fact>, limit: u32) -> Vec<Fact> {
+    for fact in newest {
+        if found.len() < limit as usize && !found.iter().any(|known| known.id == fact.id) {
+            found.push(fact);
+        }
+    }
+    found
 }

@@ -12,12 +12,20 @@ use crate::projection::{TurnRows, reply_id};
 /// A session that nobody spoke in for this long is over: 30 minutes.
 const IDLE_MS: i64 = 30 * 60 * 1000;
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "memory",
-    sqlite: include_str!("../../migrations/0001_memory.sqlite.sql"),
-    postgres: include_str!("../../migrations/0001_memory.postgres.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "memory",
+        sqlite: include_str!("../../migrations/0001_memory.sqlite.sql"),
+        postgres: include_str!("../../migrations/0001_memory.postgres.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "turns",
+        sqlite: include_str!("../../migrations/0002_turns.sqlite.sql"),
+        postgres: include_str!("../../migrations/0002_turns.postgres.sql"),
+    },
+];
 
 pub(crate) struct SqlMemory {
     database: Database,

@@ -79,8 +79,6 @@ pub(crate) struct State {
     asked: HashMap<CallId, Instant>,
     watches: Vec<AbortOnDropHandle<()>>,
     hears_tools: bool,
-    /// Whether this run sent the reply out.
-    delivered: bool,
 }
 
 type Handled = Result<(), ActorProcessingErr>;
@@ -110,7 +108,6 @@ impl Actor for Turn {
             asked: HashMap::new(),
             watches: Vec::new(),
             hears_tools: false,
-            delivered: false,
         })
     }
 
@@ -177,10 +174,10 @@ impl Turn {
                 Next::Deliver(reply) => match state.draft.store().await? {
                     Stored::Yes => {
                         crash_point(CrashPoint::ReplyReady);
+                        // Nothing is stored after it: whoever runs the turn again
+                        // finds the reply, and sends it under the same id.
                         self.deliver(&reply).await?;
-                        state.delivered = true;
-                        state.draft.gather([Entry::Finished]);
-                        continue;
+                        return self.settle(me, state, Settled::Finished);
                     }
                     other => other,
                 },
@@ -188,7 +185,7 @@ impl Turn {
                     Stored::Yes => {
                         // A turn that was finished before is run again when its
                         // end did not reach the router: it is told once more.
-                        if let (false, Some(reply)) = (state.delivered, &state.draft.state().reply) {
+                        if let Some(reply) = &state.draft.state().reply {
                             self.deliver(reply).await?;
                         }
                         return self.settle(me, state, Settled::Finished);

@@ -14,7 +14,7 @@ use super::turn::{Begin, Collaborators, Turn, TurnMsg};
 /// How a turn ended for this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// Its journal says `Finished`.
+    /// Its reply is stored and sent out.
     Finished,
     /// Another owner runs it.
     Elsewhere,
