@@ -38,6 +38,7 @@ const PANICS: i64 = 5;
 pub enum Consumer {
     /// The router's, one a partition.
     Router(u16),
+    Timer,
     Processor,
     Orchestrator,
     ToolBuiltin,
@@ -49,6 +50,7 @@ impl Consumer {
     fn names(self) -> (&'static str, String) {
         match self {
             Consumer::Router(partition) => ("CLARA_INBOUND", format!("router-{partition}")),
+            Consumer::Timer => ("CLARA_TIMERS", "timer".into()),
             Consumer::Processor => ("CLARA_TURNS", "processor".into()),
             Consumer::Orchestrator => ("CLARA_TURNS", "orchestrator".into()),
             Consumer::ToolBuiltin => ("CLARA_TOOLS", "tool-builtin".into()),

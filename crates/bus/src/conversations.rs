@@ -1,16 +1,30 @@
 //! The router's records: KV bucket `CLARA_CONVERSATIONS`, by compare-and-set.
 
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::kv;
 use domain::conversation::Conversation;
 use domain::ids::ConversationId;
+use futures::StreamExt;
 use proto::Wire;
 
 use crate::{Bus, BusError, TopologyError};
+
+/// How long the next record of a stretch may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The bucket.
 #[derive(Clone)]
 pub struct Conversations {
     store: kv::Store,
+}
+
+/// Records of a stretch of the bucket.
+pub struct Written {
+    pub records: Vec<(ConversationId, Conversation)>,
+    /// The place of the last one.
+    pub last: u64,
 }
 
 /// Why a record was not read or written.
@@ -53,6 +67,40 @@ impl Conversations {
             Some(entry) => Ok((Conversation::default(), Some(entry.revision))),
             None => Ok((Conversation::default(), None)),
         }
+    }
+
+    /// The records that were written after a place in the bucket, oldest first,
+    /// each in its newest form; with the place of the last one.
+    pub async fn written_after(&self, after: u64) -> Result<Written, ConversationsError> {
+        let unavailable = |err: &dyn std::fmt::Display| ConversationsError::Unavailable(err.to_string());
+        let mut written = Written { records: Vec::new(), last: after };
+        let info = self.store.stream.get_info().await.map_err(|err| unavailable(&err))?;
+        if info.state.last_sequence <= after || info.state.messages == 0 {
+            return Ok(written);
+        }
+        let config = pull::OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
+            ..Default::default()
+        };
+        let consumer = self.store.stream.create_consumer(config).await.map_err(|err| unavailable(&err))?;
+        let mut messages = consumer.messages().await.map_err(|err| unavailable(&err))?;
+        while written.last < info.state.last_sequence {
+            let next = tokio::time::timeout(PATIENCE, messages.next()).await;
+            let message = match next {
+                Ok(Some(message)) => message.map_err(|err| unavailable(&err))?,
+                Ok(None) | Err(_) => return Err(unavailable(&"the bucket stopped answering")),
+            };
+            let info = message.info().map_err(|err| unavailable(&err))?;
+            (written.last, _) = (info.stream_sequence, info.pending);
+            let key = message.subject.rsplit('.').next().unwrap_or_default();
+            if let (Ok(id), Ok(state)) = (ConversationId::parse(key), Conversation::from_wire(&message.payload)) {
+                written.records.push((id, state));
+            }
+            if info.pending == 0 {
+                break;
+            }
+        }
+        Ok(written)
     }
 
     /// Writes the record if it still stands at `revision`.

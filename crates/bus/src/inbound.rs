@@ -5,11 +5,12 @@
 //! up and refuse everything, the end of turns included.
 
 use async_nats::jetstream::consumer::PullConsumer;
-use domain::ids::PARTITIONS;
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use domain::ids::{ConversationId, PARTITIONS};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::conversations::missing;
-use crate::{Bus, BusError};
+use crate::{Bus, BusError, Subject};
 
 /// Partitions that are asked at the same time.
 const PARALLEL: usize = 16;
@@ -19,6 +20,23 @@ const PARALLEL: usize = 16;
 pub struct Handled(Vec<u64>);
 
 impl Bus {
+    /// Whether some queue holds work of a conversation: a turn to be prepared or
+    /// run, or a reply to be delivered.
+    pub async fn has_work(&self, conversation: &ConversationId) -> Result<bool, BusError> {
+        let run = Subject::TurnRun(conversation).to_string();
+        let prepare = Subject::TurnPrepare(conversation).to_string();
+        let outbound = format!("clara.v1.outbound.*.{conversation}");
+        for (name, subject) in [("CLARA_TURNS", run), ("CLARA_TURNS", prepare), ("CLARA_OUTBOUND", outbound)] {
+            let stream = self.context.get_stream_no_info(name).await.map_err(|err| missing(name, err))?;
+            match stream.get_first_raw_message_by_subject(&subject, 1).await {
+                Ok(_) => return Ok(true),
+                Err(err) if err.kind() == RawMessageErrorKind::NoMessageFound => {}
+                Err(err) => return Err(missing(name, err)),
+            }
+        }
+        Ok(false)
+    }
+
     pub async fn inbound_handled(&self) -> Result<Handled, BusError> {
         let broken = |err: &dyn std::fmt::Display| missing("CLARA_INBOUND", err);
         let stream = self.context.get_stream_no_info("CLARA_INBOUND").await.map_err(|err| broken(&err))?;

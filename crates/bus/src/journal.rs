@@ -5,8 +5,9 @@
 //! writer's append answers a conflict, also after the server was killed.
 
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use domain::ids::{ConversationId, TurnId};
+use domain::ids::{ConversationId, MessageId, TurnId};
 use domain::journal::{Entry, Record, TurnState};
+use domain::message::UserMessage;
 use futures::TryStreamExt;
 use proto::Wire;
 
@@ -32,6 +33,15 @@ pub enum AppendError {
 pub struct JournalStore {
     bus: Bus,
     stream: Stream<()>,
+}
+
+/// What a person does to a turn that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromPerson {
+    Stop(MessageId),
+    /// A newer message takes the turn's place.
+    Interrupt(MessageId),
+    Steer(UserMessage),
 }
 
 /// A record with where and when the stream stored it.
@@ -104,21 +114,33 @@ impl JournalStore {
         Err(unreadable(format!("it has more than {MAX_RECORDS} records")))
     }
 
-    /// Appends the router's stop to a journal that others write, once.
-    pub async fn request_stop(
+    /// Appends what a person did to a running turn to its journal, which others
+    /// write, once; not when the turn has its reply already.
+    pub async fn append_from_person(
         &self,
         conversation: &ConversationId,
         turn: TurnId,
-        stop: &domain::ids::MessageId,
+        doing: &FromPerson,
         at_ms: i64,
     ) -> Result<(), AppendError> {
         loop {
             let mut journal = self.read(conversation, turn).await?;
-            if journal.state.stops.contains(stop) || journal.state.reply.is_some() {
+            let state = &journal.state;
+            let (known, by, entry) = match doing {
+                FromPerson::Stop(stop) => {
+                    (state.stops.contains(stop), stop, Entry::StopRequested { stop: stop.clone() })
+                }
+                FromPerson::Interrupt(by) => (state.interrupted.is_some(), by, Entry::Interrupted { by: by.clone() }),
+                FromPerson::Steer(message) => {
+                    let known = state.injected.iter().any(|injected| injected.message.id == message.id);
+                    (known, &message.id, Entry::Injected { message: Box::new(message.clone()) })
+                }
+            };
+            if known || state.reply.is_some() {
                 return Ok(());
             }
-            let record = Record { epoch: 0, at_ms, entries: vec![Entry::StopRequested { stop: stop.clone() }] };
-            match journal.append_as(&format!("{turn}:stop:{stop}"), record).await {
+            let record = Record { epoch: 0, at_ms, entries: vec![entry] };
+            match journal.append_as(&format!("{turn}:person:{by}"), record).await {
                 Err(AppendError::Fenced(_)) => continue,
                 other => return other,
             }

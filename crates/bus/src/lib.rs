@@ -24,10 +24,10 @@ mod trace; // Trace context in headers.
 
 pub use connect::{Bus, BusError, Login, Server, shown_url};
 pub use consume::{Consumer, Delivery, Handler, Verdict};
-pub use conversations::{Conversations, ConversationsError};
+pub use conversations::{Conversations, ConversationsError, Written};
 pub use dead::{DeadLetter, DeadLetterError};
 pub use inbound::Handled;
-pub use journal::{AppendError, Journal, JournalStore, Recorded, TurnSummary};
+pub use journal::{AppendError, FromPerson, Journal, JournalStore, Recorded, TurnSummary};
 pub use live::{LiveError, Subscription};
 pub use publish::{Alone, PublishError, Stored};
 pub use record::{Claim, Records, Versioned};

@@ -15,6 +15,8 @@ pub enum Subject<'a> {
     TurnPrepare(&'a ConversationId),
     TurnRun(&'a ConversationId),
     Journal(&'a ConversationId, TurnId),
+    /// What is to be published after a time.
+    Timer(&'a ConversationId),
     Tool(ToolClass),
     ToolResult(CallId),
     /// All results of a turn, to listen on.
@@ -49,6 +51,7 @@ impl fmt::Display for Subject<'_> {
             Subject::TurnPrepare(conversation) => write!(f, "turn.prepare.{conversation}"),
             Subject::TurnRun(conversation) => write!(f, "turn.run.{conversation}"),
             Subject::Journal(conversation, turn) => write!(f, "journal.{conversation}.{turn}"),
+            Subject::Timer(conversation) => write!(f, "timer.{conversation}"),
             Subject::Tool(class) => write!(f, "tool.{}", class.as_str()),
             Subject::ToolResult(call) => write!(f, "tool_result.{}.{}.{}", call.turn, call.step, call.index),
             Subject::ToolResults(turn) => write!(f, "tool_result.{turn}.>"),
@@ -88,6 +91,7 @@ mod tests {
             Subject::TurnPrepare(&conversation),
             Subject::TurnRun(&conversation),
             Subject::Journal(&conversation, turn),
+            Subject::Timer(&conversation),
             Subject::Tool(ToolClass::Builtin),
             Subject::ToolResult(call),
             Subject::Outbound("cli", &conversation),

@@ -10,11 +10,15 @@
 
 use std::collections::VecDeque;
 
+use crate::carry::{Carry, Choice, Origin};
 use crate::chat::Usage;
 use crate::ids::{ConversationId, MessageId, TurnId};
-use crate::message::{Event, Inbound, Principal, Route, TurnFinished, UserMessage, is_stop_phrase};
+use crate::message::{Audience, Event, Inbound, Principal, Route, TurnFinished, UserMessage, is_stop_phrase};
+use crate::queue::QueueMode;
 use crate::tier::Tier;
 use crate::turn::{Reply, ReplyKind, TurnRequest};
+
+mod queueing; // What arrives while a turn runs, and what comes after it.
 
 /// How many message ids a conversation remembers against repeated delivery by
 /// the platform. Survives every deduplication window of the bus.
@@ -27,6 +31,11 @@ pub struct Limits {
     /// Sum of the waiting texts, in bytes: the record must fit into one message.
     pub waiting_bytes: usize,
     pub stop_phrases: Vec<String>,
+    /// How conversations queue that nobody has chosen a mode for.
+    pub direct: QueueMode,
+    pub group: QueueMode,
+    /// How long a group must be silent before a turn begins; 0: not at all.
+    pub debounce_ms: u64,
 }
 
 /// A place in one incarnation of the inbound stream. Sequences of different
@@ -50,6 +59,17 @@ pub struct Active {
     pub turn: TurnId,
     /// Messages and stops that the turn's reply is expected to name.
     pub owes: Vec<MessageId>,
+    /// Messages that went into the running turn; it may end without having read them.
+    pub steered: Vec<UserMessage>,
+    /// Whether a person ended it already.
+    pub ending: Option<Ending>,
+}
+
+/// How a person ended a running turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Stopped,
+    Interrupted,
 }
 
 /// The durable state of one conversation.
@@ -64,6 +84,10 @@ pub struct Conversation {
     pub previous: Option<TurnId>,
     pub tier: Option<Tier>,
     pub generation: u32,
+    /// The mode that somebody chose here.
+    pub mode: Option<QueueMode>,
+    /// The turn that ended with a question to the person.
+    pub asked: Option<TurnId>,
     /// What the last applied event causes.
     pub outbox: Vec<Effect>,
 }
@@ -76,6 +100,21 @@ pub enum Effect {
     StopTurn {
         turn: TurnId,
         stop: MessageId,
+    },
+    /// Append `Injected` to the journal.
+    Steer {
+        turn: TurnId,
+        message: Box<UserMessage>,
+    },
+    /// Append `Interrupted` to the journal, then tell the running replica.
+    Interrupt {
+        turn: TurnId,
+        by: MessageId,
+    },
+    /// Send `DebounceElapsed` after this time.
+    Wake {
+        after_ms: u64,
+        last: MessageId,
     },
     Reply(Reply),
 }
@@ -116,10 +155,13 @@ pub fn step(state: &Conversation, at: Position, inbound: &Inbound, limits: &Limi
             next.stop(&place, &message.id);
         }
         Event::MessageReceived(message) => next.receive(&place, message, limits),
+        Event::DebounceElapsed { last } => next.wake(&place, last),
+        Event::QueueModeChosen { id, by: Principal { .. }, mode } => next.choose(&place, id, *mode),
+        Event::TurnForked { id, by, origin, model } => next.fork(&place, id, by, origin, model.clone()),
         Event::StopRequested { id, by: Principal { .. } } => next.stop(&place, id),
         Event::ConversationReset { id, by: Principal { .. } } => next.reset(&place, id),
-        Event::TurnFinished(finished) => next.finish(&place, finished),
-        Event::TurnLost { turn } => next.lose(&place, *turn),
+        Event::TurnFinished(finished) => next.finish(&place, finished, limits),
+        Event::TurnLost { turn } => next.lose(&place, *turn, limits),
     }
     Step::Applied(Box::new(next))
 }
@@ -164,31 +206,18 @@ impl Answers {
 }
 
 impl Conversation {
-    fn receive(&mut self, place: &Address<'_>, message: &UserMessage, limits: &Limits) {
-        if self.active.is_none() {
-            return self.start(place, vec![message.clone()]);
-        }
-        let waiting_bytes: usize = self.waiting.iter().map(|waiting| waiting.text.len()).sum();
-        let refusal = if self.waiting.len() >= limits.waiting_messages {
-            format!("{} messages are waiting already", self.waiting.len())
-        } else if waiting_bytes + message.text.len() > limits.waiting_bytes {
-            format!("the waiting messages are too long together ({waiting_bytes} bytes)")
-        } else {
-            return self.waiting.push_back(message.clone());
-        };
-        self.outbox.push(place.reply(
-            ReplyKind::Refused,
-            Answers::one(&message.id),
-            format!("I did not take this message up: {refusal}. Send it again when I have caught up."),
-        ));
-    }
-
     fn stop(&mut self, place: &Address<'_>, stop: &MessageId) {
         let Some(active) = &mut self.active else {
-            let text = "There is nothing to stop.".to_owned();
-            return self.outbox.push(place.reply(ReplyKind::Notice, Answers::one(stop), text));
+            let Some(mut dropped) = Answers::all(self.waiting.drain(..).map(|waiting| waiting.id)) else {
+                let text = "There is nothing to stop.".to_owned();
+                return self.outbox.push(place.reply(ReplyKind::Notice, Answers::one(stop), text));
+            };
+            dropped.rest.push(stop.clone());
+            let text = "Stopped: I had not begun with it.".to_owned();
+            return self.outbox.push(place.reply(ReplyKind::Stopped, dropped, text));
         };
         active.owes.push(stop.clone());
+        active.ending = Some(Ending::Stopped);
         self.outbox.push(Effect::StopTurn { turn: active.turn, stop: stop.clone() });
         let count = self.waiting.len();
         if let Some(dropped) = Answers::all(self.waiting.drain(..).map(|waiting| waiting.id)) {
@@ -207,22 +236,45 @@ impl Conversation {
         self.outbox.push(place.reply(ReplyKind::Notice, Answers::one(id), text));
     }
 
-    fn finish(&mut self, place: &Address<'_>, finished: &TurnFinished) {
+    fn choose(&mut self, place: &Address<'_>, id: &MessageId, mode: QueueMode) {
+        self.mode = Some(mode);
+        self.outbox.push(place.reply(ReplyKind::Notice, Answers::one(id), mode.told_user().to_owned()));
+    }
+
+    fn fork(&mut self, place: &Address<'_>, id: &MessageId, by: &Principal, origin: &Origin, model: Option<String>) {
+        if self.active.is_some() {
+            let text = "A turn is running here already; fork into another conversation.".to_owned();
+            return self.outbox.push(place.reply(ReplyKind::Refused, Answers::one(id), text));
+        }
+        let text = format!("A fork of turn {}.", origin.turn);
+        let message = UserMessage { id: id.clone(), speaker: by.clone(), text, tier: None, sent_at_ms: 0 };
+        self.start(place, vec![message], Some(origin.clone()), model);
+    }
+
+    fn finish(&mut self, place: &Address<'_>, finished: &TurnFinished, limits: &Limits) {
         let Some(active) = self.active.take_if(|active| active.turn == finished.turn) else { return };
         self.previous = Some(active.turn);
         self.tier = Some(finished.tier);
+        self.asked = finished.asks.then_some(active.turn);
+        let unread: Vec<UserMessage> =
+            active.steered.into_iter().filter(|message| !finished.answers.contains(&message.id)).collect();
         // A stop that came after the reply was written is not named in it.
-        let owed = active.owes.into_iter().filter(|id| !finished.answers.contains(id));
-        if let Some(owed) = Answers::all(owed) {
+        let late = |id: &MessageId| !finished.answers.contains(id) && !unread.iter().any(|message| message.id == *id);
+        if let Some(owed) = Answers::all(active.owes.into_iter().filter(late)) {
             let text = "I had already finished when that reached me.".to_owned();
             self.outbox.push(place.reply(ReplyKind::Notice, owed, text));
         }
-        if let Some(message) = self.waiting.pop_front() {
-            self.start(place, vec![message]);
+        if active.ending == Some(Ending::Stopped) {
+            if let Some(dropped) = Answers::all(unread.into_iter().map(|message| message.id)) {
+                let text = "I had not come to this when you said stop, and dropped it.".to_owned();
+                self.outbox.push(place.reply(ReplyKind::Stopped, dropped, text));
+            }
+            return self.go_on(place, Vec::new(), limits);
         }
+        self.go_on(place, unread, limits);
     }
 
-    fn lose(&mut self, place: &Address<'_>, turn: TurnId) {
+    fn lose(&mut self, place: &Address<'_>, turn: TurnId, limits: &Limits) {
         let Some(active) = self.active.take_if(|active| active.turn == turn) else { return };
         if let Some(owed) = Answers::all(active.owes) {
             let text = "Something is wrong with this message on my side, and I put it aside. \
@@ -230,12 +282,16 @@ impl Conversation {
                 .to_owned();
             self.outbox.push(place.reply(ReplyKind::Failed, owed, text));
         }
-        if let Some(message) = self.waiting.pop_front() {
-            self.start(place, vec![message]);
-        }
+        self.go_on(place, Vec::new(), limits);
     }
 
-    fn start(&mut self, place: &Address<'_>, messages: Vec<UserMessage>) {
+    fn start(
+        &mut self,
+        place: &Address<'_>,
+        messages: Vec<UserMessage>,
+        origin: Option<Origin>,
+        model: Option<String>,
+    ) {
         let Some(first) = messages.first() else { return };
         let request = TurnRequest {
             turn: TurnId::derive(place.conversation, &first.id),
@@ -244,9 +300,12 @@ impl Conversation {
             previous: self.previous,
             discussion_tier: self.tier,
             generation: self.generation,
+            origin,
+            model,
             messages,
         };
-        self.active = Some(Active { turn: request.turn, owes: request.answers() });
+        self.asked = None;
+        self.active = Some(Active { turn: request.turn, owes: request.answers(), steered: Vec::new(), ending: None });
         self.outbox.push(Effect::StartTurn(request));
     }
 }

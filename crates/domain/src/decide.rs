@@ -1,5 +1,6 @@
 //! What a turn does next: a pure function of what has happened in it.
 
+use crate::carry;
 use crate::chat::{Answer, ChatMessage, Ending, ToolCall};
 use crate::guard;
 use crate::ids::CallId;
@@ -60,6 +61,9 @@ pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
     if !state.stops.is_empty() {
         return conclude(state, context, ReplyKind::Stopped, "Stopped.".into());
     }
+    if state.interrupted.is_some() {
+        return conclude(state, context, ReplyKind::Stopped, "Stopped, for your next message.".into());
+    }
     if state.idle_claims > limits.idle_claims {
         let text = "I tried to answer several times and was interrupted each time, so I gave up. \
                     Please send your message again."
@@ -91,7 +95,15 @@ pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
         return Next::Plan(plan(state, context, index, answer, limits));
     }
     let open: Vec<Call> = last.calls.iter().filter(|call| call.outcome.is_none()).cloned().collect();
-    if open.is_empty() { ask(state, limits, index + 1, last.tier) } else { Next::AwaitTools(open) }
+    if !open.is_empty() {
+        return Next::AwaitTools(open);
+    }
+    let unknown: Vec<&Call> = last.calls.iter().filter(|call| is_unknown(call)).collect();
+    if !unknown.is_empty() {
+        // Only the person can know, and only they may have it run again.
+        return conclude(state, context, ReplyKind::Question, carry::question(&unknown));
+    }
+    ask(state, limits, index + 1, last.tier)
 }
 
 fn ask(state: &TurnState, limits: &TurnLimits, step: u32, tier: Tier) -> Next {
@@ -107,8 +119,16 @@ fn withheld(state: &TurnState, limits: &TurnLimits, step: u32) -> bool {
     ended || step >= limits.steps
 }
 
+fn is_unknown(call: &Call) -> bool {
+    call.outcome.as_ref().is_some_and(|outcome| outcome.kind == OutcomeKind::Unknown)
+}
+
 fn conclude(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String) -> Next {
     let mut answers = context.request.answers();
+    // A stop ends all that came into the turn; an answer is one to what the model read.
+    let ended = kind == ReplyKind::Stopped;
+    let named = state.injected.iter().filter(|injected| ended || injected.step.is_some());
+    answers.extend(named.map(|injected| injected.message.id.clone()));
     answers.extend(state.stops.iter().cloned());
     let ran =
         state.calls().filter(|call| call.outcome.as_ref().is_some_and(|outcome| outcome.kind != OutcomeKind::Skipped));
@@ -192,17 +212,27 @@ const LAST_STEP: &str = "You have used up the tool calls of this turn. Answer no
 /// What the model reads in a step. The same fold gives the same messages.
 pub fn messages(state: &TurnState, context: &TurnContext, step: u32, tools: Tools) -> Vec<ChatMessage> {
     let mut messages = context.messages.clone();
-    for known in state.steps.iter().take(step as usize).filter(|known| !known.calls.is_empty()) {
+    for (index, known) in (0..step).zip(&state.steps) {
+        messages.extend(injected(state, index, Some(index)));
         messages.extend(exchange(known));
     }
+    messages.extend(injected(state, step, Some(step)));
+    messages.extend(injected(state, step, None));
     if tools == Tools::Withheld {
         messages.push(ChatMessage::user(LAST_STEP));
     }
     messages
 }
 
+/// The messages that came in just before a step, as the model reads them.
+fn injected(state: &TurnState, step: u32, at: Option<u32>) -> impl Iterator<Item = ChatMessage> {
+    let here =
+        state.injected.iter().filter(move |injected| injected.step == at && injected.step.unwrap_or(step) == step);
+    here.map(|injected| ChatMessage::user(injected.message.text.clone()))
+}
+
 fn exchange(step: &StepState) -> Vec<ChatMessage> {
-    let Some(answer) = &step.answer else { return Vec::new() };
+    let Some(answer) = step.answer.as_ref().filter(|_| !step.calls.is_empty()) else { return Vec::new() };
     let mut messages = vec![ChatMessage::Assistant {
         text: answer.text.clone(),
         calls: answer.calls.clone(),
@@ -229,13 +259,20 @@ fn result_text(outcome: &Outcome) -> String {
 
 /// BLAKE3 over everything a model call is given, in hexadecimal. Fields are
 /// length-prefixed, so that no two requests hash alike by shifting text.
-pub fn request_hash(model: &str, context: &TurnContext, messages: &[ChatMessage], tools: Tools) -> String {
+pub fn request_hash(
+    model: &str,
+    context: &TurnContext,
+    messages: &[ChatMessage],
+    tools: Tools,
+    max_tokens: u32,
+) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut field = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     };
     field(model);
+    field(&max_tokens.to_string());
     field(&context.system);
     for message in messages {
         match message {

@@ -119,6 +119,8 @@ mod tests {
             tier: crate::tier::Tier::Mid,
             model: String::new(),
             request_hash: String::new(),
+            tools: crate::decide::Tools::Offered,
+            max_tokens: 0,
             answer: None,
             fault: None,
             calls,

@@ -5,7 +5,9 @@
 //! one record are stored by one append, so they happen together or not at all.
 
 use crate::chat::{Answer, Usage};
+use crate::decide::Tools;
 use crate::ids::{CallId, MessageId};
+use crate::message::UserMessage;
 use crate::tier::Tier;
 use crate::tool::{Effect, Outcome};
 use crate::turn::{Reply, TurnContext};
@@ -86,6 +88,10 @@ pub enum Entry {
         tier: Tier,
         model: String,
         request_hash: String,
+        /// Whether it may call tools, and how long its answer may be: with the
+        /// context and the entries before, all that the request is made of.
+        tools: Tools,
+        max_tokens: u32,
     },
     ModelAnswered {
         step: u32,
@@ -113,6 +119,14 @@ pub enum Entry {
     /// Written by the router.
     StopRequested {
         stop: MessageId,
+    },
+    /// A message that goes into the running turn. Written by the router.
+    Injected {
+        message: Box<UserMessage>,
+    },
+    /// A newer message takes the turn's place. Written by the router.
+    Interrupted {
+        by: MessageId,
     },
     ReplyReady(Box<Reply>),
     /// The reply is on its way out. No build writes it any more: the reply says as
@@ -146,9 +160,19 @@ pub struct StepState {
     pub tier: Tier,
     pub model: String,
     pub request_hash: String,
+    pub tools: Tools,
+    pub max_tokens: u32,
     pub answer: Option<Answer>,
     pub fault: Option<Fault>,
     pub calls: Vec<Call>,
+}
+
+/// A message that came into the turn while it ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Injected {
+    pub message: UserMessage,
+    /// The first step that was asked with it; none yet, when the next one is to be.
+    pub step: Option<u32>,
 }
 
 /// The state of a turn.
@@ -160,6 +184,8 @@ pub struct TurnState {
     pub context: Option<Box<TurnContext>>,
     pub steps: Vec<StepState>,
     pub stops: Vec<MessageId>,
+    pub injected: Vec<Injected>,
+    pub interrupted: Option<MessageId>,
     pub tools_ended: Option<String>,
     pub reply: Option<Box<Reply>>,
     pub finished: bool,
@@ -198,12 +224,17 @@ impl TurnState {
             Entry::ContextFixed(context) => {
                 self.context.get_or_insert_with(|| context.clone());
             }
-            Entry::StepStarted { step, tier, model, request_hash } => {
+            Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens } => {
+                for injected in self.injected.iter_mut().filter(|injected| injected.step.is_none()) {
+                    injected.step = Some(*step);
+                }
                 self.steps.truncate(*step as usize);
                 self.steps.push(StepState {
                     tier: *tier,
                     model: model.clone(),
                     request_hash: request_hash.clone(),
+                    tools: *tools,
+                    max_tokens: *max_tokens,
                     answer: None,
                     fault: None,
                     calls: Vec::new(),
@@ -250,12 +281,25 @@ impl TurnState {
                     self.stops.push(stop.clone());
                 }
             }
+            Entry::Injected { message } => {
+                if !self.injected.iter().any(|known| known.message.id == message.id) {
+                    self.injected.push(Injected { message: message.as_ref().clone(), step: None });
+                }
+            }
+            Entry::Interrupted { by } => {
+                self.interrupted.get_or_insert_with(|| by.clone());
+            }
             Entry::ReplyReady(reply) => {
                 self.reply.get_or_insert_with(|| reply.clone());
                 self.idle_claims = 0;
             }
             Entry::Finished => self.finished = true,
         }
+    }
+
+    /// Whether a person ended the turn.
+    pub fn is_stopped(&self) -> bool {
+        !self.stops.is_empty() || self.interrupted.is_some()
     }
 
     pub fn usage(&self) -> Usage {

@@ -6,6 +6,7 @@
 //! a property test. Wire formats are `proto`'s business; NATS is `bus`'s.
 
 pub mod budget; // What fits into the model's window.
+pub mod carry; // What a turn takes over from another.
 pub mod chat; // What models read and write.
 pub mod conversation; // One active turn at a time, in order.
 pub mod decide; // What a turn does next.
@@ -13,8 +14,11 @@ pub mod delivery; // How a reply is cut and recorded.
 pub mod guard; // Loops and oversized results.
 pub mod ids; // Who and what: conversations, turns, calls, messages.
 pub mod journal; // What has happened in a turn.
-pub mod memory;
+pub mod memory; // What is remembered of a person.
 pub mod message; // What people send.
+pub mod queue; // What becomes of a message while a turn runs.
+pub mod quota; // How much somebody may send.
+pub mod replay; // The requests that a journal stands for.
 pub mod tier; // Which class of model answers.
 pub mod tool; // What tools promise and return.
-pub mod turn; // What a turn starts with and ends with. // What is remembered of a person.
+pub mod turn; // What a turn starts with and ends with.

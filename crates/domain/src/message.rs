@@ -1,6 +1,8 @@
 //! What people send: messages, stops, resets; who they are and where they wait.
 
+use crate::carry::Origin;
 use crate::ids::{ConversationId, MessageId, TurnId};
+use crate::queue::QueueMode;
 use crate::tier::Tier;
 
 /// Longest text of one message, in bytes. Longer input is refused with a word
@@ -56,6 +58,23 @@ pub enum Event {
         id: MessageId,
         by: Principal,
     },
+    /// How the conversation queues from now on.
+    QueueModeChosen {
+        id: MessageId,
+        by: Principal,
+        mode: QueueMode,
+    },
+    /// A turn that goes on from one step of another, elsewhere.
+    TurnForked {
+        id: MessageId,
+        by: Principal,
+        origin: Origin,
+        model: Option<String>,
+    },
+    /// Nothing was said in a group for a while after this message.
+    DebounceElapsed {
+        last: MessageId,
+    },
     TurnFinished(TurnFinished),
     /// A message of the turn was put aside: nobody will finish it.
     TurnLost {
@@ -68,8 +87,11 @@ impl Event {
     pub fn message_id(&self) -> Option<&MessageId> {
         match self {
             Event::MessageReceived(message) => Some(&message.id),
-            Event::StopRequested { id, .. } | Event::ConversationReset { id, .. } => Some(id),
-            Event::TurnFinished(_) | Event::TurnLost { .. } => None,
+            Event::StopRequested { id, .. }
+            | Event::ConversationReset { id, .. }
+            | Event::QueueModeChosen { id, .. }
+            | Event::TurnForked { id, .. } => Some(id),
+            Event::TurnFinished(_) | Event::TurnLost { .. } | Event::DebounceElapsed { .. } => None,
         }
     }
 }
@@ -81,6 +103,8 @@ pub struct TurnFinished {
     /// The messages that the delivered reply named.
     pub answers: Vec<MessageId>,
     pub tier: Tier,
+    /// Whether it ended by asking the person about an unknown outcome.
+    pub asks: bool,
 }
 
 /// An event with its address.
@@ -99,7 +123,10 @@ impl Inbound {
             // Another conversation's platform may give the same id.
             Event::MessageReceived(UserMessage { id, .. })
             | Event::StopRequested { id, .. }
-            | Event::ConversationReset { id, .. } => format!("{}:{id}", self.conversation),
+            | Event::ConversationReset { id, .. }
+            | Event::QueueModeChosen { id, .. }
+            | Event::TurnForked { id, .. } => format!("{}:{id}", self.conversation),
+            Event::DebounceElapsed { last } => format!("{}:{last}:debounced", self.conversation),
             Event::TurnFinished(finished) => format!("{}:finished", finished.turn),
             Event::TurnLost { turn } => format!("{turn}:lost"),
         }

@@ -1,7 +1,9 @@
 //! What a turn starts with, and what it ends with.
 
+use crate::carry::Origin;
 use crate::chat::{ChatMessage, Usage};
 use crate::ids::{ConversationId, MessageId, TurnId};
+use crate::memory::Fact;
 use crate::message::{Principal, Route, UserMessage};
 use crate::tier::Tier;
 use crate::tool::ToolSpec;
@@ -20,6 +22,10 @@ pub struct TurnRequest {
     pub discussion_tier: Option<Tier>,
     /// Raised by every reset: history of an older generation is not shown.
     pub generation: u32,
+    /// The turn that this one goes on from, if it does.
+    pub origin: Option<Origin>,
+    /// The model to ask, when it is not the tier's.
+    pub model: Option<String>,
 }
 
 impl TurnRequest {
@@ -42,6 +48,8 @@ pub struct TurnContext {
     pub messages: Vec<ChatMessage>,
     pub tools: Vec<ToolSpec>,
     pub tier: Tier,
+    /// The memories that stand in the system prompt.
+    pub recalled: Vec<Fact>,
     /// What the person is told about this answer, such as "memory unavailable".
     pub notices: Vec<String>,
 }
@@ -54,6 +62,8 @@ pub enum ReplyKind {
     Failed,
     /// The person stopped the turn.
     Stopped,
+    /// The outcome of something is unknown, and the person is asked.
+    Question,
     /// The message was not taken up, for instance because too many wait.
     Refused,
     /// Done without a model: a reset, or a stop with nothing to stop.
@@ -81,7 +91,7 @@ impl Reply {
     /// Whether the router waits for this reply's delivery before it goes on.
     pub fn ends_turn(&self) -> bool {
         match self.kind {
-            ReplyKind::Answered | ReplyKind::Failed | ReplyKind::Stopped => true,
+            ReplyKind::Answered | ReplyKind::Failed | ReplyKind::Stopped | ReplyKind::Question => true,
             ReplyKind::Refused | ReplyKind::Notice => false,
         }
     }

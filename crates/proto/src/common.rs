@@ -1,14 +1,51 @@
 //! Principals, routes, messages, tiers.
 
+use domain::carry::{Carry, Choice, Origin};
 use domain::chat::{ChatMessage, ToolCall, Usage};
 use domain::message::{Audience, Principal, Route, UserMessage};
+use domain::queue::QueueMode;
 use domain::tier::Tier;
 
 use crate::fields::{self, raws, required, wire_enum};
 use crate::{InvalidMessage, v1};
 
 wire_enum!(Tier as Tier, "tier", { Low => Low, Mid => Mid, High => High });
+wire_enum!(QueueMode as QueueMode, "queue mode", {
+    Followup => Followup, Collect => Collect, Steer => Steer, Interrupt => Interrupt,
+});
+wire_enum!(Choice as Choice, "choice", { Retry => Retry, Worked => Worked, Skip => Skip });
 wire_enum!(Audience as Audience, "audience", { Direct => Direct, Group => Group });
+
+impl From<&Origin> for v1::Origin {
+    fn from(value: &Origin) -> Self {
+        use v1::origin::Carry as Raw;
+        Self {
+            conversation: value.conversation.to_string(),
+            turn: value.turn.to_string(),
+            carry: Some(match &value.carry {
+                Carry::Answered(choice) => Raw::Answered(v1::Choice::from(choice).into()),
+                Carry::Fork { at } => Raw::ForkAt(*at),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::Origin> for Origin {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Origin) -> Result<Self, InvalidMessage> {
+        use v1::origin::Carry as Raw;
+        Ok(Self {
+            conversation: fields::conversation(&raw.conversation)?,
+            turn: fields::turn(&raw.turn)?,
+            carry: match required(raw.carry, "origin.carry")? {
+                Raw::Answered(choice) => {
+                    Carry::Answered(v1::Choice::try_from(choice).unwrap_or(v1::Choice::Unspecified).try_into()?)
+                }
+                Raw::ForkAt(at) => Carry::Fork { at },
+            },
+        })
+    }
+}
 
 /// A tier that need not be given.
 pub(crate) fn optional_tier(raw: v1::Tier) -> Option<Tier> {

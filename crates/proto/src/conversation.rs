@@ -1,9 +1,10 @@
 //! The router's record of a conversation.
 
-use domain::conversation::{Active, Conversation, Effect, Position};
+use domain::conversation::{Active, Conversation, Effect, Ending, Position};
 
 use crate::common::{optional_tier, optional_tier_number};
 use crate::fields::{self, all, raws, required, texts};
+use crate::v1::conversation::Ending as RawEnding;
 use crate::{InvalidMessage, v1, wire};
 
 wire!(Conversation as v1::Conversation);
@@ -14,10 +15,19 @@ impl From<&Conversation> for v1::Conversation {
             applied_incarnation: value.applied.incarnation,
             applied_sequence: value.applied.sequence,
             seen: value.seen.iter().map(ToString::to_string).collect(),
-            active: value
-                .active
-                .as_ref()
-                .map(|active| v1::conversation::Active { turn: active.turn.to_string(), owes: texts(&active.owes) }),
+            active: value.active.as_ref().map(|active| v1::conversation::Active {
+                turn: active.turn.to_string(),
+                owes: texts(&active.owes),
+                steered: raws(&active.steered),
+                ending: match active.ending {
+                    None => RawEnding::Unspecified,
+                    Some(Ending::Stopped) => RawEnding::Stopped,
+                    Some(Ending::Interrupted) => RawEnding::Interrupted,
+                }
+                .into(),
+            }),
+            mode: value.mode.map_or(v1::QueueMode::Unspecified, |mode| v1::QueueMode::from(&mode)).into(),
+            asked_turn: fields::optional_turn_text(value.asked),
             waiting: raws(&value.waiting),
             previous_turn: fields::optional_turn_text(value.previous),
             tier: optional_tier_number(value.tier),
@@ -31,15 +41,27 @@ impl From<&Conversation> for v1::Conversation {
 impl TryFrom<v1::Conversation> for Conversation {
     type Error = InvalidMessage;
     fn try_from(raw: v1::Conversation) -> Result<Self, InvalidMessage> {
-        let active = raw.active.as_ref().map(|active| {
-            Ok::<_, InvalidMessage>(Active { turn: fields::turn(&active.turn)?, owes: fields::messages(&active.owes)? })
+        let mode = v1::QueueMode::try_from(raw.mode).ok().and_then(|mode| mode.try_into().ok());
+        let active = raw.active.map(|active| {
+            Ok::<_, InvalidMessage>(Active {
+                turn: fields::turn(&active.turn)?,
+                owes: fields::messages(&active.owes)?,
+                ending: match active.ending() {
+                    RawEnding::Unspecified => None,
+                    RawEnding::Stopped => Some(Ending::Stopped),
+                    RawEnding::Interrupted => Some(Ending::Interrupted),
+                },
+                steered: all(active.steered)?,
+            })
         });
         Ok(Self {
             applied: Position { incarnation: raw.applied_incarnation, sequence: raw.applied_sequence },
             seen: fields::messages(&raw.seen)?.into(),
             active: active.transpose()?,
+            mode,
+            asked: fields::optional_turn(&raw.asked_turn)?,
             previous: fields::optional_turn(&raw.previous_turn)?,
-            tier: optional_tier(raw.tier()),
+            tier: v1::Tier::try_from(raw.tier).map_or(None, optional_tier),
             generation: raw.generation,
             waiting: all::<_, domain::message::UserMessage>(raw.waiting)?.into(),
             outbox: all(raw.outbox)?,
@@ -50,12 +72,17 @@ impl TryFrom<v1::Conversation> for Conversation {
 
 impl From<&Effect> for v1::conversation::Effect {
     fn from(value: &Effect) -> Self {
-        use v1::conversation::{StopTurn, effect::Kind};
+        use v1::conversation::{Interrupt, Steer, StopTurn, Wake, effect::Kind};
         let kind = match value {
             Effect::StartTurn(request) => Kind::StartTurn(request.into()),
             Effect::StopTurn { turn, stop } => {
                 Kind::StopTurn(StopTurn { turn: turn.to_string(), stop: stop.to_string() })
             }
+            Effect::Steer { turn, message } => {
+                Kind::Steer(Steer { turn: turn.to_string(), message: Some(message.as_ref().into()) })
+            }
+            Effect::Interrupt { turn, by } => Kind::Interrupt(Interrupt { turn: turn.to_string(), by: by.to_string() }),
+            Effect::Wake { after_ms, last } => Kind::Wake(Wake { after_ms: *after_ms, last: last.to_string() }),
             Effect::Reply(reply) => Kind::Reply(reply.into()),
         };
         Self { kind: Some(kind) }
@@ -71,6 +98,14 @@ impl TryFrom<v1::conversation::Effect> for Effect {
             Kind::StopTurn(stop) => {
                 Self::StopTurn { turn: fields::turn(&stop.turn)?, stop: fields::message(&stop.stop)? }
             }
+            Kind::Steer(steer) => Self::Steer {
+                turn: fields::turn(&steer.turn)?,
+                message: Box::new(required(steer.message, "steer.message")?.try_into()?),
+            },
+            Kind::Interrupt(interrupt) => {
+                Self::Interrupt { turn: fields::turn(&interrupt.turn)?, by: fields::message(&interrupt.by)? }
+            }
+            Kind::Wake(wake) => Self::Wake { after_ms: wake.after_ms, last: fields::message(&wake.last)? },
             Kind::Reply(reply) => Self::Reply(reply.try_into()?),
         })
     }

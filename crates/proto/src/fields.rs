@@ -44,6 +44,10 @@ pub(crate) fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }
 
+pub(crate) fn optional_text(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 /// Converts every item, stopping at the first fault.
 pub(crate) fn all<A, B>(items: Vec<A>) -> Result<Vec<B>, InvalidMessage>
 where

@@ -20,7 +20,20 @@ impl From<&Inbound> for v1::Inbound {
                 Raw::ConversationReset(v1::ConversationReset { id: id.to_string(), by: Some(by.into()) })
             }
             Event::TurnLost { turn } => Raw::TurnLost(v1::TurnLost { turn: turn.to_string() }),
+            Event::QueueModeChosen { id, by, mode } => Raw::QueueModeChosen(v1::QueueModeChosen {
+                id: id.to_string(),
+                by: Some(by.into()),
+                mode: v1::QueueMode::from(mode).into(),
+            }),
+            Event::TurnForked { id, by, origin, model } => Raw::TurnForked(v1::TurnForked {
+                id: id.to_string(),
+                by: Some(by.into()),
+                origin: Some(origin.into()),
+                model: model.clone().unwrap_or_default(),
+            }),
+            Event::DebounceElapsed { last } => Raw::DebounceElapsed(v1::DebounceElapsed { last: last.to_string() }),
             Event::TurnFinished(finished) => Raw::TurnFinished(v1::TurnFinished {
+                asks: finished.asks,
                 turn: finished.turn.to_string(),
                 answers: texts(&finished.answers),
                 tier: tier_number(finished.tier),
@@ -47,7 +60,20 @@ impl TryFrom<v1::Inbound> for Inbound {
                 Event::ConversationReset { id: fields::message(&reset.id)?, by: required(reset.by, "by")?.try_into()? }
             }
             Raw::TurnLost(lost) => Event::TurnLost { turn: fields::turn(&lost.turn)? },
+            Raw::QueueModeChosen(chosen) => Event::QueueModeChosen {
+                id: fields::message(&chosen.id)?,
+                mode: chosen.mode().try_into()?,
+                by: required(chosen.by, "by")?.try_into()?,
+            },
+            Raw::TurnForked(forked) => Event::TurnForked {
+                id: fields::message(&forked.id)?,
+                by: required(forked.by, "by")?.try_into()?,
+                origin: required(forked.origin, "origin")?.try_into()?,
+                model: fields::optional_text(forked.model),
+            },
+            Raw::DebounceElapsed(elapsed) => Event::DebounceElapsed { last: fields::message(&elapsed.last)? },
             Raw::TurnFinished(finished) => Event::TurnFinished(TurnFinished {
+                asks: finished.asks,
                 turn: fields::turn(&finished.turn)?,
                 answers: fields::messages(&finished.answers)?,
                 tier: finished.tier().try_into()?,

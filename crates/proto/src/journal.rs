@@ -1,6 +1,7 @@
 //! The turn's journal.
 
 use domain::chat::{Answer, Ending};
+use domain::decide::Tools;
 use domain::journal::{Entry, Fault, Record};
 
 use crate::common::tier_number;
@@ -33,12 +34,16 @@ impl From<&Entry> for v1::JournalEntry {
                 Kind::Claimed(raw::Claimed { replica: replica.clone(), build: build.clone() })
             }
             Entry::ContextFixed(context) => Kind::ContextFixed(context.as_ref().into()),
-            Entry::StepStarted { step, tier, model, request_hash } => Kind::StepStarted(raw::StepStarted {
-                step: *step,
-                tier: tier_number(*tier),
-                model: model.clone(),
-                request_hash: request_hash.clone(),
-            }),
+            Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens } => {
+                Kind::StepStarted(raw::StepStarted {
+                    tools_withheld: *tools == Tools::Withheld,
+                    max_tokens: *max_tokens,
+                    step: *step,
+                    tier: tier_number(*tier),
+                    model: model.clone(),
+                    request_hash: request_hash.clone(),
+                })
+            }
             Entry::ModelAnswered { step, answer } => Kind::ModelAnswered(raw::ModelAnswered {
                 step: *step,
                 text: answer.text.clone(),
@@ -63,6 +68,8 @@ impl From<&Entry> for v1::JournalEntry {
             }
             Entry::ToolsEnded { reason } => Kind::ToolsEnded(raw::ToolsEnded { reason: reason.clone() }),
             Entry::StopRequested { stop } => Kind::StopRequested(raw::TurnStopRequested { stop: stop.to_string() }),
+            Entry::Injected { message } => Kind::Injected(raw::Injected { message: Some(message.as_ref().into()) }),
+            Entry::Interrupted { by } => Kind::Interrupted(raw::Interrupted { by: by.to_string() }),
             Entry::ReplyReady(reply) => Kind::ReplyReady(reply.as_ref().into()),
             Entry::Finished => Kind::Finished(raw::Finished {}),
         };
@@ -81,6 +88,8 @@ impl TryFrom<v1::JournalEntry> for Entry {
                 step: started.step,
                 tier: started.tier().try_into()?,
                 model: started.model,
+                tools: if started.tools_withheld { Tools::Withheld } else { Tools::Offered },
+                max_tokens: started.max_tokens,
                 request_hash: started.request_hash,
             },
             Kind::ModelAnswered(answered) => Self::ModelAnswered {
@@ -109,6 +118,10 @@ impl TryFrom<v1::JournalEntry> for Entry {
             },
             Kind::ToolsEnded(found) => Self::ToolsEnded { reason: found.reason },
             Kind::StopRequested(stop) => Self::StopRequested { stop: fields::message(&stop.stop)? },
+            Kind::Injected(injected) => {
+                Self::Injected { message: Box::new(required(injected.message, "injected.message")?.try_into()?) }
+            }
+            Kind::Interrupted(interrupted) => Self::Interrupted { by: fields::message(&interrupted.by)? },
             Kind::ReplyReady(reply) => Self::ReplyReady(Box::new(reply.try_into()?)),
             Kind::Finished(raw::Finished {}) => Self::Finished,
         })

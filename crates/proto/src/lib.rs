@@ -13,10 +13,11 @@ mod inbound; // What moves a conversation.
 mod journal; // The turn's journal.
 pub mod live; // Deltas, control, snapshots.
 mod memory; // Recall and facts.
-pub mod response;
+pub mod response; // Request and reply.
 pub mod terminal; // Terminals and adapter-cli.
+pub mod timer; // What happens after a time.
 mod tool; // Tool requests and records.
-mod turn; // Requests, contexts, replies. // Request and reply.
+mod turn; // Requests, contexts, replies.
 
 /// Generated from `proto/clara/v1`.
 #[allow(clippy::all, missing_docs, unreachable_pub)]

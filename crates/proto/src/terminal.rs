@@ -1,7 +1,9 @@
 //! Between terminals and adapter-cli.
 
+use domain::carry::Origin;
 use domain::ids::{ConversationId, Place};
 use domain::message::Principal;
+use domain::queue::QueueMode;
 
 use crate::fields::{self, required};
 use crate::{InvalidMessage, v1, wire};
@@ -35,6 +37,12 @@ pub enum Saying {
     Text(String),
     Stop,
     Reset,
+    Mode(QueueMode),
+    /// A turn that goes on from one step of another, in this conversation.
+    Fork {
+        origin: Origin,
+        model: Option<String>,
+    },
 }
 
 /// Answered only after the bus has stored the message, or refused to.
@@ -49,11 +57,15 @@ wire!(Said as v1::Said);
 
 impl From<&Say> for v1::Say {
     fn from(value: &Say) -> Self {
-        use v1::say::{Reset, Stop, What};
+        use v1::say::{Fork, Reset, Stop, What};
         let what = match &value.what {
             Saying::Text(text) => What::Text(text.clone()),
             Saying::Stop => What::Stop(Stop {}),
             Saying::Reset => What::Reset(Reset {}),
+            Saying::Mode(mode) => What::Mode(v1::QueueMode::from(mode).into()),
+            Saying::Fork { origin, model } => {
+                What::Fork(Fork { origin: Some(origin.into()), model: model.clone().unwrap_or_default() })
+            }
         };
         Self {
             id: value.id.clone(),
@@ -72,6 +84,13 @@ impl TryFrom<v1::Say> for Say {
             What::Text(text) => Saying::Text(text),
             What::Stop(Stop {}) => Saying::Stop,
             What::Reset(Reset {}) => Saying::Reset,
+            What::Mode(mode) => {
+                Saying::Mode(v1::QueueMode::try_from(mode).unwrap_or(v1::QueueMode::Unspecified).try_into()?)
+            }
+            What::Fork(fork) => Saying::Fork {
+                origin: required(fork.origin, "origin")?.try_into()?,
+                model: fields::optional_text(fork.model),
+            },
         };
         Ok(Self { id: raw.id, channel: raw.channel, speaker: required(raw.speaker, "speaker")?.try_into()?, what })
     }

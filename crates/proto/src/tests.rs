@@ -1,11 +1,15 @@
 //! What is written is read back; what is garbage is named.
 
+use domain::carry::{Carry, Choice, Origin};
 use domain::chat::{Answer, ChatMessage, ToolCall, Usage};
-use domain::conversation::{Active, Conversation, Effect, Position};
+use domain::conversation::{Active, Conversation, Effect, Ending, Position};
+use domain::decide::Tools;
 use domain::delivery::DeliveryRecord;
 use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
 use domain::journal::{Entry, Fault, Record};
+use domain::memory::Fact;
 use domain::message::{Audience, Event, Inbound, Principal, Route, TurnFinished, UserMessage};
+use domain::queue::QueueMode;
 use domain::tier::Tier;
 use domain::tool::{Outcome, OutcomeKind, Risk, ToolClass, ToolRecord, ToolSpec};
 use domain::turn::{Reply, ReplyKind, TurnContext, TurnRequest};
@@ -46,6 +50,10 @@ fn user_message() -> UserMessage {
     UserMessage { id: message_id(), speaker: principal(), text: "hi ✓".into(), tier: Some(Tier::High), sent_at_ms: 7 }
 }
 
+fn origin(carry: Carry) -> Origin {
+    Origin { conversation: conversation(), turn: turn(), carry }
+}
+
 fn request() -> TurnRequest {
     TurnRequest {
         turn: turn(),
@@ -55,6 +63,8 @@ fn request() -> TurnRequest {
         previous: Some(turn()),
         discussion_tier: None,
         generation: 3,
+        origin: Some(origin(Carry::Answered(Choice::Worked))),
+        model: Some("m".into()),
     }
 }
 
@@ -93,6 +103,7 @@ fn context() -> TurnContext {
             timeout_ms: 5,
         }],
         tier: Tier::Mid,
+        recalled: vec![Fact { id: "f".into(), text: "likes tea".into(), created_at_ms: 4 }],
         notices: vec![],
     }
 }
@@ -104,7 +115,10 @@ fn events_read_back() {
         Event::StopRequested { id: message_id(), by: principal() },
         Event::ConversationReset { id: message_id(), by: principal() },
         Event::TurnLost { turn: turn() },
-        Event::TurnFinished(TurnFinished { turn: turn(), answers: vec![message_id()], tier: Tier::Mid }),
+        Event::QueueModeChosen { id: message_id(), by: principal(), mode: QueueMode::Steer },
+        Event::TurnForked { id: message_id(), by: principal(), origin: origin(Carry::Fork { at: 2 }), model: None },
+        Event::DebounceElapsed { last: message_id() },
+        Event::TurnFinished(TurnFinished { turn: turn(), answers: vec![message_id()], tier: Tier::Mid, asks: true }),
     ];
     for event in events {
         reads_back(Inbound { conversation: conversation(), route: Some(route()), event });
@@ -118,7 +132,14 @@ fn conversations_and_contexts_read_back() {
         applied: Position { incarnation: 9, sequence: 8 },
         seen: [message_id()].into(),
         route: Some(route()),
-        active: Some(Active { turn: turn(), owes: vec![message_id()] }),
+        active: Some(Active {
+            turn: turn(),
+            owes: vec![message_id()],
+            steered: vec![user_message()],
+            ending: Some(Ending::Interrupted),
+        }),
+        mode: Some(QueueMode::Collect),
+        asked: Some(turn()),
         waiting: [user_message()].into(),
         previous: None,
         tier: Some(Tier::Mid),
@@ -126,6 +147,9 @@ fn conversations_and_contexts_read_back() {
         outbox: vec![
             Effect::StartTurn(request()),
             Effect::StopTurn { turn: turn(), stop: message_id() },
+            Effect::Steer { turn: turn(), message: Box::new(user_message()) },
+            Effect::Interrupt { turn: turn(), by: message_id() },
+            Effect::Wake { after_ms: 2000, last: message_id() },
             Effect::Reply(reply()),
         ],
     });
@@ -153,7 +177,14 @@ fn journals_read_back() {
     let mut entries = vec![
         Entry::Claimed { replica: "r".into(), build: "b".into() },
         Entry::ContextFixed(Box::new(context())),
-        Entry::StepStarted { step: 0, tier: Tier::High, model: "m".into(), request_hash: "h".into() },
+        Entry::StepStarted {
+            step: 0,
+            tier: Tier::High,
+            model: "m".into(),
+            request_hash: "h".into(),
+            tools: Tools::Withheld,
+            max_tokens: 9,
+        },
         Entry::ModelAnswered { step: 0, answer },
         Entry::ToolIntended {
             call,
@@ -165,11 +196,21 @@ fn journals_read_back() {
         Entry::ToolFinished { call, outcome: outcome.clone() },
         Entry::ToolsEnded { reason: "round".into() },
         Entry::StopRequested { stop: message_id() },
+        Entry::Injected { message: Box::new(user_message()) },
+        Entry::Interrupted { by: message_id() },
         Entry::ReplyReady(Box::new(reply())),
         Entry::Finished,
     ];
     entries.extend(faults.map(|fault| Entry::ModelFailed { step: 0, fault }));
     reads_back(Record { epoch: 2, at_ms: 3, entries });
+    reads_back(crate::timer::Timer {
+        event: Inbound {
+            conversation: conversation(),
+            route: None,
+            event: Event::DebounceElapsed { last: message_id() },
+        },
+        after_ms: 5,
+    });
     reads_back(ToolRecord::Done(outcome));
     reads_back(ToolRecord::Started { runner: "r".into() });
     reads_back(DeliveryRecord::Sending { replica: "r".into() });

@@ -14,6 +14,7 @@ wire!(DeliveryRecord as v1::DeliveryRecord);
 
 wire_enum!(ReplyKind as ReplyKind, "reply.kind", {
     Answered => Answered, Failed => Failed, Stopped => Stopped, Refused => Refused, Notice => Notice,
+    Question => Question,
 });
 
 impl From<&TurnRequest> for v1::PrepareTurn {
@@ -26,6 +27,8 @@ impl From<&TurnRequest> for v1::PrepareTurn {
             previous_turn: fields::optional_turn_text(value.previous),
             discussion_tier: optional_tier_number(value.discussion_tier),
             generation: value.generation,
+            origin: value.origin.as_ref().map(Into::into),
+            model: value.model.clone().unwrap_or_default(),
         }
     }
 }
@@ -39,6 +42,8 @@ impl TryFrom<v1::PrepareTurn> for TurnRequest {
             previous: fields::optional_turn(&raw.previous_turn)?,
             discussion_tier: optional_tier(raw.discussion_tier()),
             generation: raw.generation,
+            origin: raw.origin.map(TryInto::try_into).transpose()?,
+            model: fields::optional_text(raw.model),
             route: required(raw.route, "route")?.try_into()?,
             messages: all(raw.messages)?,
         })
@@ -54,6 +59,7 @@ impl From<&TurnContext> for v1::RunTurn {
             tools: raws(&value.tools),
             tier: tier_number(value.tier),
             notices: value.notices.clone(),
+            recalled: raws(&value.recalled),
         }
     }
 }
@@ -68,6 +74,7 @@ impl TryFrom<v1::RunTurn> for TurnContext {
             messages: all(raw.messages)?,
             tools: all(raw.tools)?,
             notices: raw.notices,
+            recalled: raw.recalled.into_iter().map(Into::into).collect(),
         })
     }
 }

@@ -79,7 +79,7 @@ fn scripts_talk_through_a_pipe() {
     );
     let shown = lines(&run(folder, &["turn", "show", "--json", turns[0]["turn"].as_str().unwrap()], b""));
     let entries: Vec<&str> = shown.iter().map(|line| line["entry"].as_str().unwrap()).collect();
-    assert_eq!(entries, ["claimed", "context_fixed", "step_started", "model_answered", "reply_ready", "finished"]);
+    assert_eq!(entries, ["claimed", "context_fixed", "step_started", "model_answered", "reply_ready"]);
     let facts = lines(&run(folder, &["memory", "list", "--json"], b""));
     assert_eq!((facts.len(), facts[0]["text"].as_str()), (1, Some("tea is ready")));
     assert!(run(folder, &["memory", "remember", "milk", "is", "out"], b"").status.success());

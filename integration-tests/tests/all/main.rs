@@ -5,9 +5,12 @@ mod bad_input; // What is refused, and how.
 mod command; // The clara command, as people and scripts use it.
 mod conversation; // The main job, end to end.
 mod databases; // The memory service on both databases.
+mod lost; // Turns that stand in no queue, calls that may have happened.
 mod model_faults; // What vendors do wrong.
+mod modes; // What becomes of messages that arrive during a turn.
 mod order; // One at a time, in order, many at once.
 mod replicas; // Two of everything, and what happens when one goes.
 mod stop; // Ending a turn.
 mod telemetry; // Traces across the bus, and what is never in them.
+mod time_travel; // Replay, why, fork; journals that are kept for ever.
 mod vendors; // The two wires.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bus::{Bus, Consumer, Endpoints};
+use domain::quota::Quota;
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 
 use crate::actors::deliverer::Deliverer;
 use crate::actors::listener::Listener;
+use crate::quotas::Quotas;
 
 /// Replies that are delivered at the same time.
 const DELIVERIES: usize = 64;
@@ -22,9 +24,13 @@ pub struct App {
 
 impl App {
     /// Finds the records of deliveries.
-    pub async fn build(_: &Settings, bus: &Bus) -> anyhow::Result<Self> {
+    pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
         let deliverer = Deliverer { bus: bus.clone(), records: bus.delivery_records().await? };
-        Ok(Self { bus: bus.clone(), listener: Arc::new(Listener { bus: bus.clone() }), deliverer: Arc::new(deliverer) })
+        let quota =
+            |name: &str| Ok::<_, std::num::TryFromIntError>(Quota::per_minute(settings.number(name).try_into()?));
+        let quotas = Quotas::new(quota("CLARA_QUOTA_USER_PER_MINUTE")?, quota("CLARA_QUOTA_CONVERSATION_PER_MINUTE")?);
+        let listener = Listener { bus: bus.clone(), quotas };
+        Ok(Self { bus: bus.clone(), listener: Arc::new(listener), deliverer: Arc::new(deliverer) })
     }
 
     /// The parts that run until the process stops.

@@ -5,7 +5,8 @@
 //! that terminals read, each exactly once, by record. Decides nothing and keeps
 //! no state: killing it loses nothing that was accepted.
 
-mod actors;
-mod app; // Building and running. // In and out.
+mod actors; // In and out.
+mod app; // Building and running.
+mod quotas; // How much may be sent.
 
 pub use app::App;

@@ -1,6 +1,6 @@
 //! The terminal: a client of adapter-cli, for people and for scripts.
 
-mod client; // Speaking and listening.
+pub(crate) mod client; // Speaking and listening.
 mod interactive; // For people.
 mod live; // From deltas to what is shown.
 mod markdown; // Rendering as it streams.
@@ -10,6 +10,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use domain::queue::QueueMode;
+use proto::terminal::Saying;
 use service_kit::run;
 use service_kit::settings::Settings;
 
@@ -22,9 +24,28 @@ const HELP: &str = "\
 !help     this
 !status   what is running
 !clear    start afresh; what Clara remembers of you stays
+!queue followup|collect|steer|interrupt   what becomes of what you send while she works
 !high !opus, !mid !sonnet, !low !haiku !fast   before a message: which model answers it
 Ctrl-C    stops the answer; a second one leaves. `clara stop` or `never mind` stop it too.
 Ctrl-D    leaves";
+
+/// What a line that was typed means; the error is a word to the person.
+fn saying(line: String) -> Result<Saying, String> {
+    let mut words = line.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some("!clear"), None, None) => Ok(Saying::Reset),
+        (Some("!queue"), Some(mode), None) => match QueueMode::parse(mode) {
+            Some(mode) => Ok(Saying::Mode(mode)),
+            None => Err(format!("there is no mode `{mode}`; the modes are: {}", modes())),
+        },
+        (Some("!queue"), ..) => Err(format!("say which mode: !queue {}", modes())),
+        _ => Ok(Saying::Text(line)),
+    }
+}
+
+fn modes() -> String {
+    QueueMode::ALL.map(QueueMode::as_str).join(", ")
+}
 
 /// Opens a conversation; starts Clara if she is not running here.
 pub(crate) async fn run(
@@ -60,5 +81,21 @@ pub(crate) async fn run(
         interactive::run(client, &settings, model, timeout).await
     } else {
         piped::run(client, &settings, timeout, json).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_from_messages() {
+        let said = |line: &str| saying(line.to_owned());
+        assert_eq!(said("!clear"), Ok(Saying::Reset));
+        assert_eq!(said(" !queue Steer "), Ok(Saying::Mode(QueueMode::Steer)));
+        assert!(said("!queue both").unwrap_err().contains("followup, collect"));
+        assert!(said("!queue").is_err());
+        assert_eq!(said("!clear the table"), Ok(Saying::Text("!clear the table".into())));
+        assert_eq!(said("hello"), Ok(Saying::Text("hello".into())));
     }
 }

@@ -120,6 +120,39 @@ pub enum TurnCommand {
         /// The turn's id, or how it begins.
         id: String,
     },
+    /// What led to the answer: memories, tools, prompts, model.
+    Why {
+        /// The turn's id, or how it begins.
+        id: String,
+    },
+    /// Rebuild from the journal what the model was asked, and compare.
+    ///
+    /// Each request is hashed when it is put. The exit status is 1 if a rebuilt
+    /// one hashes to something else.
+    Replay {
+        /// The turn's id, or how it begins.
+        id: String,
+        /// Only this step, counted from 0.
+        #[arg(long)]
+        step: Option<u32>,
+    },
+    /// Run on from one step, in a new conversation, and show the difference.
+    ///
+    /// The steps before it are taken over with their results; this one is asked
+    /// again. Tools that the fork calls are really run.
+    Fork {
+        /// The turn's id, or how it begins.
+        id: String,
+        /// The step that is asked again, counted from 0.
+        #[arg(long)]
+        at: u32,
+        /// Another model, by its name at the provider.
+        #[arg(long)]
+        model: Option<String>,
+        /// How long to wait for its reply, in seconds.
+        #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        timeout: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]

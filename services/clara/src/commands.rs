@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use bus::Bus;
+use bus::{Bus, Server};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use service_kit::run;
@@ -74,13 +74,18 @@ pub(crate) fn completions(shell: Shell) -> ExitCode {
 /// Connects to the Clara that the configuration names, or to the one that runs
 /// in the data folder. Starts nothing.
 pub(crate) async fn attach(settings: &Settings) -> anyhow::Result<Bus> {
+    Ok(Bus::attach(&running(settings)?, &run::replica("clara")).await?)
+}
+
+/// The server of the Clara that runs.
+fn running(settings: &Settings) -> anyhow::Result<Server> {
     let mut server = run::server(settings);
     if !settings.is_given("NATS_URL") {
         let running = Folder::open(settings)?.running()?;
         let running = running.context("Clara is not running: start her with `clara up` or `clara chat`")?;
         server = running.server(settings);
     }
-    Ok(Bus::attach(&server, &run::replica("clara")).await?)
+    Ok(server)
 }
 
 /// The person at this terminal.

@@ -40,6 +40,7 @@ pub(crate) fn kind(reply: ReplyKind) -> &'static str {
         ReplyKind::Stopped => "stopped",
         ReplyKind::Refused => "refused",
         ReplyKind::Notice => "notice",
+        ReplyKind::Question => "question",
     }
 }
 

@@ -97,6 +97,11 @@ impl Draft {
             return Ok(Stored::Lost);
         }
         self.state = self.journal.state().clone();
+        if self.epoch == 0 {
+            // Not claimed yet: what the turn begins with is gathered anew, whole.
+            self.gathered.clear();
+            return Ok(Stored::Changed);
+        }
         let facts: Vec<Entry> = std::mem::take(&mut self.gathered).into_iter().filter(is_fact).collect();
         self.gather(facts);
         Ok(Stored::Changed)
@@ -106,15 +111,15 @@ impl Draft {
 /// Whether an entry says what happened, rather than what is to happen.
 fn is_fact(entry: &Entry) -> bool {
     match entry {
-        Entry::ContextFixed(_)
-        | Entry::ModelAnswered { .. }
-        | Entry::ModelFailed { .. }
-        | Entry::ToolFinished { .. } => true,
+        Entry::ModelAnswered { .. } | Entry::ModelFailed { .. } | Entry::ToolFinished { .. } => true,
         Entry::Claimed { .. }
+        | Entry::ContextFixed(_)
         | Entry::StepStarted { .. }
         | Entry::ToolIntended { .. }
         | Entry::ToolsEnded { .. }
         | Entry::StopRequested { .. }
+        | Entry::Injected { .. }
+        | Entry::Interrupted { .. }
         | Entry::ReplyReady(_)
         | Entry::Finished => false,
     }

@@ -71,7 +71,7 @@ pub(crate) fn assemble(
     let dropped = by_tokens.unwrap_or(history.len()).max(by_bytes.unwrap_or(history.len()));
 
     let messages = history.into_iter().skip(dropped).chain(asked).collect();
-    TurnContext { request, system, messages, tools, tier, notices }
+    TurnContext { request, system, messages, tools, tier, recalled: recalled.facts, notices }
 }
 
 /// In groups the model must know who speaks.
@@ -134,6 +134,8 @@ mod tests {
             previous: None,
             discussion_tier: None,
             generation: 0,
+            origin: None,
+            model: None,
         }
     }
 

@@ -1,16 +1,19 @@
-//! The router's judgement, case by case and under every order of crashes.
-
-use proptest::prelude::*;
+//! The router's judgement, case by case.
 
 use super::*;
 use crate::ids::Place;
 use crate::message::Audience;
+
+mod properties; // Over every order of messages, modes and crashes.
 
 fn limits() -> Limits {
     Limits {
         waiting_messages: 3,
         waiting_bytes: 1000,
         stop_phrases: crate::message::STOP_PHRASES.split(',').map(str::to_owned).collect(),
+        direct: QueueMode::Followup,
+        group: QueueMode::Collect,
+        debounce_ms: 500,
     }
 }
 
@@ -48,7 +51,7 @@ fn says(n: u32, text: &str) -> Inbound {
 
 fn finished(n: u32, answers: Vec<MessageId>) -> Inbound {
     let turn = TurnId::derive(&conversation(), &id(n));
-    inbound(Event::TurnFinished(TurnFinished { turn, answers, tier: Tier::Mid }))
+    inbound(Event::TurnFinished(TurnFinished { turn, answers, tier: Tier::Mid, asks: false }))
 }
 
 /// Applies events one after the other and writes down what each causes.
@@ -70,6 +73,9 @@ fn render(effect: &Effect) -> String {
     match effect {
         Effect::StartTurn(request) => format!("start[{}]", names(&request.answers())),
         Effect::StopTurn { stop, .. } => format!("stop by {stop}"),
+        Effect::Steer { message, .. } => format!("steer[{}]", message.id),
+        Effect::Interrupt { by, .. } => format!("interrupt by {by}"),
+        Effect::Wake { last, .. } => format!("wake after {last}"),
         Effect::Reply(reply) => format!("{:?}[{}]", reply.kind, names(&reply.answers)),
     }
 }
@@ -191,6 +197,135 @@ fn lost_turn_is_told_and_what_waits_goes_on() {
     );
 }
 
+fn chooses(n: u32, mode: QueueMode) -> Inbound {
+    inbound(Event::QueueModeChosen { id: id(n), by: speaker(), mode })
+}
+
+#[test]
+fn what_arrives_during_a_turn_is_collected_into_the_next() {
+    check(
+        &[chooses(9, QueueMode::Collect), says(1, "a"), says(2, "b"), says(3, "c"), finished(1, vec![id(1)])],
+        expect_test::expect![[r#"
+            Notice[cli:9]
+            start[cli:1]
+
+
+            start[cli:2,cli:3]"#]],
+    );
+}
+
+#[test]
+fn steer_goes_into_the_turn_and_begins_one_if_it_came_too_late() {
+    let events = [
+        chooses(9, QueueMode::Steer),
+        says(1, "a"),
+        says(2, "b"),
+        says(3, "c"),
+        // The turn read the second message, and had ended before the third.
+        finished(1, vec![id(1), id(2)]),
+        finished(3, vec![id(3)]),
+    ];
+    check(
+        &events,
+        expect_test::expect![[r#"
+            Notice[cli:9]
+            start[cli:1]
+            steer[cli:2]
+            steer[cli:3]
+            start[cli:3]
+        "#]],
+    );
+}
+
+#[test]
+fn steer_that_was_not_read_is_dropped_by_a_stop() {
+    let events = [
+        chooses(9, QueueMode::Steer),
+        says(1, "a"),
+        says(2, "b"),
+        says(3, "clara stop"),
+        says(4, "c"),
+        finished(1, vec![id(1)]),
+    ];
+    check(
+        &events,
+        expect_test::expect![[r#"
+            Notice[cli:9]
+            start[cli:1]
+            steer[cli:2]
+            stop by cli:3
+
+            Notice[cli:3] + Stopped[cli:2] + start[cli:4]"#]],
+    );
+}
+
+#[test]
+fn newer_message_interrupts_once_and_begins_anew_with_all() {
+    let events = [chooses(9, QueueMode::Interrupt), says(1, "a"), says(2, "b"), says(3, "c"), finished(1, vec![id(1)])];
+    check(
+        &events,
+        expect_test::expect![[r#"
+            Notice[cli:9]
+            start[cli:1]
+            interrupt by cli:2
+
+            start[cli:2,cli:3]"#]],
+    );
+}
+
+fn in_a_group(mut event: Inbound) -> Inbound {
+    event.route = event.route.map(|route| Route { audience: Audience::Group, ..route });
+    event
+}
+
+#[test]
+fn group_waits_for_silence() {
+    let silent = |n| Inbound { route: None, ..inbound(Event::DebounceElapsed { last: id(n) }) };
+    check(
+        &[in_a_group(says(1, "a")), in_a_group(says(2, "b")), silent(1), silent(2), silent(2)],
+        expect_test::expect![[r#"
+            wake after cli:1
+            wake after cli:2
+
+            start[cli:1,cli:2]
+        "#]],
+    );
+}
+
+#[test]
+fn stop_before_a_group_fell_silent_drops_what_was_said() {
+    let silent = Inbound { route: None, ..inbound(Event::DebounceElapsed { last: id(1) }) };
+    check(
+        &[in_a_group(says(1, "a")), in_a_group(says(2, "never mind")), silent],
+        expect_test::expect![[r#"
+            wake after cli:1
+            Stopped[cli:1,cli:2]
+        "#]],
+    );
+}
+
+#[test]
+fn answer_to_a_question_goes_on_where_it_was_asked() {
+    let asked = TurnFinished {
+        turn: TurnId::derive(&conversation(), &id(1)),
+        answers: vec![id(1)],
+        tier: Tier::Mid,
+        asks: true,
+    };
+    let mut state = Conversation::default();
+    let events = [says(1, "charge"), inbound(Event::TurnFinished(asked)), says(2, "It worked!")];
+    for (index, event) in events.iter().enumerate() {
+        let at = Position { incarnation: 1, sequence: index as u64 + 1 };
+        if let Step::Applied(next) = step(&state, at, event, &limits()) {
+            state = *next;
+        }
+    }
+    let [Effect::StartTurn(request)] = &state.outbox[..] else { panic!("{:?}", state.outbox) };
+    let origin = request.origin.clone().unwrap();
+    assert_eq!((origin.turn, origin.carry), (TurnId::derive(&conversation(), &id(1)), Carry::Answered(Choice::Worked)));
+    assert_eq!(state.asked, None, "a question is answered once");
+}
+
 #[test]
 fn recreated_stream_is_not_a_black_hole() {
     let before = Position { incarnation: 1, sequence: 900 };
@@ -210,189 +345,4 @@ fn reset_raises_the_generation_of_later_turns() {
         }
     }
     assert!(matches!(&state.outbox[..], [Effect::StartTurn(request)] if request.generation == 1));
-}
-
-/// What a person may do, and what the platform may repeat.
-#[derive(Debug, Clone)]
-enum Doing {
-    Say,
-    Stop,
-    Reset,
-    RepeatLast,
-}
-
-/// How a router replica may fail while it applies one event.
-#[derive(Debug, Clone, Copy)]
-enum Crash {
-    None,
-    BeforeStore,
-    AfterStore,
-    MidOutbox,
-    BeforeAck,
-}
-
-fn doing() -> impl Strategy<Value = Doing> {
-    prop_oneof![6 => Just(Doing::Say), 2 => Just(Doing::Stop), 1 => Just(Doing::Reset), 2 => Just(Doing::RepeatLast)]
-}
-
-fn crash() -> impl Strategy<Value = Crash> {
-    prop_oneof![
-        4 => Just(Crash::None),
-        1 => Just(Crash::BeforeStore),
-        1 => Just(Crash::AfterStore),
-        1 => Just(Crash::MidOutbox),
-        1 => Just(Crash::BeforeAck),
-    ]
-}
-
-/// The world outside the router: deduplicates by id, as streams do.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct World {
-    turns: Vec<TurnRequest>,
-    stops: Vec<(TurnId, MessageId)>,
-    replies: Vec<Reply>,
-}
-
-impl World {
-    fn cause(&mut self, effect: &Effect) {
-        match effect {
-            Effect::StartTurn(request) if !self.turns.contains(request) => self.turns.push(request.clone()),
-            Effect::StopTurn { turn, stop } if !self.stops.contains(&(*turn, stop.clone())) => {
-                self.stops.push((*turn, stop.clone()));
-            }
-            Effect::Reply(reply) if !self.replies.contains(reply) => self.replies.push(reply.clone()),
-            Effect::StartTurn(_) | Effect::StopTurn { .. } | Effect::Reply(_) => {}
-        }
-    }
-}
-
-/// Delivers one event until it is acknowledged, through the given crashes.
-fn deliver(
-    state: &mut Conversation,
-    world: &mut World,
-    at: Position,
-    event: &Inbound,
-    crashes: &mut impl Iterator<Item = Crash>,
-) {
-    loop {
-        let crash = crashes.next().unwrap_or(Crash::None);
-        if matches!(crash, Crash::BeforeStore) {
-            continue;
-        }
-        if let Step::Applied(next) = step(state, at, event, &limits()) {
-            *state = *next;
-        }
-        match crash {
-            Crash::AfterStore => continue,
-            Crash::MidOutbox => {
-                state.outbox.iter().take(1).for_each(|effect| world.cause(effect));
-                continue;
-            }
-            Crash::None | Crash::BeforeAck | Crash::BeforeStore => {
-                state.outbox.iter().for_each(|effect| world.cause(effect));
-            }
-        }
-        if matches!(crash, Crash::None) {
-            return;
-        }
-    }
-}
-
-/// Runs a script: people act, turns end after `lag` further events.
-fn run(script: &[Doing], lag: usize, crashes: &[Crash]) -> (World, Vec<MessageId>) {
-    let mut crashes = crashes.iter().copied();
-    let (mut state, mut world, mut sent) = (Conversation::default(), World::default(), Vec::new());
-    let mut sequence = 0;
-    let mut last: Option<Inbound> = None;
-    let mut ended = 0;
-    let mut feed = |state: &mut Conversation, world: &mut World, event: &Inbound| {
-        sequence += 1;
-        deliver(state, world, Position { incarnation: 1, sequence }, event, &mut crashes);
-    };
-    for (index, doing) in script.iter().enumerate() {
-        let n = index as u32 + 1;
-        let event = match doing {
-            Doing::Say => says(n, "hello"),
-            Doing::Stop => inbound(Event::StopRequested { id: id(n), by: speaker() }),
-            Doing::Reset => inbound(Event::ConversationReset { id: id(n), by: speaker() }),
-            Doing::RepeatLast => match &last {
-                Some(last) => last.clone(),
-                None => continue,
-            },
-        };
-        let message = event.event.message_id().unwrap().clone();
-        if !sent.contains(&message) {
-            sent.push(message);
-        }
-        last = Some(event.clone());
-        feed(&mut state, &mut world, &event);
-        if index % (lag + 1) == lag {
-            end_turn(&mut state, &mut world, &mut ended, &mut feed);
-        }
-    }
-    while ended < world.turns.len() {
-        end_turn(&mut state, &mut world, &mut ended, &mut feed);
-    }
-    (world, sent)
-}
-
-/// Ends the oldest turn that has not ended, as orchestrator and adapter would.
-fn end_turn(
-    state: &mut Conversation,
-    world: &mut World,
-    ended: &mut usize,
-    feed: &mut impl FnMut(&mut Conversation, &mut World, &Inbound),
-) {
-    let Some(request) = world.turns.get(*ended).cloned() else { return };
-    *ended += 1;
-    let mut answers = request.answers();
-    // Every other turn ends before it hears of its stops.
-    if !(*ended).is_multiple_of(2) {
-        answers.extend(world.stops.iter().filter(|(turn, _)| *turn == request.turn).map(|(_, stop)| stop.clone()));
-    }
-    let finished = TurnFinished { turn: request.turn, answers, tier: Tier::Mid };
-    if let Effect::Reply(reply) = (Address { conversation: &conversation(), route: &request.route }).reply(
-        ReplyKind::Answered,
-        Answers::all(finished.answers.clone()).unwrap(),
-        String::new(),
-    ) {
-        world.replies.push(reply);
-    }
-    feed(state, world, &inbound(Event::TurnFinished(finished)));
-}
-
-proptest! {
-    #[test]
-    fn crashes_and_redeliveries_change_nothing(
-        script in prop::collection::vec(doing(), 1..40),
-        lag in 0usize..4,
-        crashes in prop::collection::vec(crash(), 0..80),
-    ) {
-        prop_assert_eq!(run(&script, lag, &crashes), run(&script, lag, &[]));
-    }
-
-    #[test]
-    fn every_message_is_named_by_exactly_one_reply(
-        script in prop::collection::vec(doing(), 1..40),
-        lag in 0usize..4,
-        crashes in prop::collection::vec(crash(), 0..80),
-    ) {
-        let (world, sent) = run(&script, lag, &crashes);
-        for message in sent {
-            let naming = world.replies.iter().filter(|reply| reply.answers.contains(&message)).count();
-            prop_assert_eq!(naming, 1, "{} in {:?}", message, world);
-        }
-    }
-
-    #[test]
-    fn turns_begin_in_the_order_of_their_messages(
-        script in prop::collection::vec(doing(), 1..40),
-        lag in 0usize..4,
-        crashes in prop::collection::vec(crash(), 0..80),
-    ) {
-        let (world, sent) = run(&script, lag, &crashes);
-        let begun: Vec<_> = world.turns.iter().flat_map(TurnRequest::answers).collect();
-        let in_order: Vec<_> = sent.into_iter().filter(|message| begun.contains(message)).collect();
-        prop_assert_eq!(begun, in_order);
-    }
 }

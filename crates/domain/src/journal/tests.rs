@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::carry::{Carry, Choice, carry};
 use crate::chat::{ChatMessage, ToolCall};
 use crate::decide::{Next, Tools, TurnLimits, decide, messages, request_hash};
 use crate::ids::{ConversationId, Place, TurnId};
-use crate::message::{Audience, Principal, Route, UserMessage};
+use crate::message::{Audience, Principal, Route};
+use crate::replay::{Asked, questions};
 use crate::tool::{OutcomeKind, Risk, ToolClass, ToolSpec};
 use crate::turn::{ReplyKind, TurnRequest};
 
@@ -30,6 +32,8 @@ fn context(tier: Tier) -> TurnContext {
             previous: None,
             discussion_tier: None,
             generation: 0,
+            origin: None,
+            model: None,
         },
         system: "be Clara".into(),
         messages: vec![ChatMessage::user("hi")],
@@ -43,6 +47,7 @@ fn context(tier: Tier) -> TurnContext {
             timeout_ms: 1000,
         }],
         tier,
+        recalled: vec![],
         notices: vec![],
     }
 }
@@ -77,12 +82,9 @@ fn run(tier: Tier, answers: &[Answer]) -> Vec<Record> {
         let entries = match decide(&state, &LIMITS) {
             Next::AskModel { step, tier, tools } => {
                 let asked = messages(&state, &context, step, tools);
-                let hash = request_hash("m", &context, &asked, tools);
+                let hash = request_hash("m", &context, &asked, tools, 100);
                 let given = answers.get(step as usize).or(answers.last()).unwrap().clone();
-                vec![
-                    Entry::StepStarted { step, tier, model: "m".into(), request_hash: hash },
-                    Entry::ModelAnswered { step, answer: given },
-                ]
+                vec![started(step, tier, &hash, tools), Entry::ModelAnswered { step, answer: given }]
             }
             Next::Plan(entries) => entries,
             Next::AwaitTools(calls) => calls
@@ -100,6 +102,10 @@ fn run(tier: Tier, answers: &[Answer]) -> Vec<Record> {
         records.push(record(entries));
     }
     panic!("a turn ends");
+}
+
+fn started(step: u32, tier: Tier, hash: &str, tools: Tools) -> Entry {
+    Entry::StepStarted { step, tier, model: "m".into(), request_hash: hash.into(), tools, max_tokens: 100 }
 }
 
 fn record(entries: Vec<Entry>) -> Record {
@@ -153,7 +159,7 @@ fn going_round_in_circles_ends_the_calls() {
     for step in 0..75 {
         let calls = if step % 2 == 0 { [("look", "{\"a\":1}")] } else { [("look", "{\"b\":1}")] };
         state.apply(&record(vec![
-            Entry::StepStarted { step, tier: Tier::Mid, model: "m".into(), request_hash: String::new() },
+            started(step, Tier::Mid, "", Tools::Offered),
             Entry::ModelAnswered { step, answer: answer("", &calls) },
         ]));
         let Next::Plan(entries) = decide(&state, &limits) else { panic!("step {step}") };
@@ -229,12 +235,136 @@ fn faults_are_told_in_plain_words() {
         let mut records = run(Tier::Mid, &[answer("x", &[])]);
         records.truncate(1);
         records.push(record(vec![
-            Entry::StepStarted { step: 0, tier: Tier::Mid, model: "m".into(), request_hash: String::new() },
+            started(0, Tier::Mid, "", Tools::Offered),
             Entry::ModelFailed { step: 0, fault: fault.clone() },
         ]));
         let Next::Conclude(reply) = decide(&TurnState::fold(&records), &LIMITS) else { panic!("{fault:?}") };
         assert_eq!((reply.kind, reply.text.as_str()), (ReplyKind::Failed, fault.told_user().as_str()));
     }
+}
+
+fn injected(n: u32) -> Record {
+    let message = UserMessage {
+        id: MessageId::parse(&format!("cli:{n}")).unwrap(),
+        speaker: Principal { user: "cli-user".into(), name: "Ann".into(), tenant: "t".into() },
+        text: format!("and {n}"),
+        tier: None,
+        sent_at_ms: 0,
+    };
+    Record { epoch: 0, at_ms: 0, entries: vec![Entry::Injected { message: Box::new(message) }] }
+}
+
+#[test]
+fn steer_is_read_at_the_next_step_and_named_in_the_answer() {
+    let records = run(Tier::Mid, &[answer("", &[("look", "{}")]), answer("seen", &[])]);
+    // After the first answer, before the second question.
+    let mut steered = records[..3].to_vec();
+    steered.push(injected(7));
+    let state = TurnState::fold(&steered);
+    let Next::AwaitTools(_) = decide(&state, &LIMITS) else { panic!("{state:?}") };
+    steered.extend_from_slice(&records[3..5]);
+    let state = TurnState::fold(&steered);
+    let read = messages(&state, state.context.as_ref().unwrap(), 1, Tools::Offered);
+    assert_eq!(read.last(), Some(&ChatMessage::user("and 7")));
+    let Next::Conclude(reply) = decide(&state, &LIMITS) else { panic!("{state:?}") };
+    assert_eq!((reply.kind, reply.answers.len()), (ReplyKind::Answered, 2));
+}
+
+#[test]
+fn steer_during_a_crash_is_read_by_whoever_takes_over() {
+    let records = run(Tier::Mid, &[answer("done", &[])]);
+    let mut taken = records[..1].to_vec();
+    // The question was put, its answer lost, and somebody else asks again.
+    taken.push(record(vec![started(0, Tier::Mid, "", Tools::Offered)]));
+    taken.push(injected(7));
+    let claim = Entry::Claimed { replica: "s".into(), build: "b".into() };
+    taken.push(Record { epoch: 2, at_ms: 0, entries: vec![claim] });
+    let state = TurnState::fold(&taken);
+    assert_eq!(decide(&state, &LIMITS), Next::AskModel { step: 0, tier: Tier::Mid, tools: Tools::Offered });
+    let read = messages(&state, state.context.as_ref().unwrap(), 0, Tools::Offered);
+    assert_eq!(read.last(), Some(&ChatMessage::user("and 7")));
+}
+
+#[test]
+fn steer_that_no_step_read_is_not_named() {
+    let mut records = run(Tier::Mid, &[answer("done", &[])]);
+    records.truncate(2);
+    records.push(injected(7));
+    let Next::Conclude(reply) = decide(&TurnState::fold(&records), &LIMITS) else { panic!() };
+    assert_eq!((reply.kind, reply.answers.len()), (ReplyKind::Answered, 1));
+}
+
+#[test]
+fn newer_message_ends_the_turn_and_is_not_named() {
+    let mut records = run(Tier::Mid, &[answer("done", &[])]);
+    records.truncate(2);
+    let by = MessageId::parse("cli:9").unwrap();
+    records.push(Record { epoch: 0, at_ms: 0, entries: vec![Entry::Interrupted { by }] });
+    let Next::Conclude(reply) = decide(&TurnState::fold(&records), &LIMITS) else { panic!() };
+    assert_eq!((reply.kind, reply.answers.len()), (ReplyKind::Stopped, 1));
+}
+
+/// A turn whose only call may or may not have happened.
+fn asking() -> Vec<Record> {
+    let records = run(Tier::Mid, &[answer("", &[("look", "{\"at\":1}")]), answer("seen", &[])]);
+    let mut asking = records[..3].to_vec();
+    let call = TurnState::fold(&asking).steps[0].calls[0].id;
+    let outcome = Outcome { kind: OutcomeKind::Unknown, text: "stopped".into(), elapsed_ms: 0 };
+    asking.push(record(vec![Entry::ToolFinished { call, outcome }]));
+    asking
+}
+
+#[test]
+fn unknown_outcome_asks_the_person() {
+    let Next::Conclude(reply) = decide(&TurnState::fold(&asking()), &LIMITS) else { panic!() };
+    assert_eq!(reply.kind, ReplyKind::Question);
+    for word in ["`look`", "retry", "it worked", "skip"] {
+        assert!(reply.text.contains(word), "{}", reply.text);
+    }
+}
+
+#[test]
+fn choice_goes_on_from_the_question() {
+    let old = TurnState::fold(&asking());
+    let mut fresh = context(Tier::Mid);
+    let second = MessageId::parse("cli:2").unwrap();
+    fresh.request.turn = TurnId::derive(&fresh.request.conversation, &second);
+    for (choice, expected) in [
+        (Choice::Retry, None),
+        (Choice::Worked, Some(OutcomeKind::Succeeded)),
+        (Choice::Skip, Some(OutcomeKind::Skipped)),
+    ] {
+        let entries = carry(&old, &fresh, Carry::Answered(choice)).unwrap();
+        let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into() }];
+        all.extend(entries);
+        let records = [record(all)];
+        let state = TurnState::fold(&records);
+        let call = &state.steps[0].calls[0];
+        assert_eq!((call.id.turn, call.arguments.as_str()), (fresh.request.turn, "{\"at\":1}"));
+        assert_eq!(call.outcome.as_ref().map(|outcome| outcome.kind), expected);
+        match decide(&state, &LIMITS) {
+            Next::AwaitTools(open) => assert!(choice == Choice::Retry && open.len() == 1),
+            Next::AskModel { step: 1, .. } => assert_ne!(choice, Choice::Retry),
+            other => panic!("{other:?}"),
+        }
+        assert!(questions(&records).iter().all(Asked::is_exact), "the carried question is the one that was put");
+    }
+}
+
+#[test]
+fn fork_takes_over_the_steps_before_it() {
+    let records = run(Tier::Mid, &[answer("", &[("look", "{}")]), answer("seen", &[])]);
+    let old = TurnState::fold(&records);
+    let mut fresh = context(Tier::High);
+    fresh.request.turn = TurnId::derive(&fresh.request.conversation, &MessageId::parse("cli:3").unwrap());
+    let entries = carry(&old, &fresh, Carry::Fork { at: 1 }).unwrap();
+    let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into() }];
+    all.extend(entries);
+    let state = TurnState::fold(&[record(all)]);
+    assert_eq!(decide(&state, &LIMITS), Next::AskModel { step: 1, tier: Tier::Mid, tools: Tools::Offered });
+    let asked = messages(&old, old.context.as_ref().unwrap(), 1, Tools::Offered);
+    assert_eq!(messages(&state, state.context.as_ref().unwrap(), 1, Tools::Offered), asked);
+    assert_eq!(carry(&old, &fresh, Carry::Fork { at: 9 }), None);
 }
 
 fn any_answers() -> impl Strategy<Value = Vec<Answer>> {
@@ -278,6 +408,21 @@ proptest! {
         let mut late = after.clone();
         late.apply(records.last().unwrap());
         prop_assert_eq!(late, after);
+    }
+
+    /// Time travel: every question is rebuilt from the journal as it was put.
+    #[test]
+    fn every_question_is_rebuilt_exactly(answers in any_answers(), tier in any_tier(), at in 1usize..20) {
+        let mut records = run(tier, &answers);
+        let asked = questions(&records);
+        prop_assert_eq!(asked.len(), TurnState::fold(&records).steps.len());
+        prop_assert!(asked.iter().all(Asked::is_exact));
+        // What came in later changes no question before it.
+        let at = at.min(records.len());
+        records.insert(at, injected(7));
+        let before = records[..at].iter().flat_map(|record| &record.entries);
+        let before = before.filter(|entry| matches!(entry, Entry::StepStarted { .. })).count();
+        prop_assert!(questions(&records)[..before].iter().all(Asked::is_exact));
     }
 
     /// Every turn ends, answers its message once, and stays within its limits.

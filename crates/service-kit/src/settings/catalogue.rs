@@ -123,7 +123,6 @@ const FORMER: &[&str] = &[
     "GATEWAY_IO_THREADS",
     "GATEWAY_LLM_THREADS",
     "GATEWAY_SUMMARY_THREADS",
-    "MESSAGE_DEBOUNCE_SECONDS",
     "TARGET_CLASSIFIER",
 ];
 
@@ -357,6 +356,42 @@ pub const CATALOGUE: &[Setting] = &[
         Kind::Number { min: 1, max: 20_000 },
         "256",
         "Turns that one orchestrator runs at the same time",
+    ),
+    setting(
+        "CLARA_QUEUE_MODE_DIRECT",
+        Kind::Choice(&["followup", "collect", "steer", "interrupt"]),
+        "followup",
+        "What becomes of a message that arrives while a turn runs, in direct conversations",
+    ),
+    setting(
+        "CLARA_QUEUE_MODE_GROUP",
+        Kind::Choice(&["followup", "collect", "steer", "interrupt"]),
+        "collect",
+        "The same in groups; `!queue <mode>` chooses for one conversation",
+    ),
+    setting(
+        "MESSAGE_DEBOUNCE_SECONDS",
+        Kind::Number { min: 0, max: 60 },
+        "2",
+        "How long a group must be silent before a turn begins; 0: not at all",
+    ),
+    setting(
+        "CLARA_QUOTA_USER_PER_MINUTE",
+        Kind::Number { min: 1, max: 1_000_000 },
+        "600",
+        "Messages that one person may send in a minute, for each adapter; more is refused with a word",
+    ),
+    setting(
+        "CLARA_QUOTA_CONVERSATION_PER_MINUTE",
+        Kind::Number { min: 1, max: 1_000_000 },
+        "600",
+        "Messages that one conversation may take in a minute, for each adapter",
+    ),
+    setting(
+        "CLARA_SWEEP_SECONDS",
+        Kind::Number { min: 1, max: 3600 },
+        "15",
+        "How often the router looks for turns that stand in no queue any more",
     ),
     setting(
         "CLARA_MAX_WAITING_MESSAGES",

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bus::{Bus, Claim, Delivery, Handler, PublishError, Records, Subject, Verdict};
 use domain::delivery::{DeliveryRecord, Resume, resume};
 use domain::message::{Event, Inbound, TurnFinished};
-use domain::turn::Reply;
+use domain::turn::{Reply, ReplyKind};
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{instrument, warn};
 
@@ -65,7 +65,12 @@ impl Deliverer {
         if !reply.ends_turn() {
             return Ok(());
         }
-        let finished = TurnFinished { turn: reply.turn, answers: reply.answers.clone(), tier: reply.tier };
+        let finished = TurnFinished {
+            turn: reply.turn,
+            answers: reply.answers.clone(),
+            tier: reply.tier,
+            asks: reply.kind == ReplyKind::Question,
+        };
         let inbound = Inbound {
             conversation: reply.conversation.clone(),
             route: Some(reply.route.clone()),

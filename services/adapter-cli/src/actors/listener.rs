@@ -1,5 +1,6 @@
 //! Takes what people type: cleaned, bounded, stored, and only then accepted.
 
+use crate::quotas::Quotas;
 use async_trait::async_trait;
 use bus::{Bus, PublishError, Serve, Subject};
 use domain::ids::{ConversationId, MessageId};
@@ -17,6 +18,7 @@ const PRINCIPAL_BYTES: usize = 200;
 
 pub(crate) struct Listener {
     pub(crate) bus: Bus,
+    pub(crate) quotas: Quotas,
 }
 
 #[async_trait]
@@ -27,6 +29,9 @@ impl Serve<Say, Said> for Listener {
             Ok(inbound) => inbound,
             Err(because) => return Ok(Said::Refused { because }),
         };
+        if let Err(because) = self.quotas.take(&inbound) {
+            return Ok(Said::Refused { because });
+        }
         match self.bus.accept(Subject::Inbound(&inbound.conversation), &inbound.publish_id(), &inbound).await {
             Ok(_) => {
                 crash_point(CrashPoint::InboundStored);
@@ -64,6 +69,8 @@ fn read(say: Say) -> Result<Inbound, String> {
     let event = match say.what {
         Saying::Stop => Event::StopRequested { id, by: say.speaker },
         Saying::Reset => Event::ConversationReset { id, by: say.speaker },
+        Saying::Mode(mode) => Event::QueueModeChosen { id, by: say.speaker, mode },
+        Saying::Fork { origin, model } => Event::TurnForked { id, by: say.speaker, origin, model },
         Saying::Text(raw) => {
             let (tier, rest) = split_prefix(&raw);
             let text = clean_text(rest).map_err(|err| match (err, tier) {

@@ -22,10 +22,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::HELP;
 use super::client::{Client, Seen, Spoken};
 use super::live::{Show, Viewer};
 use super::markdown::Markdown;
+use super::{HELP, saying};
 
 /// Lines of history that are kept.
 const HISTORY: usize = 2000;
@@ -114,8 +114,13 @@ pub(super) async fn run(
                 crate::commands::run_status(settings, false).await?;
                 continue;
             }
-            "!clear" => Saying::Reset,
-            _ => Saying::Text(text),
+            _ => match saying(text) {
+                Ok(what) => what,
+                Err(why) => {
+                    println!("{}", screen.bad(&why));
+                    continue;
+                }
+            },
         };
         match client.say(what).await? {
             Spoken::Refused(because) => println!("{}", screen.bad(&because)),
@@ -254,7 +259,9 @@ fn finish(
             match reply.kind {
                 ReplyKind::Answered => markdown.push(&reply.text)?,
                 ReplyKind::Failed | ReplyKind::Refused => println!("{}", screen.bad(&without_controls(&reply.text))),
-                ReplyKind::Stopped | ReplyKind::Notice => println!("{}", screen.dim(&without_controls(&reply.text))),
+                ReplyKind::Stopped | ReplyKind::Notice | ReplyKind::Question => {
+                    println!("{}", screen.dim(&without_controls(&reply.text)))
+                }
             }
         }
     }

@@ -15,9 +15,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use super::HELP;
 use super::client::{Client, Seen, Spoken};
 use super::live::{Show, Viewer};
+use super::{HELP, saying};
 
 /// Exit status after Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -60,8 +60,14 @@ pub(super) async fn run(
                     crate::commands::run_status(settings, json).await?;
                     continue;
                 }
-                "!clear" => Saying::Reset,
-                _ => Saying::Text(text),
+                _ => match saying(text) {
+                    Ok(what) => what,
+                    Err(why) => {
+                        failed = true;
+                        refuse(json, None, &format!("line {number}: {why}"))?;
+                        continue;
+                    }
+                },
             },
             Line::Bad(why) => {
                 failed = true;
@@ -123,7 +129,7 @@ async fn answer(client: &mut Client, message: &MessageId, timeout: Duration, jso
                 print_reply(json, &reply)?;
                 return Ok(match reply.kind {
                     _ if interrupted => Ended::Interrupted,
-                    ReplyKind::Answered | ReplyKind::Notice | ReplyKind::Stopped => Ended::Well,
+                    ReplyKind::Answered | ReplyKind::Notice | ReplyKind::Stopped | ReplyKind::Question => Ended::Well,
                     ReplyKind::Failed | ReplyKind::Refused => Ended::Badly,
                 });
             }

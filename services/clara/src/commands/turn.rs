@@ -1,6 +1,7 @@
 //! Journals, readable.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{JournalStore, Recorded, TurnSummary};
@@ -12,6 +13,10 @@ use service_kit::settings::Settings;
 use super::{attach, time};
 use crate::cli::TurnCommand;
 
+mod fork; // On from one step, elsewhere.
+mod replay; // What the model was asked.
+mod why; // What led to the answer.
+
 /// Turns that are looked through, at most.
 const TURNS: usize = 100_000;
 /// Longest text that a line shows, in characters.
@@ -19,11 +24,16 @@ const LINE: usize = 100;
 
 pub(super) async fn run(settings: &Settings, what: TurnCommand, json: bool) -> anyhow::Result<ExitCode> {
     let journals = attach(settings).await?.journals().await?;
+    let done = |()| ExitCode::SUCCESS;
     match what {
-        TurnCommand::List { limit } => list(&journals, usize::try_from(limit)?, json).await,
-        TurnCommand::Show { id } => show(&journals, &id, json).await,
+        TurnCommand::List { limit } => list(&journals, usize::try_from(limit)?, json).await.map(done),
+        TurnCommand::Show { id } => show(&journals, &id, json).await.map(done),
+        TurnCommand::Why { id } => why::run(&journals, &id, json).await.map(done),
+        TurnCommand::Replay { id, step } => replay::run(&journals, &id, step, json).await,
+        TurnCommand::Fork { id, at, model, timeout } => {
+            fork::run(settings, &journals, &id, at, model, Duration::from_secs(timeout), json).await
+        }
     }
-    .map(|()| ExitCode::SUCCESS)
 }
 
 async fn list(journals: &JournalStore, limit: usize, json: bool) -> anyhow::Result<()> {
@@ -60,15 +70,22 @@ async fn list(journals: &JournalStore, limit: usize, json: bool) -> anyhow::Resu
     Ok(())
 }
 
-async fn show(journals: &JournalStore, id: &str, json: bool) -> anyhow::Result<()> {
+/// The turn whose id begins so, with its journal.
+async fn find(journals: &JournalStore, id: &str) -> anyhow::Result<(TurnSummary, Vec<Recorded>)> {
     let mut found: Vec<TurnSummary> = journals.turns(TURNS).await?;
     found.retain(|turn| turn.turn.to_string().starts_with(id));
-    let turn = match &found[..] {
-        [] => bail!("there is no turn `{id}`; `clara turn list` names them"),
-        [turn] => turn,
-        many => bail!("{} turns begin with `{id}`; give more of the id", many.len()),
-    };
+    match found.len() {
+        0 => bail!("there is no turn `{id}`; `clara turn list` names them"),
+        1 => {}
+        many => bail!("{many} turns begin with `{id}`; give more of the id"),
+    }
+    let turn = found.remove(0);
     let records = journals.records(&turn.conversation, turn.turn).await.context("read the journal")?;
+    Ok((turn, records))
+}
+
+async fn show(journals: &JournalStore, id: &str, json: bool) -> anyhow::Result<()> {
+    let (turn, records) = find(journals, id).await?;
     if !json {
         println!("turn {} of conversation {}", turn.turn, turn.conversation);
     }
@@ -107,7 +124,7 @@ fn in_words(entry: &Entry) -> String {
                 asked.join(" | ")
             )
         }
-        Entry::StepStarted { step, tier, model, request_hash } => {
+        Entry::StepStarted { step, tier, model, request_hash, .. } => {
             format!(
                 "step {step}: asks {model} ({}), request {}",
                 tier.as_str(),
@@ -144,6 +161,8 @@ fn in_words(entry: &Entry) -> String {
         }
         Entry::ToolsEnded { reason } => format!("no more tools: {reason}"),
         Entry::StopRequested { stop } => format!("stop requested by {stop}"),
+        Entry::Injected { message } => format!("goes into the turn: {}", one_line(&message.text)),
+        Entry::Interrupted { by } => format!("interrupted by {by}"),
         Entry::ReplyReady(reply) => format!("reply ready ({:?})\n    {}", reply.kind, one_line(&reply.text)),
         Entry::Finished => "finished".to_owned(),
     }
@@ -162,7 +181,7 @@ fn line_json(sequence: u64, record: &Record, entry: &Entry) -> Value {
                 "tier": context.tier.as_str(), "notices": context.notices,
             }),
         ),
-        Entry::StepStarted { step, tier, model, request_hash } => {
+        Entry::StepStarted { step, tier, model, request_hash, .. } => {
             ("step_started", json!({"step": step, "tier": tier.as_str(), "model": model, "request_hash": request_hash}))
         }
         Entry::ModelAnswered { step, answer } => (
@@ -184,6 +203,8 @@ fn line_json(sequence: u64, record: &Record, entry: &Entry) -> Value {
         ),
         Entry::ToolsEnded { reason } => ("tools_ended", json!({"reason": reason})),
         Entry::StopRequested { stop } => ("stop_requested", json!({"stop": stop.to_string()})),
+        Entry::Injected { message } => ("injected", json!({"message": message.id.to_string(), "text": message.text})),
+        Entry::Interrupted { by } => ("interrupted", json!({"by": by.to_string()})),
         Entry::ReplyReady(reply) => ("reply_ready", json!({"kind": format!("{:?}", reply.kind), "text": reply.text})),
         Entry::Finished => ("finished", json!({})),
     };

@@ -34,9 +34,8 @@ impl Handler<Record> for Projector {
             return Verdict::Dead("its subject names no turn".into());
         };
         // The next turn's recall may have been faster.
-        match self.memory.has_reply(turn).await {
-            Ok(true) => return Verdict::Done,
-            Ok(false) | Err(_) => {}
+        if let Ok(true) = self.memory.has_reply(turn).await {
+            return Verdict::Done;
         }
         match project(self.memory.as_ref(), &self.journals, &conversation, turn).await {
             Ok(()) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Bus, JournalStore, Subject};
+use domain::carry::{Origin, carry};
 use domain::chat::Answer;
 use domain::decide::{self, Next, Tools, TurnLimits, decide};
 use domain::ids::CallId;
@@ -135,13 +136,13 @@ impl Turn {
     /// Goes on until something has to be waited for.
     async fn advance(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
         loop {
-            if !state.draft.state().stops.is_empty() && state.draft.state().reply.is_none() {
+            if state.draft.state().is_stopped() && state.draft.state().reply.is_none() {
                 self.halt(state).await?;
             }
             let stored = match decide(state.draft.state(), &self.with.limits) {
                 Next::NoContext => {
-                    let context = state.context.clone();
-                    state.draft.gather([Entry::ContextFixed(context)]);
+                    let first = self.first_entries(&state.context).await?;
+                    state.draft.gather(first);
                     continue;
                 }
                 Next::Plan(entries) => {
@@ -200,6 +201,19 @@ impl Turn {
         }
     }
 
+    /// What the turn works from: its own context, or what it takes over from the
+    /// turn that it goes on from.
+    async fn first_entries(&self, context: &TurnContext) -> Result<Vec<Entry>, ActorProcessingErr> {
+        if let Some(Origin { conversation, turn, carry: how }) = &context.request.origin {
+            let old = self.with.journals.read(conversation, *turn).await?;
+            match carry(old.state(), context, *how) {
+                Some(entries) => return Ok(entries),
+                None => warn!(%turn, "there is nothing to go on from; beginning anew"),
+            }
+        }
+        Ok(vec![Entry::ContextFixed(Box::new(context.clone()))])
+    }
+
     /// Whether the next answer must be the last. The first one is never late.
     fn is_out_of_time(&self, state: &State) -> bool {
         !state.draft.state().steps.is_empty()
@@ -209,20 +223,22 @@ impl Turn {
 
     /// Gathers the start of a step, and gives what the model is asked.
     fn request(&self, state: &mut State, step: u32, tier: Tier, tools: Tools) -> ChatRequest {
-        let model = self.with.models.model(tier).to_owned();
         // What the journal fixed, which another delivery's context may not be.
-        let context = state.draft.state().context.as_deref().unwrap_or(&state.context).clone();
-        let messages = decide::messages(state.draft.state(), &context, step, tools);
-        let request_hash = decide::request_hash(&model, &context, &messages, tools);
-        state.draft.gather([Entry::StepStarted { step, tier, model: model.clone(), request_hash }]);
-        ChatRequest {
-            model,
-            system: context.system,
+        let context = state.draft.state().context.as_deref().unwrap_or(&state.context);
+        let model = context.request.model.clone().unwrap_or_else(|| self.with.models.model(tier).to_owned());
+        let max_tokens = self.with.models.max_tokens;
+        let messages = decide::messages(state.draft.state(), context, step, tools);
+        let request_hash = decide::request_hash(&model, context, &messages, tools, max_tokens);
+        let request = ChatRequest {
+            model: model.clone(),
+            system: context.system.clone(),
             messages,
-            tools: context.tools,
+            tools: context.tools.clone(),
             tool_use: tools,
-            max_tokens: self.with.models.max_tokens,
-        }
+            max_tokens,
+        };
+        state.draft.gather([Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens }]);
+        request
     }
 
     async fn ask_model(&self, me: &ActorRef<TurnMsg>, state: &mut State, step: u32, request: ChatRequest) -> Handled {

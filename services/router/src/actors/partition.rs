@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::{Bus, Conversations, ConversationsError, Delivery, Handler, JournalStore, Subject, Verdict};
+use bus::{Bus, Conversations, ConversationsError, Delivery, FromPerson, Handler, JournalStore, Subject, Verdict};
 use domain::conversation::{Effect, Limits, Step, step};
-use domain::message::Inbound;
+use domain::ids::{ConversationId, MessageId, TurnId};
+use domain::message::{Event, Inbound};
 use proto::live::StopTurn;
+use proto::timer::Timer;
 use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{info, instrument, warn};
@@ -67,11 +69,23 @@ impl Partition {
                 stored.map(|_| ()).map_err(|err| err.to_string())
             }
             Effect::StopTurn { turn, stop } => {
-                // First the journal, which cannot be missed; then the word to
-                // whoever runs the turn, so that it ends at once.
-                self.journals.request_stop(conversation, *turn, stop, now_ms()).await.map_err(|err| err.to_string())?;
-                self.bus.tell_control(*turn, &StopTurn { stop: stop.clone() }).await;
-                Ok(())
+                self.end(conversation, *turn, stop, FromPerson::Stop(stop.clone())).await
+            }
+            Effect::Interrupt { turn, by } => {
+                self.end(conversation, *turn, by, FromPerson::Interrupt(by.clone())).await
+            }
+            Effect::Steer { turn, message } => {
+                let steer = FromPerson::Steer(message.as_ref().clone());
+                let appended = self.journals.append_from_person(conversation, *turn, &steer, now_ms()).await;
+                appended.map_err(|err| err.to_string())
+            }
+            Effect::Wake { after_ms, last } => {
+                let event = Event::DebounceElapsed { last: last.clone() };
+                let event = Inbound { conversation: conversation.clone(), route: None, event };
+                let id = format!("{}:timer", event.publish_id());
+                let timer = Timer { event, after_ms: *after_ms };
+                let stored = self.bus.store(Subject::Timer(conversation), &id, &timer).await;
+                stored.map(|_| ()).map_err(|err| err.to_string())
             }
             Effect::Reply(reply) => {
                 // Not the id of the turn's own reply, which may be what was lost.
@@ -80,6 +94,23 @@ impl Partition {
                 stored.map(|_| ()).map_err(|err| err.to_string())
             }
         }
+    }
+}
+
+impl Partition {
+    /// First the journal, which cannot be missed; then the word to whoever runs
+    /// the turn, so that it ends at once.
+    async fn end(
+        &self,
+        conversation: &ConversationId,
+        turn: TurnId,
+        by: &MessageId,
+        doing: FromPerson,
+    ) -> Result<(), String> {
+        let appended = self.journals.append_from_person(conversation, turn, &doing, now_ms()).await;
+        appended.map_err(|err| err.to_string())?;
+        self.bus.tell_control(turn, &StopTurn { stop: by.clone() }).await;
+        Ok(())
     }
 }
 

@@ -1,0 +1,138 @@
+//! What a new turn takes over from an old one: a person's word on a call whose
+//! outcome nobody knows, or a fork from one of its steps.
+
+use crate::chat::{Answer, Usage};
+use crate::decide::{self, Tools};
+use crate::ids::{CallId, ConversationId, TurnId};
+use crate::journal::{Call, Entry, StepState, TurnState};
+use crate::tool::{Outcome, OutcomeKind};
+use crate::turn::TurnContext;
+
+/// What a person says about a call that may or may not have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// Run it again.
+    Retry,
+    /// It happened.
+    Worked,
+    /// Leave it.
+    Skip,
+}
+
+impl Choice {
+    /// Reads a message that is nothing but a choice.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = text.trim().trim_end_matches(['.', '!']).to_lowercase();
+        match plain.split_whitespace().collect::<Vec<_>>().join(" ").as_str() {
+            "retry" | "try again" | "run it again" => Some(Self::Retry),
+            "it worked" | "it happened" | "worked" => Some(Self::Worked),
+            "skip" | "skip it" | "leave it" => Some(Self::Skip),
+            _ => None,
+        }
+    }
+
+    /// What the model is told in place of the outcome; nothing when it runs again.
+    fn outcome(self) -> Option<Outcome> {
+        let outcome = |kind, text: &str| Some(Outcome { kind, text: text.to_owned(), elapsed_ms: 0 });
+        match self {
+            Self::Retry => None,
+            Self::Worked => outcome(OutcomeKind::Succeeded, "the person says that it happened"),
+            Self::Skip => outcome(OutcomeKind::Skipped, "the person chose to leave it; it may have happened"),
+        }
+    }
+}
+
+/// Where a turn goes on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub conversation: ConversationId,
+    pub turn: TurnId,
+    pub carry: Carry,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carry {
+    /// The last step, with the person's word on its unknown calls.
+    Answered(Choice),
+    /// The steps before this one.
+    Fork { at: u32 },
+}
+
+/// The question that a turn ends with when a call's outcome is unknown.
+pub(crate) fn question(unknown: &[&Call]) -> String {
+    let mut names: Vec<&str> = unknown.iter().map(|call| call.name.as_str()).collect();
+    names.dedup();
+    format!(
+        "I was interrupted while `{}` was running: it may or may not have happened. \
+         Say \"retry\" to run it again, \"it worked\" if you know that it happened, or \"skip\" to leave it.",
+        names.join("`, `")
+    )
+}
+
+/// The first entries of a turn that goes on from `old`: what it works from, and
+/// the steps that it need not take again. `None`: the old turn has no such step.
+pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<Entry>> {
+    let known = old.context.as_deref()?;
+    let mut context = TurnContext { request: fresh.request.clone(), notices: fresh.notices.clone(), ..known.clone() };
+    let turn = context.request.turn;
+    match carry {
+        Carry::Fork { at } => {
+            let steps = old.steps.get(..at as usize)?;
+            let mut entries = vec![Entry::ContextFixed(Box::new(context))];
+            for (index, step) in steps.iter().enumerate() {
+                entries.extend(step_entries(turn, index as u32, step, step.request_hash.clone(), None)?);
+            }
+            Some(entries)
+        }
+        Carry::Answered(choice) => {
+            let index = old.steps.len().checked_sub(1)?;
+            let step = old.steps.get(index)?;
+            // What the old turn found before stands in front of the question.
+            context.messages = decide::messages(old, known, index as u32, Tools::Offered);
+            let hash = decide::request_hash(&step.model, &context, &context.messages, step.tools, step.max_tokens);
+            let mut entries = vec![Entry::ContextFixed(Box::new(context))];
+            entries.extend(step_entries(turn, 0, step, hash, Some(choice))?);
+            Some(entries)
+        }
+    }
+}
+
+/// A step of another turn as entries of this one.
+fn step_entries(
+    turn: TurnId,
+    index: u32,
+    step: &StepState,
+    request_hash: String,
+    choice: Option<Choice>,
+) -> Option<Vec<Entry>> {
+    let answer = step.answer.as_ref()?;
+    let mut entries = vec![
+        Entry::StepStarted {
+            step: index,
+            tier: step.tier,
+            model: step.model.clone(),
+            request_hash,
+            tools: step.tools,
+            max_tokens: step.max_tokens,
+        },
+        // Its tokens were counted where it was asked.
+        Entry::ModelAnswered { step: index, answer: Answer { usage: Usage::default(), ..answer.clone() } },
+    ];
+    for call in &step.calls {
+        let id = CallId { turn, step: index, index: call.id.index };
+        entries.push(Entry::ToolIntended {
+            call: id,
+            vendor_id: call.vendor_id.clone(),
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
+            effect: call.effect,
+        });
+        let unknown = call.outcome.as_ref().is_none_or(|outcome| outcome.kind == OutcomeKind::Unknown);
+        let outcome = match choice {
+            Some(choice) if unknown => choice.outcome(),
+            _ => call.outcome.clone(),
+        };
+        entries.extend(outcome.map(|outcome| Entry::ToolFinished { call: id, outcome }));
+    }
+    Some(entries)
+}
