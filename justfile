@@ -27,6 +27,10 @@ chaos *args:
     @cargo build --quiet --workspace --bins --features tool-runner/chaos
     @target/debug/chaos "$@"
 
+# Plant three bugs that the chaos suite must find; fails if one goes unnoticed
+mutations:
+    scripts/mutations
+
 # Measure her against the bus she runs on; optimised build. `./dev bench --help`
 bench *args:
     @cargo build --quiet --release --workspace --bins

@@ -133,6 +133,10 @@ fn answers(replies: &[Shown], ledgers: &Ledgers<'_>, row: &mut Row) {
                 *row.kinds.entry(format!("{:?}", shown.reply.kind)).or_default() += 1;
                 if shown.reply.kind == ReplyKind::Failed {
                     row.failed.push(format!("{:?}: {}", message.kind, shown.reply.text));
+                    // Nothing was wrong with it: giving it up is no answer.
+                    if message.kind.is_sound() {
+                        row.violations.push(format!("{} was given up: {}", message.key, shown.reply.text));
+                    }
                 }
                 let answered = shown.reply.kind == ReplyKind::Answered;
                 if answered && shown.reply.answers.len() == 1 && shown.reply.text != format!("re: {}", message.key) {

@@ -69,6 +69,34 @@ pub(super) async fn out_of_order_and_poison(name: &'static str, _: Length, seed:
     stage.settle(name, Some(load)).await
 }
 
+/// Whatever is queued for a worker is queued once more under no id, so that two
+/// replicas work on it at the same time.
+pub(super) async fn everything_twice(name: &'static str, _: Length, seed: u64) -> Row {
+    let stage = Stage::start(plan().replicas(2), seed).await;
+    let client = async_nats::connect(stage.url()).await.unwrap();
+    let mut queued = futures::stream::select_all([
+        client.subscribe("clara.v1.turn.>").await.unwrap(),
+        client.subscribe("clara.v1.tool.>").await.unwrap(),
+        client.subscribe("clara.v1.outbound.>").await.unwrap(),
+    ]);
+    let context = async_nats::jetstream::new(client);
+    let repeating = tokio::spawn(async move {
+        while let Some(message) = queued.next().await {
+            // What carries an id is the first one; its echo carries none.
+            if message.headers.as_ref().is_some_and(|headers| headers.get("Nats-Msg-Id").is_some()) {
+                let stored = context.publish(message.subject.clone(), message.payload.clone()).await;
+                // The stream may have no room for it, or no server may be there.
+                let _ = stored.unwrap().await;
+            }
+        }
+    });
+    let load = stage.load(0..12, TALK);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    repeating.abort();
+    stage.heal();
+    stage.settle(name, Some(load)).await
+}
+
 /// Publishes what the inbound stream holds again, without ids, in the order
 /// that `place` gives for each place and the count.
 async fn repeat_inbound(url: &str, place: impl Fn(usize, usize) -> Option<usize>) {
