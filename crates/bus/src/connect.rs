@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::topology::{self, Problem, TopologyError};
+use crate::topology::{self, Problem, Room, TopologyError};
 
 /// The oldest nats-server that works; older ones ignore settings silently.
 const OLDEST: (i64, i64, i64) = (2, 10, 0);
@@ -167,6 +167,11 @@ impl Bus {
     /// What is not as `nats/streams.toml` says.
     pub async fn inspect(&self) -> Result<Vec<Problem>, TopologyError> {
         topology::inspect(&self.context, self.replicas).await
+    }
+
+    /// How full the streams are that refuse what is new when they are full.
+    pub async fn rooms(&self) -> Result<Vec<Room>, TopologyError> {
+        topology::rooms(&self.context).await
     }
 
     /// Time of one round trip to the server.

@@ -8,6 +8,7 @@ use async_nats::Client;
 use async_nats::header::{HeaderValue, NATS_MESSAGE_ID};
 use async_nats::jetstream::{AckKind, Message};
 use async_trait::async_trait;
+use bytes::Bytes;
 use domain::conversation::Position;
 use domain::ids::{ConversationId, TurnId};
 use domain::message::{Event, Inbound};
@@ -249,7 +250,7 @@ impl Bus {
         Ok(Source { pull, incarnation: i64::try_from(created).unwrap_or(i64::MAX) })
     }
 
-    async fn settle_one<T, H>(&self, consumer: Consumer, delivery: Delivery, handler: &H)
+    async fn settle_one<T, H>(&self, consumer: Consumer, mut delivery: Delivery, handler: &H)
     where
         T: Wire + Send + 'static,
         H: Handler<T>,
@@ -260,6 +261,8 @@ impl Bus {
         async {
             let verdict = match T::from_wire(&delivery.message.payload) {
                 Ok(value) => {
+                    // The bytes hold a part of the connection's buffer; thousands may be in work.
+                    delivery.message.message.payload = Bytes::new();
                     let handled = AssertUnwindSafe(handler.handle(value, &delivery)).catch_unwind().await;
                     handled.unwrap_or_else(|_| {
                         tracing::error!(sequence = delivery.sequence, "a handler panicked");
@@ -301,10 +304,22 @@ impl Bus {
         let id = format!("{stream}:{}", delivery.sequence);
         let headers = dead::headers(delivery.message.headers.as_ref(), delivery.subject(), &name, reason);
         let subject = Subject::Dead(service).to_string();
-        let payload = delivery.message.payload.clone();
+        let mut payload = delivery.message.payload.clone();
+        if payload.is_empty() {
+            payload = self
+                .payload_at(stream, delivery.sequence)
+                .await
+                .map_err(|why| warn!(why, "failed to read a message again"))?;
+        }
         let stored = self.store_with(headers, &subject, &id, None, payload, PATIENCE).await;
         stored.map_err(|err| warn!(error = %err, "failed to store a dead letter"))?;
         self.report_lost(delivery).await
+    }
+
+    /// The bytes of a message that is not acknowledged yet.
+    async fn payload_at(&self, stream: &str, sequence: u64) -> Result<Bytes, String> {
+        let stream = self.context.get_stream_no_info(stream).await.map_err(|err| err.to_string())?;
+        stream.get_raw_message(sequence).await.map(|message| message.payload).map_err(|err| err.to_string())
     }
 
     /// Tells the router of a turn that nobody will finish now, so that the

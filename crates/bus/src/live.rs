@@ -26,14 +26,10 @@ pub struct Subscription<T> {
 
 impl<T: Wire> Subscription<T> {
     pub async fn next(&mut self) -> Option<T> {
-        self.next_with_reply().await.map(|(value, _)| value)
-    }
-
-    async fn next_with_reply(&mut self) -> Option<(T, Option<async_nats::Subject>)> {
         loop {
             let message = self.inner.next().await?;
             match T::from_wire(&message.payload) {
-                Ok(value) => return Some((value, message.reply)),
+                Ok(value) => return Some(value),
                 Err(err) => debug!(error = %err, "skipped a message that cannot be read"),
             }
         }
@@ -53,15 +49,27 @@ impl Subscription<ToolRecord> {
     }
 }
 
-impl Subscription<ReadSnapshot> {
-    /// Answers the next request with what `snapshot` gives.
-    pub async fn answer(&mut self, bus: &Bus, snapshot: impl FnOnce() -> Snapshot) -> Option<()> {
-        let (_, reply) = self.next_with_reply().await?;
-        if let Some(reply) = reply {
-            let sent = bus.client.publish(reply, snapshot().to_wire().into()).await;
-            sent.unwrap_or_else(|err| debug!(error = %err, "failed to answer for a snapshot"));
+/// What a running turn hears: stops, and questions for its text so far. One
+/// subscription, because there may be thousands of turns.
+pub struct TurnSignals {
+    bus: Bus,
+    inner: Subscriber,
+    control: String,
+}
+
+impl TurnSignals {
+    /// Waits for the next stop, and meanwhile answers with what `snapshot` gives.
+    pub async fn stopped(&mut self, snapshot: impl Fn() -> Snapshot) -> Option<()> {
+        loop {
+            let message = self.inner.next().await?;
+            if message.subject.as_str() == self.control {
+                return Some(());
+            }
+            if let Some(reply) = message.reply {
+                let sent = self.bus.client.publish(reply, snapshot().to_wire().into()).await;
+                sent.unwrap_or_else(|err| debug!(error = %err, "failed to answer for a snapshot"));
+            }
         }
-        Some(())
     }
 }
 
@@ -74,12 +82,11 @@ impl Bus {
         self.watch(Subject::Delta(platform, conversation)).await
     }
 
-    pub async fn watch_control(&self, turn: TurnId) -> Result<Subscription<StopTurn>, LiveError> {
-        self.watch(Subject::Control(turn)).await
-    }
-
-    pub async fn watch_snapshots(&self, turn: TurnId) -> Result<Subscription<ReadSnapshot>, LiveError> {
-        self.watch(Subject::Snapshot(turn)).await
+    /// Hears stops of a turn, and questions for its text so far.
+    pub async fn watch_turn(&self, turn: TurnId) -> Result<TurnSignals, LiveError> {
+        let inner = self.client.subscribe(Subject::OfTurn(turn).to_string()).await;
+        let inner = inner.map_err(|err| LiveError(err.to_string()))?;
+        Ok(TurnSignals { bus: self.clone(), inner, control: Subject::Control(turn).to_string() })
     }
 
     /// A stored record is also a core message: heard without a consumer.

@@ -17,6 +17,9 @@ use crate::conversations::missing;
 use crate::subject::Endpoints;
 use crate::{Bus, BusError, Subject, trace};
 
+/// The queue group of those who answer: one of them gets a request. What micro
+/// services use by default (NATS ADR-32).
+const GROUP: &str = "q";
 /// Requests of one endpoint that are answered at the same time.
 const PARALLEL: usize = 64;
 
@@ -52,7 +55,7 @@ pub trait Serve<Req, Res>: Send + Sync + 'static {
 
 /// A service's presence on the bus. Gone when dropped.
 pub struct Presence {
-    service: Service,
+    _service: Service,
 }
 
 impl Bus {
@@ -70,7 +73,7 @@ impl Bus {
             .start(name, env!("CARGO_PKG_VERSION"))
             .await
             .map_err(|err| missing(name, err))?;
-        Ok(Presence { service })
+        Ok(Presence { _service: service })
     }
 
     /// Every service that answers within `wait`.
@@ -132,30 +135,38 @@ impl Bus {
     {
         let announced = self.announce(name).await?;
         let subject = Subject::Request(endpoint).to_string();
-        let mut requests = announced.service.endpoint(&subject).await.map_err(|err| missing(&subject, err))?;
+        // Our own subscription rather than the library's endpoint, which loses
+        // what is on its way when it stops.
+        let requests = self.client.queue_subscribe(subject.clone(), GROUP.to_owned()).await;
+        let mut requests = requests.map_err(|err| missing(&subject, err))?;
+        let mut draining = false;
         let permits = Arc::new(Semaphore::new(PARALLEL));
         let working = TaskTracker::new();
         loop {
-            let permit = tokio::select! {
-                () = stop.cancelled() => break,
-                permit = Arc::clone(&permits).acquire_owned() => permit,
-            };
-            let Ok(permit) = permit else { break };
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
             let request = tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled(), if !draining => {
+                    // What is asked from now on goes to another replica; what is
+                    // on its way is still answered.
+                    draining = true;
+                    if requests.drain().await.is_err() {
+                        break;
+                    }
+                    continue;
+                }
                 request = requests.next() => request,
             };
             let Some(request) = request else { break };
             let (server, bus) = (Arc::clone(&server), self.clone());
             working.spawn(async move {
                 let span = info_span!("serve", otel.kind = "server", ?endpoint);
-                trace::adopt(&span, request.message.headers.as_ref());
+                trace::adopt(&span, request.headers.as_ref());
                 async {
-                    let answer = match Req::from_wire(&request.message.payload) {
+                    let answer = match Req::from_wire(&request.payload) {
                         Ok(asked) => server.serve(asked).await,
                         Err(err) => Err(format!("the request cannot be read: {err}")),
                     };
-                    if let Some(reply) = request.message.reply.clone()
+                    if let Some(reply) = request.reply.clone()
                         && let Err(err) = bus.client.publish(reply, response::encode(&answer).into()).await
                     {
                         warn!(error = %err, "failed to answer a request");
@@ -166,8 +177,7 @@ impl Bus {
                 drop(permit);
             });
         }
-        // What is asked from now on goes to another replica.
-        drop(requests);
+        drop(announced);
         working.close();
         working.wait().await;
         Ok(())

@@ -31,6 +31,8 @@ pub enum Subject<'a> {
     Delta(&'a str, &'a ConversationId),
     Control(TurnId),
     Snapshot(TurnId),
+    /// Both of these, to listen on.
+    OfTurn(TurnId),
     Request(Endpoints),
 }
 
@@ -62,6 +64,7 @@ impl fmt::Display for Subject<'_> {
             Subject::Dead(service) => write!(f, "dead.{service}"),
             Subject::Delta(platform, conversation) => write!(f, "delta.{platform}.{conversation}"),
             Subject::Control(turn) => write!(f, "control.{turn}"),
+            Subject::OfTurn(turn) => write!(f, "*.{turn}"),
             Subject::Snapshot(turn) => write!(f, "snapshot.{turn}"),
             Subject::Request(Endpoints::MemoryRecall) => f.write_str("memory.recall"),
             Subject::Request(Endpoints::MemoryFacts) => f.write_str("memory.facts"),

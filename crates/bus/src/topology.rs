@@ -293,6 +293,36 @@ pub(crate) async fn inspect(context: &Context, replicas: usize) -> Result<Vec<Pr
     Ok(problems)
 }
 
+/// How full a stream is that refuses what is new when it is full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    pub stream: String,
+    pub used_bytes: u64,
+    pub limit_bytes: u64,
+}
+
+impl Room {
+    pub fn percent(&self) -> u64 {
+        self.used_bytes.saturating_mul(100) / self.limit_bytes.max(1)
+    }
+}
+
+/// The room in every stream and bucket that would refuse something.
+pub(crate) async fn rooms(context: &Context) -> Result<Vec<Room>, TopologyError> {
+    let spec = Spec::parse(SPEC)?;
+    let streams = spec.stream.iter().filter(|stream| matches!(stream.discard, Discard::New));
+    let buckets = spec.bucket.iter().map(|bucket| format!("KV_{}", bucket.name));
+    let mut rooms = Vec::new();
+    for name in streams.map(|stream| stream.name.clone()).chain(buckets) {
+        let found = context.get_stream(&name).await.map_err(|err| create(&name, err))?;
+        let info = found.cached_info();
+        if let Ok(limit_bytes) = u64::try_from(info.config.max_bytes) {
+            rooms.push(Room { used_bytes: info.state.bytes, limit_bytes, stream: name });
+        }
+    }
+    Ok(rooms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

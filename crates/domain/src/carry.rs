@@ -1,6 +1,8 @@
 //! What a new turn takes over from an old one: a person's word on a call whose
 //! outcome nobody knows, or a fork from one of its steps.
 
+use std::sync::Arc;
+
 use crate::chat::{Answer, Usage};
 use crate::decide::{self, Tools};
 use crate::ids::{CallId, ConversationId, TurnId};
@@ -78,7 +80,7 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
     match carry {
         Carry::Fork { at } => {
             let steps = old.steps.get(..at as usize)?;
-            let mut entries = vec![Entry::ContextFixed(Box::new(context))];
+            let mut entries = vec![Entry::ContextFixed(Arc::new(context))];
             for (index, step) in steps.iter().enumerate() {
                 entries.extend(step_entries(turn, index as u32, step, step.request_hash.clone(), None)?);
             }
@@ -90,7 +92,7 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
             // What the old turn found before stands in front of the question.
             context.messages = decide::messages(old, known, index as u32, Tools::Offered);
             let hash = decide::request_hash(&step.model, &context, &context.messages, step.tools, step.max_tokens);
-            let mut entries = vec![Entry::ContextFixed(Box::new(context))];
+            let mut entries = vec![Entry::ContextFixed(Arc::new(context))];
             entries.extend(step_entries(turn, 0, step, hash, Some(choice))?);
             Some(entries)
         }

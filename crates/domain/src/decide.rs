@@ -288,7 +288,7 @@ pub fn request_hash(
         }
     }
     field(if tools == Tools::Offered { "offered" } else { "withheld" });
-    for tool in &context.tools {
+    for tool in context.tools.iter() {
         [&tool.name, &tool.description, &tool.schema].into_iter().for_each(|text| field(text));
     }
     hasher.finalize().to_hex().to_string()

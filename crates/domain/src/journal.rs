@@ -4,6 +4,8 @@
 //! replica, reads what an old one wrote and goes on from there. The entries of
 //! one record are stored by one append, so they happen together or not at all.
 
+use std::sync::Arc;
+
 use crate::chat::{Answer, Usage};
 use crate::decide::Tools;
 use crate::ids::{CallId, MessageId};
@@ -82,7 +84,7 @@ pub enum Entry {
         build: String,
     },
     /// What the turn works from. Stored with the first claim.
-    ContextFixed(Box<TurnContext>),
+    ContextFixed(Arc<TurnContext>),
     StepStarted {
         step: u32,
         tier: Tier,
@@ -181,7 +183,7 @@ pub struct TurnState {
     /// The epoch of the newest claim; 0 when nobody has claimed the turn.
     pub epoch: u32,
     pub owner: String,
-    pub context: Option<Box<TurnContext>>,
+    pub context: Option<Arc<TurnContext>>,
     pub steps: Vec<StepState>,
     pub stops: Vec<MessageId>,
     pub injected: Vec<Injected>,
@@ -222,7 +224,7 @@ impl TurnState {
                 self.idle_claims += 1;
             }
             Entry::ContextFixed(context) => {
-                self.context.get_or_insert_with(|| context.clone());
+                self.context.get_or_insert_with(|| Arc::clone(context));
             }
             Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens } => {
                 for injected in self.injected.iter_mut().filter(|injected| injected.step.is_none()) {

@@ -1,5 +1,7 @@
 //! Time travel: from a journal to the exact requests that the model was given.
 
+use std::sync::Arc;
+
 use crate::chat::ChatMessage;
 use crate::decide::{self, Tools};
 use crate::journal::{Entry, Record, TurnState};
@@ -14,9 +16,9 @@ pub struct Asked {
     pub epoch: u32,
     pub tier: Tier,
     pub model: String,
-    pub system: String,
+    pub system: Arc<str>,
     pub messages: Vec<ChatMessage>,
-    pub tools: Vec<ToolSpec>,
+    pub tools: Arc<[ToolSpec]>,
     pub tool_use: Tools,
     pub max_tokens: u32,
     /// What was recorded when it was asked.
@@ -47,9 +49,9 @@ pub fn questions(records: &[Record]) -> Vec<Asked> {
                     tier: *tier,
                     model: model.clone(),
                     rebuilt_hash: decide::request_hash(model, context, &messages, *tools, *max_tokens),
-                    system: context.system.clone(),
+                    system: Arc::clone(&context.system),
                     messages,
-                    tools: context.tools.clone(),
+                    tools: Arc::clone(&context.tools),
                     tool_use: *tools,
                     max_tokens: *max_tokens,
                     recorded_hash: request_hash.clone(),

@@ -1,5 +1,7 @@
 //! What a turn starts with, and what it ends with.
 
+use std::sync::Arc;
+
 use crate::carry::Origin;
 use crate::chat::{ChatMessage, Usage};
 use crate::ids::{ConversationId, MessageId, TurnId};
@@ -43,10 +45,11 @@ impl TurnRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnContext {
     pub request: TurnRequest,
-    pub system: String,
+    /// Shared, not copied, by whoever holds the turn.
+    pub system: Arc<str>,
     /// History, then the messages to answer.
     pub messages: Vec<ChatMessage>,
-    pub tools: Vec<ToolSpec>,
+    pub tools: Arc<[ToolSpec]>,
     pub tier: Tier,
     /// The memories that stand in the system prompt.
     pub recalled: Vec<Fact>,

@@ -28,9 +28,9 @@ pub use tokens::count as count_tokens;
 #[derive(Debug, Clone)]
 pub struct ChatRequest {
     pub model: String,
-    pub system: String,
+    pub system: Arc<str>,
     pub messages: Vec<ChatMessage>,
-    pub tools: Vec<ToolSpec>,
+    pub tools: Arc<[ToolSpec]>,
     pub tool_use: Tools,
     /// Longest answer, in tokens.
     pub max_tokens: u32,

@@ -105,9 +105,9 @@ mod tests {
         let (progress, _keep) = mpsc::channel(64);
         let request = ChatRequest {
             model: "m".into(),
-            system: String::new(),
+            system: "".into(),
             messages: vec![],
-            tools: vec![],
+            tools: [].into(),
             tool_use: domain::decide::Tools::Withheld,
             max_tokens: 1,
         };

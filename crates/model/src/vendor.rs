@@ -125,7 +125,7 @@ impl Attempt for Vendor {
 }
 
 fn vendor_request(request: &ChatRequest) -> chat::ChatRequest {
-    let mut out = chat::ChatRequest::default().with_system(request.system.clone());
+    let mut out = chat::ChatRequest::default().with_system(request.system.as_ref());
     let both_results = |a: &ChatMessage, b: &ChatMessage| {
         matches!((a, b), (ChatMessage::ToolResult { .. }, ChatMessage::ToolResult { .. }))
     };

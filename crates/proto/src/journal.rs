@@ -1,5 +1,7 @@
 //! The turn's journal.
 
+use std::sync::Arc;
+
 use domain::chat::{Answer, Ending};
 use domain::decide::Tools;
 use domain::journal::{Entry, Fault, Record};
@@ -83,7 +85,7 @@ impl TryFrom<v1::JournalEntry> for Entry {
         use raw::Kind;
         Ok(match required(entry.kind, "entry.kind")? {
             Kind::Claimed(claimed) => Self::Claimed { replica: claimed.replica, build: claimed.build },
-            Kind::ContextFixed(context) => Self::ContextFixed(Box::new(context.try_into()?)),
+            Kind::ContextFixed(context) => Self::ContextFixed(Arc::new(context.try_into()?)),
             Kind::StepStarted(started) => Self::StepStarted {
                 step: started.step,
                 tier: started.tier().try_into()?,

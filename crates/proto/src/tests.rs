@@ -93,7 +93,7 @@ fn context() -> TurnContext {
             ChatMessage::Assistant { text: "".into(), calls: vec![call], signatures: vec!["s".into()] },
             ChatMessage::ToolResult { vendor_id: "v".into(), text: "r".into() },
         ],
-        tools: vec![ToolSpec {
+        tools: [ToolSpec {
             name: "n".into(),
             description: "d".into(),
             schema: "{}".into(),
@@ -101,7 +101,8 @@ fn context() -> TurnContext {
             effect: domain::tool::Effect::Idempotent,
             risk: Risk::Moderate,
             timeout_ms: 5,
-        }],
+        }]
+        .into(),
         tier: Tier::Mid,
         recalled: vec![Fact { id: "f".into(), text: "likes tea".into(), created_at_ms: 4 }],
         notices: vec![],
@@ -176,7 +177,7 @@ fn journals_read_back() {
     ];
     let mut entries = vec![
         Entry::Claimed { replica: "r".into(), build: "b".into() },
-        Entry::ContextFixed(Box::new(context())),
+        Entry::ContextFixed(context().into()),
         Entry::StepStarted {
             step: 0,
             tier: Tier::High,

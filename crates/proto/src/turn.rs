@@ -54,9 +54,9 @@ impl From<&TurnContext> for v1::RunTurn {
     fn from(value: &TurnContext) -> Self {
         Self {
             request: Some((&value.request).into()),
-            system: value.system.clone(),
+            system: value.system.to_string(),
             messages: raws(&value.messages),
-            tools: raws(&value.tools),
+            tools: raws(value.tools.iter()),
             tier: tier_number(value.tier),
             notices: value.notices.clone(),
             recalled: raws(&value.recalled),
@@ -70,9 +70,9 @@ impl TryFrom<v1::RunTurn> for TurnContext {
         Ok(Self {
             tier: raw.tier().try_into()?,
             request: required(raw.request, "request")?.try_into()?,
-            system: raw.system,
+            system: raw.system.into(),
             messages: all(raw.messages)?,
-            tools: all(raw.tools)?,
+            tools: all::<_, domain::tool::ToolSpec>(raw.tools)?.into(),
             notices: raw.notices,
             recalled: raw.recalled.into_iter().map(Into::into).collect(),
         })

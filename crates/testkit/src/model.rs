@@ -15,6 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::serve::ListenerExt;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -102,7 +103,9 @@ impl FakeModel {
             .route("/v1/chat/completions", post(openai::serve))
             .route("/v1/messages", post(anthropic::serve))
             .with_state(shared.clone());
-        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        let server = tokio::spawn(async move {
+            axum::serve(listener.tap_io(|io| io.set_nodelay(true).unwrap()), routes).await.unwrap()
+        });
         Self { address, shared, server }
     }
 

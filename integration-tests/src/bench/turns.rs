@@ -221,7 +221,13 @@ async fn direct(url: &str, samples: usize) -> anyhow::Result<(Vec<f64>, Vec<f64>
         let begun = Instant::now();
         stream.write_all(head.as_bytes()).await?;
         let mut buffer = vec![0; 1 << 16];
-        anyhow::ensure!(stream.read(&mut buffer).await? > 0, "the vendor said nothing");
+        let mut said = Vec::new();
+        // Headers come first; the first token is what counts.
+        while !said.windows(3).any(|window| window == b"w0 ") {
+            let read = stream.read(&mut buffer).await?;
+            anyhow::ensure!(read > 0, "the vendor said nothing");
+            said.extend_from_slice(&buffer[..read]);
+        }
         let at_first = Instant::now();
         while stream.read(&mut buffer).await? > 0 {}
         first.push(micros(at_first - begun));

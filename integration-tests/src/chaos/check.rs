@@ -157,11 +157,13 @@ fn order(streams: &Streams, replies: &[Shown], ledgers: &Ledgers<'_>, row: &mut 
             places.entry(message.id).or_insert(next);
         }
     }
-    let mut last_said: HashMap<&ConversationId, usize> = HashMap::new();
+    let mut last_said: HashMap<&ConversationId, (usize, i64)> = HashMap::new();
     for message in ledgers.accepted {
         // What was handled long ago may have left the stream.
         let Some(place) = places.get(&message.id) else { continue };
-        if let Some(before) = last_said.insert(&message.conversation, *place)
+        // Of two that were offered at the same time either may be first.
+        if let Some((before, accepted_ms)) = last_said.insert(&message.conversation, (*place, message.at_ms))
+            && accepted_ms < message.offered_ms
             && before > *place
         {
             row.violations.push(format!("{} was stored before what was said before it", message.id));

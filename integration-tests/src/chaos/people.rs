@@ -33,7 +33,9 @@ pub struct Accepted {
     pub conversation: ConversationId,
     pub key: String,
     pub kind: Kind,
-    /// Milliseconds since the Unix epoch.
+    /// When it was offered first, in milliseconds since the Unix epoch.
+    pub offered_ms: i64,
+    /// When the adapter's word came.
     pub at_ms: i64,
 }
 
@@ -136,9 +138,16 @@ impl Person {
 
     /// Says something under an id, again and again until somebody answers for it.
     pub async fn offers(&self, id: &str, key: &str, kind: Kind) -> Option<Accepted> {
+        let offered_ms = now_ms();
         let taken = self.tells(id, kind.text(key)).await?;
-        let accepted =
-            Accepted { id: taken, conversation: self.conversation.clone(), key: key.to_owned(), kind, at_ms: now_ms() };
+        let accepted = Accepted {
+            id: taken,
+            conversation: self.conversation.clone(),
+            key: key.to_owned(),
+            kind,
+            offered_ms,
+            at_ms: now_ms(),
+        };
         let mut ledger = self.people.accepted.lock().unwrap();
         if !ledger.iter().rev().take(64).any(|known| known.id == accepted.id) {
             ledger.push(accepted.clone());

@@ -73,7 +73,7 @@ pub fn all() -> Vec<Scenario> {
         scenario!("faults of the model", true, faults::of_the_model),
         scenario!("the same message again", true, duplicates::same_again),
         scenario!("out of order, and poison", true, duplicates::out_of_order_and_poison),
-        scenario!("every work item twice", true, duplicates::everything_twice),
+        scenario!("work items twice", true, duplicates::everything_twice),
         scenario!("a flood in one conversation", false, floods::one_conversation),
         scenario!("1, 4, then 2 routers and orchestrators", false, floods::scaled),
     ]

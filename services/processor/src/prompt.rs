@@ -71,7 +71,15 @@ pub(crate) fn assemble(
     let dropped = by_tokens.unwrap_or(history.len()).max(by_bytes.unwrap_or(history.len()));
 
     let messages = history.into_iter().skip(dropped).chain(asked).collect();
-    TurnContext { request, system, messages, tools, tier, recalled: recalled.facts, notices }
+    TurnContext {
+        request,
+        system: system.into(),
+        messages,
+        tools: tools.into(),
+        tier,
+        recalled: recalled.facts,
+        notices,
+    }
 }
 
 /// In groups the model must know who speaks.

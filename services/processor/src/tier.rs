@@ -49,7 +49,7 @@ impl TierChoice {
             model: name.clone(),
             system: QUESTION.into(),
             messages: vec![ChatMessage::user(last.text.chars().take(LOOK).collect::<String>())],
-            tools: Vec::new(),
+            tools: [].into(),
             tool_use: Tools::Withheld,
             max_tokens: 16,
         };

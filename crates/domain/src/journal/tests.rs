@@ -37,7 +37,7 @@ fn context(tier: Tier) -> TurnContext {
         },
         system: "be Clara".into(),
         messages: vec![ChatMessage::user("hi")],
-        tools: vec![ToolSpec {
+        tools: [ToolSpec {
             name: "look".into(),
             description: "looks".into(),
             schema: "{}".into(),
@@ -45,7 +45,8 @@ fn context(tier: Tier) -> TurnContext {
             effect: Effect::ReadOnly,
             risk: Risk::Safe,
             timeout_ms: 1000,
-        }],
+        }]
+        .into(),
         tier,
         recalled: vec![],
         notices: vec![],
@@ -75,7 +76,7 @@ fn run(tier: Tier, answers: &[Answer]) -> Vec<Record> {
     let context = context(tier);
     let mut records = vec![record(vec![
         Entry::Claimed { replica: "r".into(), build: "b".into() },
-        Entry::ContextFixed(Box::new(context.clone())),
+        Entry::ContextFixed(context.clone().into()),
     ])];
     for round in 0..1000 {
         let state = TurnState::fold(&records);

@@ -289,7 +289,7 @@ mod tests {
             model: "offline".into(),
             system: "Persona.\n\n## USER MEMORIES\n- my bicycle is green\n- I live in Oslo\n\n## NOW\nnoon".into(),
             messages: vec![ChatMessage::user("hello"), ChatMessage::assistant("hi"), ChatMessage::user(said)],
-            tools: vec![],
+            tools: [].into(),
             tool_use: Tools::Offered,
             max_tokens: 100,
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bus::{Bus, Endpoints};
+use bus::{Bus, Endpoints, Room};
 use domain::memory::{Fact, FactCommand, FactRequest};
 use model::ModelConfig;
 use serde_json::json;
@@ -29,6 +29,8 @@ struct Finding {
 
 /// A round trip that is longer than this is worth a word.
 const SLOW: Duration = Duration::from_millis(50);
+/// Per cent of a stream from which on it is worth a word.
+const NEARLY_FULL: u64 = 80;
 
 pub(super) async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     let mut findings = configuration(settings);
@@ -117,6 +119,22 @@ fn program(settings: &Settings) -> Finding {
     }
 }
 
+/// A full stream refuses messages, and people are told so.
+fn room(rooms: &[Room]) -> Finding {
+    let full: Vec<String> = rooms
+        .iter()
+        .filter(|room| room.percent() >= NEARLY_FULL)
+        .map(|room| format!("{} is {} % full", room.stream, room.percent()))
+        .collect();
+    if full.is_empty() {
+        let fullest = rooms.iter().map(Room::percent).max().unwrap_or(0);
+        return good("room", format!("the fullest stream is {fullest} % full"));
+    }
+    let words =
+        "a full stream refuses messages; see what does not take them out with `clara status` and `clara dead list`";
+    Finding { what: "room", grade: Grade::Warning, words: format!("{}: {words}", full.join(", ")) }
+}
+
 async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(match bus.round_trip().await {
@@ -132,6 +150,10 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
         Ok(problems) if problems.is_empty() => good("streams", "all as nats/streams.toml says"),
         Ok(problems) => bad("streams", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         Err(err) => bad("streams", err.to_string()),
+    });
+    findings.push(match bus.rooms().await {
+        Ok(rooms) => room(&rooms),
+        Err(err) => bad("room", err.to_string()),
     });
     let own = !settings.is_given("NATS_URL");
     findings.push(match own {

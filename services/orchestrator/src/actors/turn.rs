@@ -59,7 +59,7 @@ pub(crate) struct Collaborators {
 
 /// What a turn begins with.
 pub(crate) struct Begin {
-    pub(crate) context: Box<TurnContext>,
+    pub(crate) context: Arc<TurnContext>,
     pub(crate) again: Again,
     pub(crate) done: RpcReplyPort<Settled>,
 }
@@ -69,7 +69,7 @@ pub(crate) struct Turn {
 }
 
 pub(crate) struct State {
-    context: Box<TurnContext>,
+    context: Arc<TurnContext>,
     draft: Draft,
     show: Show,
     begun: Instant,
@@ -203,7 +203,7 @@ impl Turn {
 
     /// What the turn works from: its own context, or what it takes over from the
     /// turn that it goes on from.
-    async fn first_entries(&self, context: &TurnContext) -> Result<Vec<Entry>, ActorProcessingErr> {
+    async fn first_entries(&self, context: &Arc<TurnContext>) -> Result<Vec<Entry>, ActorProcessingErr> {
         if let Some(Origin { conversation, turn, carry: how }) = &context.request.origin {
             let old = self.with.journals.read(conversation, *turn).await?;
             match carry(old.state(), context, *how) {
@@ -211,7 +211,7 @@ impl Turn {
                 None => warn!(%turn, "there is nothing to go on from; beginning anew"),
             }
         }
-        Ok(vec![Entry::ContextFixed(Box::new(context.clone()))])
+        Ok(vec![Entry::ContextFixed(Arc::clone(context))])
     }
 
     /// Whether the next answer must be the last. The first one is never late.
@@ -231,9 +231,9 @@ impl Turn {
         let request_hash = decide::request_hash(&model, context, &messages, tools, max_tokens);
         let request = ChatRequest {
             model: model.clone(),
-            system: context.system.clone(),
+            system: Arc::clone(&context.system),
             messages,
-            tools: context.tools.clone(),
+            tools: Arc::clone(&context.tools),
             tool_use: tools,
             max_tokens,
         };

@@ -21,7 +21,7 @@ pub(crate) enum Settled {
 }
 
 pub(crate) enum TurnsMsg {
-    Run { context: Box<TurnContext>, again: Again, done: RpcReplyPort<Settled> },
+    Run { context: Arc<TurnContext>, again: Again, done: RpcReplyPort<Settled> },
     Abandon(TurnId),
 }
 
@@ -46,7 +46,7 @@ impl Turns {
     /// Runs a turn to its end. `None`: its actor failed; deliver it again.
     pub(crate) async fn run(&self, context: TurnContext, redelivered: bool) -> Option<Settled> {
         let again = if redelivered { Again::Redelivered } else { Again::First };
-        let context = Box::new(context);
+        let context = Arc::new(context);
         // No deadline here: the turn has its own, for every thing it waits for.
         match self.0.call(|done| TurnsMsg::Run { context, again, done }, None).await {
             Ok(ractor::rpc::CallResult::Success(settled)) => Some(settled),
@@ -140,7 +140,7 @@ impl Parent {
         &self,
         me: &ActorRef<TurnsMsg>,
         state: &mut Running,
-        context: Box<TurnContext>,
+        context: Arc<TurnContext>,
         again: Again,
         done: RpcReplyPort<Settled>,
     ) -> Result<(), ActorProcessingErr> {

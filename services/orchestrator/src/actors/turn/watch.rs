@@ -31,18 +31,11 @@ pub(super) async fn control(
     turn: TurnId,
     shown: watch::Receiver<Snapshot>,
 ) -> Result<Vec<AbortOnDropHandle<()>>, LiveError> {
-    let (mut stops, mut questions) = (bus.watch_control(turn).await?, bus.watch_snapshots(turn).await?);
-    let (me, bus) = (me.clone(), bus.clone());
-    Ok(vec![
-        spawn(
-            "hear-stops",
-            async move { while stops.next().await.is_some() && me.cast(TurnMsg::StopHeard).is_ok() {} },
-        ),
-        spawn(
-            "answer-snapshots",
-            async move { while questions.answer(&bus, || shown.borrow().clone()).await.is_some() {} },
-        ),
-    ])
+    let mut signals = bus.watch_turn(turn).await?;
+    let me = me.clone();
+    Ok(vec![spawn("hear-signals", async move {
+        while signals.stopped(|| shown.borrow().clone()).await.is_some() && me.cast(TurnMsg::StopHeard).is_ok() {}
+    })])
 }
 
 /// Results as they are recorded, and a clock for those that were not heard.
