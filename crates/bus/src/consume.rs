@@ -24,6 +24,8 @@ use crate::publish::PATIENCE;
 use crate::pull::{Pull, Pulled};
 use crate::{Bus, BusError, Subject, dead, trace};
 
+/// How long a message may wait here before it begins: less than its `ack_wait`.
+const STALE: Duration = Duration::from_secs(20);
 /// How long to wait after a pull that failed.
 const BACK_OFF: Duration = Duration::from_millis(500);
 /// How often work in progress is reported: a fifth of `ack_wait`.
@@ -131,7 +133,7 @@ impl Delivery {
             tokio::select! {
                 biased;
                 _ = tick.tick() => {
-                    if confirmed.elapsed() >= PATIENCE {
+                    if confirmed.elapsed() >= PATIENCE - PROGRESS / 2 {
                         warn!(sequence = self.sequence, "lost the lease of a message; leaving it to others");
                         return None;
                     }
@@ -179,20 +181,33 @@ impl Bus {
         let freed = Arc::new(Notify::new());
         let working = TaskTracker::new();
         let mut connected = self.connected();
+        connected.mark_unchanged();
         let mut source: Option<Source> = None;
         while !stop.is_cancelled() {
-            let delivery =
-                match self.next_delivery(consumer, &mut source, &mut connected, &permits, &freed, &stop).await {
-                    Ok(delivery) => delivery,
-                    Err(why) => {
-                        warn!(?consumer, why, "failed to pull; trying again");
-                        source = None;
-                        let _ = tokio::time::timeout(BACK_OFF, stop.cancelled()).await;
-                        continue;
-                    }
-                };
-            // More than was asked for may come after a reconnection: it waits.
-            let (Some(delivery), Ok(permit)) = (delivery, Arc::clone(&permits).acquire_owned().await) else { continue };
+            let next = match self.next_delivery(consumer, &mut source, &mut connected, &permits, &freed, &stop).await {
+                Ok(next) => next,
+                Err(why) => {
+                    warn!(?consumer, why, "pulling anew");
+                    hand_over(source.take()).await;
+                    let _ = tokio::time::timeout(BACK_OFF, stop.cancelled()).await;
+                    continue;
+                }
+            };
+            let Some(delivery) = next else { continue };
+            let came = Instant::now();
+            // Nearly always there is one: as many were asked for as may be in work.
+            let permit = tokio::select! {
+                permit = Arc::clone(&permits).acquire_owned() => permit,
+                () = stop.cancelled() => {
+                    self.settle(consumer, &delivery, Verdict::RetryAfter(Duration::ZERO)).await;
+                    break;
+                }
+            };
+            let Ok(permit) = permit else { break };
+            if came.elapsed() > STALE {
+                // Somebody else has it by now, or will.
+                continue;
+            }
             let (bus, handler, freed) = (self.clone(), Arc::clone(&handler), Arc::clone(&freed));
             working.spawn(async move {
                 bus.settle_one(consumer, delivery, handler.as_ref()).await;
@@ -200,14 +215,7 @@ impl Bus {
                 freed.notify_one();
             });
         }
-        if let Some(source) = source {
-            // What was on its way goes to another replica at once.
-            for message in source.pull.close().await {
-                if let Err(err) = message.ack_with(AckKind::Nak(None)).await {
-                    warn!(error = %err, "failed to hand a message over");
-                }
-            }
-        }
+        hand_over(source).await;
         working.close();
         working.wait().await;
         Ok(())
@@ -231,10 +239,12 @@ impl Bus {
         tokio::select! {
             () = stop.cancelled() => Ok(None),
             () = freed.notified() => Ok(None),
-            _ = connected.changed() => {
-                source.pull.forget();
-                Ok(None)
-            }
+            // A server that was restarted has forgotten what it was asked, and its
+            // streams may be others.
+            _ = connected.changed() => match *connected.borrow_and_update() {
+                true => Err("the connection is a new one".to_owned()),
+                false => Ok(None),
+            },
             pulled = source.pull.next() => Ok(match pulled? {
                 Pulled::Message(message) => Some(Delivery::read(*message, self.client.clone(), source.incarnation)),
                 Pulled::Expired => None,
@@ -333,6 +343,16 @@ impl Bus {
         let lost = Inbound { conversation, route: None, event: Event::TurnLost { turn } };
         let told = self.store(Subject::Inbound(&lost.conversation), &lost.publish_id(), &lost).await;
         told.map(|_| ()).map_err(|err| warn!(error = %err, "failed to report a lost turn"))
+    }
+}
+
+/// Asks for nothing more; what was on its way goes to another replica at once.
+async fn hand_over(source: Option<Source>) {
+    let Some(source) = source else { return };
+    for message in source.pull.close().await {
+        if let Err(err) = message.ack_with(AckKind::Nak(None)).await {
+            warn!(error = %err, "failed to hand a message over");
+        }
     }
 }
 

@@ -5,24 +5,31 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::kv;
 use domain::conversation::Conversation;
-use domain::ids::ConversationId;
+use domain::ids::{ConversationId, TurnId};
 use futures::StreamExt;
 use proto::Wire;
+use tracing::warn;
 
 use crate::{Bus, BusError, TopologyError};
 
 /// How long the next record of a stretch may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Room for the headers of a write, in bytes.
+const HEADERS: usize = 1024;
+
 /// The bucket.
 #[derive(Clone)]
 pub struct Conversations {
     store: kv::Store,
+    /// Largest message of the bus, in bytes.
+    max_payload: usize,
 }
 
 /// Records of a stretch of the bucket.
 pub struct Written {
-    pub records: Vec<(ConversationId, Conversation)>,
+    /// Each conversation with the turn that runs in it.
+    pub active: Vec<(ConversationId, Option<TurnId>)>,
     /// The place of the last one.
     pub last: u64,
 }
@@ -34,6 +41,8 @@ pub enum ConversationsError {
     Corrupt(ConversationId, proto::InvalidMessage),
     #[error("somebody else wrote the record of conversation {0} first")]
     Conflict(ConversationId),
+    #[error("the record of conversation {0} has {1} bytes, which is too large for the bus")]
+    TooLarge(ConversationId, usize),
     #[error("the conversations bucket does not answer: {0}")]
     Unavailable(String),
 }
@@ -45,7 +54,7 @@ impl Bus {
             .get_key_value("CLARA_CONVERSATIONS")
             .await
             .map_err(|err| missing("CLARA_CONVERSATIONS", err))?;
-        Ok(Conversations { store })
+        Ok(Conversations { store, max_payload: self.max_payload() })
     }
 }
 
@@ -73,9 +82,14 @@ impl Conversations {
     /// each in its newest form; with the place of the last one.
     pub async fn written_after(&self, after: u64) -> Result<Written, ConversationsError> {
         let unavailable = |err: &dyn std::fmt::Display| ConversationsError::Unavailable(err.to_string());
-        let mut written = Written { records: Vec::new(), last: after };
+        let mut written = Written { active: Vec::new(), last: after };
         let info = self.store.stream.get_info().await.map_err(|err| unavailable(&err))?;
-        if info.state.last_sequence <= after || info.state.messages == 0 {
+        if info.state.last_sequence < after {
+            // A bucket that was restored begins again.
+            written.last = 0;
+            return Ok(written);
+        }
+        if info.state.last_sequence == after || info.state.messages == 0 {
             return Ok(written);
         }
         let config = pull::OrderedConfig {
@@ -93,8 +107,10 @@ impl Conversations {
             let info = message.info().map_err(|err| unavailable(&err))?;
             (written.last, _) = (info.stream_sequence, info.pending);
             let key = message.subject.rsplit('.').next().unwrap_or_default();
-            if let (Ok(id), Ok(state)) = (ConversationId::parse(key), Conversation::from_wire(&message.payload)) {
-                written.records.push((id, state));
+            match (ConversationId::parse(key), Conversation::from_wire(&message.payload)) {
+                (Ok(id), Ok(state)) => written.active.push((id, state.active.map(|active| active.turn))),
+                (_, Err(err)) => warn!(key, error = %err, "skipped a record that cannot be read"),
+                (Err(_), _) => {}
             }
             if info.pending == 0 {
                 break;
@@ -110,7 +126,11 @@ impl Conversations {
         state: &Conversation,
         revision: Option<u64>,
     ) -> Result<(), ConversationsError> {
-        let written = self.store.update(id.as_str(), state.to_wire().into(), revision.unwrap_or(0)).await;
+        let record = state.to_wire();
+        if record.len() + HEADERS > self.max_payload {
+            return Err(ConversationsError::TooLarge(id.clone(), record.len()));
+        }
+        let written = self.store.update(id.as_str(), record.into(), revision.unwrap_or(0)).await;
         written.map(|_| ()).map_err(|err| match err.kind() {
             kv::UpdateErrorKind::WrongLastRevision => ConversationsError::Conflict(id.clone()),
             _ => ConversationsError::Unavailable(err.to_string()),

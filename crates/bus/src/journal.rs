@@ -80,6 +80,7 @@ impl JournalStore {
             state: TurnState::default(),
             tail: 0,
             attempts: 0,
+            nonce: self.bus.client.new_inbox(),
         }
     }
 
@@ -176,6 +177,8 @@ pub struct Journal {
     state: TurnState,
     tail: u64,
     attempts: u32,
+    /// No other journal in memory has it, not even one of this turn in this process.
+    nonce: String,
 }
 
 impl Journal {
@@ -206,11 +209,11 @@ impl Journal {
     }
 
     async fn append_record(&mut self, record: Record) -> Result<(), AppendError> {
-        // The replica is part of the id: two that race for the same epoch must
-        // not take each other's append for a retry of their own.
-        // And no two attempts share one: a refused append is not the next one.
+        // Two that race for the same epoch must not take each other's append for a
+        // retry of their own, and no two attempts are one: a refused append is not
+        // the next one.
         self.attempts += 1;
-        let id = format!("{}:{}:{}:{}", self.turn, record.epoch, self.bus.replica(), self.attempts);
+        let id = format!("{}:{}:{}:{}", self.turn, record.epoch, self.nonce, self.attempts);
         self.append_as(&id, record).await
     }
 

@@ -67,11 +67,6 @@ impl Pull {
         Ok(())
     }
 
-    /// A server that was restarted has forgotten what it was asked.
-    pub(crate) fn forget(&mut self) {
-        self.asked = 0;
-    }
-
     /// What comes next. An error: ask anew, on a new inbox. May be dropped
     /// while it waits without losing anything.
     pub(crate) async fn next(&mut self) -> Result<Pulled, String> {

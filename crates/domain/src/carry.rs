@@ -56,7 +56,7 @@ pub struct Origin {
 pub enum Carry {
     /// The last step, with the person's word on its unknown calls.
     Answered(Choice),
-    /// The steps before this one.
+    /// All that this step was asked with.
     Fork { at: u32 },
 }
 
@@ -79,12 +79,10 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
     let turn = context.request.turn;
     match carry {
         Carry::Fork { at } => {
-            let steps = old.steps.get(..at as usize)?;
-            let mut entries = vec![Entry::ContextFixed(Arc::new(context))];
-            for (index, step) in steps.iter().enumerate() {
-                entries.extend(step_entries(turn, index as u32, step, step.request_hash.clone(), None)?);
-            }
-            Some(entries)
+            old.steps.get(at as usize)?;
+            // All that the step was asked with, as the history of a first step.
+            context.messages = decide::messages(old, known, at, Tools::Offered);
+            Some(vec![Entry::ContextFixed(Arc::new(context))])
         }
         Carry::Answered(choice) => {
             let index = old.steps.len().checked_sub(1)?;
@@ -93,24 +91,19 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
             context.messages = decide::messages(old, known, index as u32, Tools::Offered);
             let hash = decide::request_hash(&step.model, &context, &context.messages, step.tools, step.max_tokens);
             let mut entries = vec![Entry::ContextFixed(Arc::new(context))];
-            entries.extend(step_entries(turn, 0, step, hash, Some(choice))?);
+            entries.extend(step_entries(turn, step, hash, choice)?);
             Some(entries)
         }
     }
 }
 
-/// A step of another turn as entries of this one.
-fn step_entries(
-    turn: TurnId,
-    index: u32,
-    step: &StepState,
-    request_hash: String,
-    choice: Option<Choice>,
-) -> Option<Vec<Entry>> {
+/// The step of another turn as the first one of this, with the person's word on
+/// its unknown calls.
+fn step_entries(turn: TurnId, step: &StepState, request_hash: String, choice: Choice) -> Option<Vec<Entry>> {
     let answer = step.answer.as_ref()?;
     let mut entries = vec![
         Entry::StepStarted {
-            step: index,
+            step: 0,
             tier: step.tier,
             model: step.model.clone(),
             request_hash,
@@ -118,10 +111,10 @@ fn step_entries(
             max_tokens: step.max_tokens,
         },
         // Its tokens were counted where it was asked.
-        Entry::ModelAnswered { step: index, answer: Answer { usage: Usage::default(), ..answer.clone() } },
+        Entry::ModelAnswered { step: 0, answer: Answer { usage: Usage::default(), ..answer.clone() } },
     ];
     for call in &step.calls {
-        let id = CallId { turn, step: index, index: call.id.index };
+        let id = CallId { turn, step: 0, index: call.id.index };
         entries.push(Entry::ToolIntended {
             call: id,
             vendor_id: call.vendor_id.clone(),
@@ -129,11 +122,9 @@ fn step_entries(
             arguments: call.arguments.clone(),
             effect: call.effect,
         });
-        let unknown = call.outcome.as_ref().is_none_or(|outcome| outcome.kind == OutcomeKind::Unknown);
-        let outcome = match choice {
-            Some(choice) if unknown => choice.outcome(),
-            _ => call.outcome.clone(),
-        };
+        // A turn that asked has an outcome for every call.
+        let known = call.outcome.as_ref()?;
+        let outcome = if known.kind == OutcomeKind::Unknown { choice.outcome() } else { Some(known.clone()) };
         entries.extend(outcome.map(|outcome| Entry::ToolFinished { call: id, outcome }));
     }
     Some(entries)

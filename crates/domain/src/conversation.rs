@@ -57,12 +57,23 @@ impl Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Active {
     pub turn: TurnId,
+    /// Whose rights it acts with.
+    pub speaker: String,
     /// Messages and stops that the turn's reply is expected to name.
     pub owes: Vec<MessageId>,
     /// Messages that went into the running turn; it may end without having read them.
     pub steered: Vec<UserMessage>,
     /// Whether a person ended it already.
     pub ending: Option<Ending>,
+}
+
+/// A question to a person about a call that may have happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The turn that asked.
+    pub turn: TurnId,
+    /// Who may answer.
+    pub of: String,
 }
 
 /// How a person ended a running turn.
@@ -86,8 +97,8 @@ pub struct Conversation {
     pub generation: u32,
     /// The mode that somebody chose here.
     pub mode: Option<QueueMode>,
-    /// The turn that ended with a question to the person.
-    pub asked: Option<TurnId>,
+    /// The question that the last turn ended with.
+    pub asked: Option<Asked>,
     /// What the last applied event causes.
     pub outbox: Vec<Effect>,
 }
@@ -232,6 +243,7 @@ impl Conversation {
     fn reset(&mut self, place: &Address<'_>, id: &MessageId) {
         self.generation = self.generation.saturating_add(1);
         self.tier = None;
+        self.asked = None;
         let text = "We start afresh. What I remember about you stays.".to_owned();
         self.outbox.push(place.reply(ReplyKind::Notice, Answers::one(id), text));
     }
@@ -255,7 +267,7 @@ impl Conversation {
         let Some(active) = self.active.take_if(|active| active.turn == finished.turn) else { return };
         self.previous = Some(active.turn);
         self.tier = Some(finished.tier);
-        self.asked = finished.asks.then_some(active.turn);
+        self.asked = finished.asks.then_some(Asked { turn: active.turn, of: active.speaker });
         let unread: Vec<UserMessage> =
             active.steered.into_iter().filter(|message| !finished.answers.contains(&message.id)).collect();
         // A stop that came after the reply was written is not named in it.
@@ -293,6 +305,7 @@ impl Conversation {
         model: Option<String>,
     ) {
         let Some(first) = messages.first() else { return };
+        let speaker = first.speaker.user.clone();
         let request = TurnRequest {
             turn: TurnId::derive(place.conversation, &first.id),
             conversation: place.conversation.clone(),
@@ -305,7 +318,8 @@ impl Conversation {
             messages,
         };
         self.asked = None;
-        self.active = Some(Active { turn: request.turn, owes: request.answers(), steered: Vec::new(), ending: None });
+        self.active =
+            Some(Active { turn: request.turn, speaker, owes: request.answers(), steered: Vec::new(), ending: None });
         self.outbox.push(Effect::StartTurn(request));
     }
 }

@@ -4,7 +4,8 @@ use crate::carry;
 use crate::chat::{Answer, ChatMessage, Ending, ToolCall};
 use crate::guard;
 use crate::ids::CallId;
-use crate::journal::{Call, Entry, Fault, StepState, TurnState};
+use crate::journal::{Call, Entry, Fault, Injected, StepState, TurnState};
+use crate::message::Audience;
 use crate::tier::Tier;
 use crate::tool::{Effect, Outcome, OutcomeKind};
 use crate::turn::{Reply, ReplyKind, TurnContext};
@@ -59,10 +60,10 @@ pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
     }
     let Some(context) = &state.context else { return Next::NoContext };
     if !state.stops.is_empty() {
-        return conclude(state, context, ReplyKind::Stopped, "Stopped.".into());
+        return conclude(state, context, ReplyKind::Stopped, stopped("Stopped.", state));
     }
     if state.interrupted.is_some() {
-        return conclude(state, context, ReplyKind::Stopped, "Stopped, for your next message.".into());
+        return conclude(state, context, ReplyKind::Stopped, stopped("Stopped, for your next message.", state));
     }
     if state.idle_claims > limits.idle_claims {
         let text = "I tried to answer several times and was interrupted each time, so I gave up. \
@@ -119,11 +120,34 @@ fn withheld(state: &TurnState, limits: &TurnLimits, step: u32) -> bool {
     ended || step >= limits.steps
 }
 
+/// What a stop could not undo is said: the person must know, and so must the
+/// model that reads this in the history.
+fn stopped(text: &str, state: &TurnState) -> String {
+    let mut text = text.to_owned();
+    for call in state.calls().filter(|call| call.effect == Effect::Once) {
+        match call.outcome.as_ref().map(|outcome| outcome.kind) {
+            Some(OutcomeKind::Succeeded) => text.push_str(&format!(" `{}` had run already.", call.name)),
+            Some(OutcomeKind::Unknown) => text.push_str(&format!(" `{}` may or may not have happened.", call.name)),
+            Some(OutcomeKind::Failed | OutcomeKind::Skipped) | None => {}
+        }
+    }
+    text
+}
+
+/// The reply of a turn that is not taken up.
+pub fn refusal(context: &TurnContext, text: &str) -> Reply {
+    reply(&TurnState::default(), context, ReplyKind::Failed, text.to_owned())
+}
+
 fn is_unknown(call: &Call) -> bool {
     call.outcome.as_ref().is_some_and(|outcome| outcome.kind == OutcomeKind::Unknown)
 }
 
 fn conclude(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String) -> Next {
+    Next::Conclude(Box::new(reply(state, context, kind, text)))
+}
+
+fn reply(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String) -> Reply {
     let mut answers = context.request.answers();
     // A stop ends all that came into the turn; an answer is one to what the model read.
     let ended = kind == ReplyKind::Stopped;
@@ -132,7 +156,7 @@ fn conclude(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: Str
     answers.extend(state.stops.iter().cloned());
     let ran =
         state.calls().filter(|call| call.outcome.as_ref().is_some_and(|outcome| outcome.kind != OutcomeKind::Skipped));
-    Next::Conclude(Box::new(Reply {
+    Reply {
         turn: context.request.turn,
         conversation: context.request.conversation.clone(),
         route: context.request.route.clone(),
@@ -143,7 +167,7 @@ fn conclude(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: Str
         tier: state.steps.last().map_or(context.tier, |step| step.tier),
         usage: state.usage(),
         tool_calls: ran.count() as u32,
-    }))
+    }
 }
 
 /// What the person is told beside the answer.
@@ -213,22 +237,32 @@ const LAST_STEP: &str = "You have used up the tool calls of this turn. Answer no
 pub fn messages(state: &TurnState, context: &TurnContext, step: u32, tools: Tools) -> Vec<ChatMessage> {
     let mut messages = context.messages.clone();
     for (index, known) in (0..step).zip(&state.steps) {
-        messages.extend(injected(state, index, Some(index)));
+        messages.extend(injected(state, context, index, Some(index)));
         messages.extend(exchange(known));
     }
-    messages.extend(injected(state, step, Some(step)));
-    messages.extend(injected(state, step, None));
+    messages.extend(injected(state, context, step, Some(step)));
+    messages.extend(injected(state, context, step, None));
     if tools == Tools::Withheld {
         messages.push(ChatMessage::user(LAST_STEP));
     }
     messages
 }
 
-/// The messages that came in just before a step, as the model reads them.
-fn injected(state: &TurnState, step: u32, at: Option<u32>) -> impl Iterator<Item = ChatMessage> {
+/// The messages that came in just before a step, as the model reads them. In a
+/// group it must know who speaks.
+fn injected<'a>(
+    state: &'a TurnState,
+    context: &TurnContext,
+    step: u32,
+    at: Option<u32>,
+) -> impl Iterator<Item = ChatMessage> + use<'a> {
+    let group = context.request.route.audience == Audience::Group;
     let here =
         state.injected.iter().filter(move |injected| injected.step == at && injected.step.unwrap_or(step) == step);
-    here.map(|injected| ChatMessage::user(injected.message.text.clone()))
+    here.map(move |Injected { message, .. }| match group {
+        true => ChatMessage::user(format!("[{}]: {}", message.speaker.name, message.text)),
+        false => ChatMessage::user(message.text.clone()),
+    })
 }
 
 fn exchange(step: &StepState) -> Vec<ChatMessage> {

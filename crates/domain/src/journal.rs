@@ -145,6 +145,15 @@ pub struct Record {
     pub entries: Vec<Entry>,
 }
 
+impl Record {
+    /// Whether this record takes a step over from another turn: then its answer
+    /// is stored together with what the turn works from.
+    pub(crate) fn carries(&self, step: u32) -> bool {
+        let begins = self.entries.iter().any(|entry| matches!(entry, Entry::ContextFixed(_)));
+        begins && self.entries.iter().any(|entry| matches!(entry, Entry::ModelAnswered { step: of, .. } if *of == step))
+    }
+}
+
 /// One call of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -212,11 +221,13 @@ impl TurnState {
             return;
         }
         for entry in &record.entries {
-            self.apply_entry(record.epoch, entry);
+            self.apply_entry(record, entry);
         }
     }
 
-    fn apply_entry(&mut self, epoch: u32, entry: &Entry) {
+    /// Takes one entry of a record in.
+    pub(crate) fn apply_entry(&mut self, record: &Record, entry: &Entry) {
+        let epoch = record.epoch;
         match entry {
             Entry::Claimed { replica, .. } => {
                 self.epoch = epoch;
@@ -227,8 +238,12 @@ impl TurnState {
                 self.context.get_or_insert_with(|| Arc::clone(context));
             }
             Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens } => {
-                for injected in self.injected.iter_mut().filter(|injected| injected.step.is_none()) {
-                    injected.step = Some(*step);
+                // A step that was taken over with its answer was asked elsewhere,
+                // and read nothing that came in here.
+                if !record.carries(*step) {
+                    for injected in self.injected.iter_mut().filter(|injected| injected.step.is_none()) {
+                        injected.step = Some(*step);
+                    }
                 }
                 self.steps.truncate(*step as usize);
                 self.steps.push(StepState {

@@ -42,7 +42,13 @@ pub fn questions(records: &[Record]) -> Vec<Asked> {
             if let (Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens }, Some(context)) =
                 (entry, state.context.as_deref())
             {
-                let messages = decide::messages(&state, context, *step, *tools);
+                // What came in later was not read by a step that was taken over.
+                let carried = record.carries(*step).then(|| {
+                    let mut then = state.clone();
+                    then.injected.retain(|injected| injected.step.is_some());
+                    then
+                });
+                let messages = decide::messages(carried.as_ref().unwrap_or(&state), context, *step, *tools);
                 asked.push(Asked {
                     step: *step,
                     epoch: record.epoch,
@@ -57,7 +63,7 @@ pub fn questions(records: &[Record]) -> Vec<Asked> {
                     recorded_hash: request_hash.clone(),
                 });
             }
-            state.apply(&Record { epoch: record.epoch, at_ms: record.at_ms, entries: vec![entry.clone()] });
+            state.apply_entry(record, entry);
         }
     }
     asked

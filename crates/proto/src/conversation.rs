@@ -1,6 +1,6 @@
 //! The router's record of a conversation.
 
-use domain::conversation::{Active, Conversation, Effect, Ending, Position};
+use domain::conversation::{Active, Asked, Conversation, Effect, Ending, Position};
 
 use crate::common::{optional_tier, optional_tier_number};
 use crate::fields::{self, all, raws, required, texts};
@@ -18,6 +18,7 @@ impl From<&Conversation> for v1::Conversation {
             active: value.active.as_ref().map(|active| v1::conversation::Active {
                 turn: active.turn.to_string(),
                 owes: texts(&active.owes),
+                speaker: active.speaker.clone(),
                 steered: raws(&active.steered),
                 ending: match active.ending {
                     None => RawEnding::Unspecified,
@@ -27,7 +28,8 @@ impl From<&Conversation> for v1::Conversation {
                 .into(),
             }),
             mode: value.mode.map_or(v1::QueueMode::Unspecified, |mode| v1::QueueMode::from(&mode)).into(),
-            asked_turn: fields::optional_turn_text(value.asked),
+            asked_turn: fields::optional_turn_text(value.asked.as_ref().map(|asked| asked.turn)),
+            asked_of: value.asked.as_ref().map(|asked| asked.of.clone()).unwrap_or_default(),
             waiting: raws(&value.waiting),
             previous_turn: fields::optional_turn_text(value.previous),
             tier: optional_tier_number(value.tier),
@@ -51,6 +53,7 @@ impl TryFrom<v1::Conversation> for Conversation {
                     RawEnding::Stopped => Some(Ending::Stopped),
                     RawEnding::Interrupted => Some(Ending::Interrupted),
                 },
+                speaker: active.speaker,
                 steered: all(active.steered)?,
             })
         });
@@ -59,7 +62,7 @@ impl TryFrom<v1::Conversation> for Conversation {
             seen: fields::messages(&raw.seen)?.into(),
             active: active.transpose()?,
             mode,
-            asked: fields::optional_turn(&raw.asked_turn)?,
+            asked: fields::optional_turn(&raw.asked_turn)?.map(|turn| Asked { turn, of: raw.asked_of }),
             previous: fields::optional_turn(&raw.previous_turn)?,
             tier: v1::Tier::try_from(raw.tier).map_or(None, optional_tier),
             generation: raw.generation,

@@ -2,7 +2,7 @@
 
 use domain::carry::{Carry, Choice, Origin};
 use domain::chat::{Answer, ChatMessage, ToolCall, Usage};
-use domain::conversation::{Active, Conversation, Effect, Ending, Position};
+use domain::conversation::{Active, Asked, Conversation, Effect, Ending, Position};
 use domain::decide::Tools;
 use domain::delivery::DeliveryRecord;
 use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
@@ -135,12 +135,13 @@ fn conversations_and_contexts_read_back() {
         route: Some(route()),
         active: Some(Active {
             turn: turn(),
+            speaker: "u".into(),
             owes: vec![message_id()],
             steered: vec![user_message()],
             ending: Some(Ending::Interrupted),
         }),
         mode: Some(QueueMode::Collect),
-        asked: Some(turn()),
+        asked: Some(Asked { turn: turn(), of: "u".into() }),
         waiting: [user_message()].into(),
         previous: None,
         tier: Some(Tier::Mid),

@@ -4,8 +4,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use integration_tests::chaos::report::Report;
-use integration_tests::chaos::scenarios::{self, Length};
+use clap::builder::TypedValueParser;
+use integration_tests::chaos::report::{Report, Row};
+use integration_tests::chaos::scenarios::{self, JOBS, Length};
 
 /// Kills, freezes, cuts off and floods a Clara of processes, and counts what
 /// came of every accepted message: exactly one answer, in order, nothing twice.
@@ -20,6 +21,9 @@ struct Options {
     /// Only scenarios whose name has this in it.
     #[arg(long)]
     only: Option<String>,
+    /// How many scenarios run at the same time.
+    #[arg(long, default_value_t = JOBS, value_parser = clap::value_parser!(u8).range(1..=16).map(usize::from))]
+    jobs: usize,
     /// Print the names of the scenarios.
     #[arg(long)]
     list: bool,
@@ -44,11 +48,11 @@ async fn main() -> ExitCode {
     say(&format!("seed {seed}; the same again: just chaos --seed {seed}"));
     say(&Report::header());
     let mut report = Report { seed, rows: Vec::new() };
-    for scenario in chosen {
-        let row = (scenario.run)(scenario.name, length, seed).await;
+    let note = |row: Row| {
         say(&Report::line(&row));
         report.rows.push(row);
-    }
+    };
+    scenarios::run(chosen, length, seed, options.jobs, note).await;
     if options.json {
         println!("{}", report.summary());
     }

@@ -7,11 +7,15 @@ mod kills; // Kills, freezes, restarts, cuts.
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use testkit::sandbox::{Plan, Sandbox};
 
 use super::report::Row;
 use super::stage::{Stage, TALK};
+
+/// Scenarios that run at the same time, unless somebody says otherwise.
+pub const JOBS: usize = 3;
 
 /// How much time a run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +41,20 @@ pub struct Scenario {
     pub name: &'static str,
     /// Whether the short run has it too.
     pub in_short: bool,
+    /// Whether it needs the whole machine: then nothing else runs beside it.
+    pub is_heavy: bool,
     pub run: fn(&'static str, Length, u64) -> LocalBoxFuture<'static, Row>,
 }
 
 /// Boxes the future of a scenario.
 macro_rules! scenario {
     ($name:literal, $short:expr, $run:expr) => {
-        Scenario { name: $name, in_short: $short, run: |name, length, seed| Box::pin($run(name, length, seed)) }
+        Scenario {
+            name: $name,
+            in_short: $short,
+            is_heavy: false,
+            run: |name, length, seed| Box::pin($run(name, length, seed)),
+        }
     };
 }
 
@@ -74,9 +85,22 @@ pub fn all() -> Vec<Scenario> {
         scenario!("the same message again", true, duplicates::same_again),
         scenario!("out of order, and poison", true, duplicates::out_of_order_and_poison),
         scenario!("work items twice", true, duplicates::everything_twice),
-        scenario!("a flood in one conversation", false, floods::one_conversation),
-        scenario!("1, 4, then 2 routers and orchestrators", false, floods::scaled),
+        Scenario { is_heavy: true, ..scenario!("a flood in one conversation", false, floods::one_conversation) },
+        Scenario { is_heavy: true, ..scenario!("1, 4, then 2 routers and orchestrators", false, floods::scaled) },
     ]
+}
+
+/// Runs scenarios, some at the same time because most of them wait, and reports
+/// each in its turn.
+pub async fn run(chosen: Vec<Scenario>, length: Length, seed: u64, jobs: usize, mut report: impl FnMut(Row)) {
+    let (heavy, light): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|scenario| scenario.is_heavy);
+    for (scenarios, jobs) in [(light, jobs), (heavy, 1)] {
+        let running = scenarios.into_iter().map(|scenario| (scenario.run)(scenario.name, length, seed));
+        let mut rows = futures::stream::iter(running).buffered(jobs);
+        while let Some(row) = rows.next().await {
+            report(row);
+        }
+    }
 }
 
 /// The settings of every scenario: a vendor that is waited for a few seconds.

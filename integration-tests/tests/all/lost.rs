@@ -53,16 +53,20 @@ async fn reply_that_was_purged_is_sent_again_from_the_journal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turn_that_left_no_trace_is_told() {
+async fn turn_that_nobody_has_begun_is_prepared_again_or_told() {
     let mut sandbox = Sandbox::plan().set("CLARA_SWEEP_SECONDS", 1).start().await;
-    let mut terminal = sandbox.terminal("main").await;
+    let (mut kept, mut gone) = (sandbox.terminal("kept").await, sandbox.terminal("gone").await);
     sandbox.kill("processor", 0);
-    let message = terminal.says("say one").await;
+    let alone = kept.says("say one").await;
+    let first = gone.says("say one").await;
+    // The conversation's record now holds what this message caused: nothing.
+    let second = gone.says("say two").await;
     purge(&sandbox.nats.url(), "CLARA_TURNS").await;
     sandbox.start_service("processor", 1);
-    let reply = terminal.reply_to(&message).await;
-    assert_eq!(reply.kind, ReplyKind::Failed);
-    assert_eq!(terminal.asks("say after").await.text, "after");
+    let reply = kept.reply_to(&alone).await;
+    assert_eq!((reply.kind, reply.text.as_str()), (ReplyKind::Answered, "one"));
+    assert_eq!(gone.reply_to(&first).await.kind, ReplyKind::Failed);
+    assert_eq!(gone.reply_to(&second).await.text, "two");
 }
 
 #[tokio::test(flavor = "multi_thread")]

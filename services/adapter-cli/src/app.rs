@@ -28,7 +28,11 @@ impl App {
         let deliverer = Deliverer { bus: bus.clone(), records: bus.delivery_records().await? };
         let quota =
             |name: &str| Ok::<_, std::num::TryFromIntError>(Quota::per_minute(settings.number(name).try_into()?));
-        let quotas = Quotas::new(quota("CLARA_QUOTA_USER_PER_MINUTE")?, quota("CLARA_QUOTA_CONVERSATION_PER_MINUTE")?);
+        let quotas = Quotas::new(
+            quota("CLARA_QUOTA_USER_PER_MINUTE")?,
+            quota("CLARA_QUOTA_CONVERSATION_PER_MINUTE")?,
+            settings.list("CLARA_STOP_PHRASES"),
+        );
         let listener = Listener { bus: bus.clone(), quotas };
         Ok(Self { bus: bus.clone(), listener: Arc::new(listener), deliverer: Arc::new(deliverer) })
     }

@@ -1,8 +1,9 @@
 //! From a turn's journal to the messages of the history. Pure.
 
 use domain::ids::{ConversationId, TurnId};
-use domain::journal::{Entry, Record};
+use domain::journal::{Entry, Injected, Record};
 use domain::memory::Role;
+use domain::message::UserMessage;
 use domain::turn::{Reply, ReplyKind, TurnContext};
 
 /// One message as a row.
@@ -46,7 +47,15 @@ pub(crate) fn kind(reply: ReplyKind) -> &'static str {
 
 /// The rows of one record that the journal stored at this time. The reply needs the
 /// turn's context, which an earlier record may hold.
-pub(crate) fn rows(stored_at_us: i64, record: &Record, context: Option<&TurnContext>) -> Option<TurnRows> {
+///
+/// What came into the running turn belongs to it if a step read it; else a turn
+/// of its own has it.
+pub(crate) fn rows(
+    stored_at_us: i64,
+    record: &Record,
+    context: Option<&TurnContext>,
+    injected: &[Injected],
+) -> Option<TurnRows> {
     let own = record.entries.iter().find_map(|entry| match entry {
         Entry::ContextFixed(context) => Some(context.as_ref()),
         _ => None,
@@ -54,17 +63,16 @@ pub(crate) fn rows(stored_at_us: i64, record: &Record, context: Option<&TurnCont
     let context = own.or(context)?;
     let mut messages = Vec::new();
     if own.is_some() {
-        messages.extend(context.request.messages.iter().zip(0..).map(|(message, place)| MessageRow {
-            id: format!("{}/{}", context.request.conversation, message.id),
-            user: message.speaker.user.clone(),
-            role: Role::User,
-            name: message.speaker.name.clone(),
-            text: message.text.clone(),
-            at_ms: message.sent_at_ms,
-            kind: "said",
-            position: stored_at_us + place,
-        }));
+        let asked = context.request.messages.iter().zip(0..);
+        messages.extend(asked.map(|(message, place)| said_row(context, message, stored_at_us + place)));
     }
+    messages.extend(record.entries.iter().filter_map(|entry| match entry {
+        Entry::Injected { message } => {
+            let read = injected.iter().any(|known| known.message.id == message.id && known.step.is_some());
+            read.then(|| said_row(context, message, stored_at_us))
+        }
+        _ => None,
+    }));
     let reply = record.entries.iter().find_map(|entry| match entry {
         Entry::ReplyReady(reply) => Some(reply.as_ref()),
         _ => None,
@@ -81,6 +89,19 @@ pub(crate) fn rows(stored_at_us: i64, record: &Record, context: Option<&TurnCont
         generation: context.request.generation,
         messages,
     })
+}
+
+fn said_row(context: &TurnContext, message: &UserMessage, position: i64) -> MessageRow {
+    MessageRow {
+        id: format!("{}/{}", context.request.conversation, message.id),
+        user: message.speaker.user.clone(),
+        role: Role::User,
+        name: message.speaker.name.clone(),
+        text: message.text.clone(),
+        at_ms: message.sent_at_ms,
+        kind: "said",
+        position,
+    }
 }
 
 fn reply_row(reply: &Reply, owner: &str, at_ms: i64, position: i64) -> MessageRow {

@@ -16,7 +16,15 @@ impl Conversation {
     pub(super) fn receive(&mut self, place: &Address<'_>, message: &UserMessage, limits: &Limits) {
         if self.active.is_none() {
             if place.route.audience == Audience::Group && limits.debounce_ms > 0 {
-                self.wait(place, message, limits);
+                // A group that never falls silent is answered when no more may wait.
+                if self.full(message, limits).is_some() && !self.waiting.is_empty() {
+                    let all = self.waiting.drain(..).collect();
+                    self.begin(place, all);
+                    return self.receive(place, message, limits);
+                }
+                if !self.wait(place, message, limits) {
+                    return;
+                }
                 // Of several, the last one that elapses begins the turn.
                 return self.outbox.push(Effect::Wake { after_ms: limits.debounce_ms, last: message.id.clone() });
             }
@@ -69,8 +77,14 @@ impl Conversation {
     fn steer(&mut self, place: &Address<'_>, message: &UserMessage, limits: &Limits) {
         let full = self.full(message, limits).is_some();
         match &mut self.active {
-            // What was stopped goes nowhere any more, and nobody overtakes who waits.
-            Some(active) if active.ending.is_none() && !full && self.waiting.is_empty() => {
+            // What was stopped goes nowhere any more, nobody overtakes who waits, and
+            // a turn acts with the rights of its own speaker.
+            Some(active)
+                if active.ending.is_none()
+                    && !full
+                    && self.waiting.is_empty()
+                    && active.speaker == message.speaker.user =>
+            {
                 active.owes.push(message.id.clone());
                 active.steered.push(message.clone());
                 self.outbox.push(Effect::Steer { turn: active.turn, message: Box::new(message.clone()) });
@@ -104,19 +118,21 @@ impl Conversation {
         } else if next.is_empty() {
             next.extend(self.waiting.pop_front());
         }
-        self.begin(place, next);
+        // Whatever waited was said before a question could be asked: none of it is
+        // an answer.
+        self.start(place, next, None, None);
     }
 
     /// Starts a turn; a message that is nothing but the answer to a question goes
-    /// on where the question was asked.
+    /// on where the question was asked. Only who was asked can answer.
     fn begin(&mut self, place: &Address<'_>, messages: Vec<UserMessage>) {
         let choice = match &messages[..] {
-            [only] => Choice::parse(&only.text),
+            [only] => self.asked.take_if(|asked| asked.of == only.speaker.user).zip(Choice::parse(&only.text)),
             _ => None,
         };
-        let origin = self.asked.zip(choice).map(|(turn, choice)| Origin {
+        let origin = choice.map(|(asked, choice)| Origin {
             conversation: place.conversation.clone(),
-            turn,
+            turn: asked.turn,
             carry: Carry::Answered(choice),
         });
         self.start(place, messages, origin, None);

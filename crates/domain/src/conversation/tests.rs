@@ -327,6 +327,39 @@ fn answer_to_a_question_goes_on_where_it_was_asked() {
 }
 
 #[test]
+fn what_was_said_before_the_question_is_no_answer_to_it() {
+    let asked = TurnFinished {
+        turn: TurnId::derive(&conversation(), &id(1)),
+        answers: vec![id(1)],
+        tier: Tier::Mid,
+        asks: true,
+    };
+    let mut state = Conversation::default();
+    let events = [says(1, "charge"), says(2, "retry"), inbound(Event::TurnFinished(asked))];
+    for (index, event) in events.iter().enumerate() {
+        let at = Position { incarnation: 1, sequence: index as u64 + 1 };
+        if let Step::Applied(next) = step(&state, at, event, &limits()) {
+            state = *next;
+        }
+    }
+    let [Effect::StartTurn(request)] = &state.outbox[..] else { panic!("{:?}", state.outbox) };
+    assert_eq!(request.origin, None);
+}
+
+#[test]
+fn group_that_never_falls_silent_is_answered_when_no_more_may_wait() {
+    let said = |n| in_a_group(says(n, "x"));
+    check(
+        &[said(1), said(2), said(3), said(4)],
+        expect_test::expect![[r#"
+            wake after cli:1
+            wake after cli:2
+            wake after cli:3
+            start[cli:1,cli:2,cli:3]"#]],
+    );
+}
+
+#[test]
 fn recreated_stream_is_not_a_black_hole() {
     let before = Position { incarnation: 1, sequence: 900 };
     let Step::Applied(state) = step(&Conversation::default(), before, &says(1, "a"), &limits()) else { panic!() };

@@ -353,6 +353,32 @@ fn choice_goes_on_from_the_question() {
 }
 
 #[test]
+fn steer_before_a_carried_turn_is_claimed_is_read_by_its_first_question() {
+    let old = TurnState::fold(&asking());
+    let entries = carry(&old, &context(Tier::Mid), Carry::Answered(Choice::Skip)).unwrap();
+    let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into() }];
+    all.extend(entries);
+    let records = [injected(7), record(all)];
+    let state = TurnState::fold(&records);
+    assert_eq!(state.injected[0].step, None);
+    let read = messages(&state, state.context.as_ref().unwrap(), 1, Tools::Offered);
+    assert_eq!(read.last(), Some(&ChatMessage::user("and 7")));
+    assert!(questions(&records).iter().all(Asked::is_exact));
+}
+
+#[test]
+fn stop_says_what_it_could_not_undo() {
+    let mut records = asking();
+    let Entry::ToolIntended { effect, .. } = &mut records[2].entries[0] else { panic!("{records:?}") };
+    *effect = Effect::Once;
+    let by = MessageId::parse("cli:9").unwrap();
+    records.push(Record { epoch: 0, at_ms: 0, entries: vec![Entry::Interrupted { by }] });
+    let Next::Conclude(reply) = decide(&TurnState::fold(&records), &LIMITS) else { panic!() };
+    assert_eq!(reply.kind, ReplyKind::Stopped);
+    assert!(reply.text.ends_with("`look` may or may not have happened."), "{}", reply.text);
+}
+
+#[test]
 fn fork_takes_over_the_steps_before_it() {
     let records = run(Tier::Mid, &[answer("", &[("look", "{}")]), answer("seen", &[])]);
     let old = TurnState::fold(&records);
@@ -362,9 +388,9 @@ fn fork_takes_over_the_steps_before_it() {
     let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into() }];
     all.extend(entries);
     let state = TurnState::fold(&[record(all)]);
-    assert_eq!(decide(&state, &LIMITS), Next::AskModel { step: 1, tier: Tier::Mid, tools: Tools::Offered });
+    assert!(matches!(decide(&state, &LIMITS), Next::AskModel { step: 0, tools: Tools::Offered, .. }));
     let asked = messages(&old, old.context.as_ref().unwrap(), 1, Tools::Offered);
-    assert_eq!(messages(&state, state.context.as_ref().unwrap(), 1, Tools::Offered), asked);
+    assert_eq!(messages(&state, state.context.as_ref().unwrap(), 0, Tools::Offered), asked);
     assert_eq!(carry(&old, &fresh, Carry::Fork { at: 9 }), None);
 }
 

@@ -3,6 +3,7 @@
 use crate::quotas::Quotas;
 use async_trait::async_trait;
 use bus::{Bus, PublishError, Serve, Subject};
+use domain::carry::{Carry, Origin};
 use domain::ids::{ConversationId, MessageId};
 use domain::message::{Audience, Event, Inbound, InvalidText, Route, UserMessage, clean_text};
 use domain::tier::split_prefix;
@@ -11,6 +12,8 @@ use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{instrument, warn};
 
+/// Longest name of a model, in bytes.
+const MODEL_BYTES: usize = 200;
 /// Longest name of a channel, in bytes.
 const CHANNEL_BYTES: usize = 200;
 /// Longest part of who speaks, in bytes: it waits with every message.
@@ -40,6 +43,7 @@ impl Serve<Say, Said> for Listener {
             Err(err @ (PublishError::Conflict { .. } | PublishError::Unavailable { .. })) => {
                 // It may be stored all the same: the terminal asks again under
                 // the same id rather than tell the person that it was refused.
+                self.quotas.give_back(&inbound);
                 warn!(error = %err, "failed to find out whether a message was stored");
                 Err("the message bus does not answer; `clara doctor` says more".to_owned())
             }
@@ -70,7 +74,15 @@ fn read(say: Say) -> Result<Inbound, String> {
         Saying::Stop => Event::StopRequested { id, by: say.speaker },
         Saying::Reset => Event::ConversationReset { id, by: say.speaker },
         Saying::Mode(mode) => Event::QueueModeChosen { id, by: say.speaker, mode },
-        Saying::Fork { origin, model } => Event::TurnForked { id, by: say.speaker, origin, model },
+        Saying::Fork { origin: Origin { carry: Carry::Answered(_), .. }, .. } => {
+            return Err("a question is answered in its conversation.".to_owned());
+        }
+        Saying::Fork { origin, model } => {
+            if model.as_ref().is_some_and(|model| model.len() > MODEL_BYTES || model.chars().any(char::is_control)) {
+                return Err(format!("a model's name has at most {MODEL_BYTES} bytes, without control characters."));
+            }
+            Event::TurnForked { id, by: say.speaker, origin, model }
+        }
         Saying::Text(raw) => {
             let (tier, rest) = split_prefix(&raw);
             let text = clean_text(rest).map_err(|err| match (err, tier) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::{Delivery, Handler, JournalStore, Verdict};
 use domain::ids::{ConversationId, TurnId};
-use domain::journal::{Entry, Record};
+use domain::journal::{Entry, Record, TurnState};
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::warn;
 
@@ -62,7 +62,10 @@ pub(crate) async fn project(
         Entry::ContextFixed(context) => Some(context.as_ref()),
         _ => None,
     });
-    let rows = records.iter().filter_map(|recorded| projection::rows(recorded.stored_at_us, &recorded.record, context));
+    let state = TurnState::fold(records.iter().map(|recorded| &recorded.record));
+    let rows = records
+        .iter()
+        .filter_map(|recorded| projection::rows(recorded.stored_at_us, &recorded.record, context, &state.injected));
     let all = rows.reduce(|mut all, next| {
         all.messages.extend(next.messages);
         all

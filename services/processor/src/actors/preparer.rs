@@ -19,7 +19,9 @@ use crate::tier::TierChoice;
 const FACTS: u32 = 35;
 /// The part of the newest messages that memories are searched by, in characters.
 const QUERY_CHARS: usize = 6000;
+/// First wait for the turn before; doubles until it is late.
 const SOON: Duration = Duration::from_millis(50);
+const LATE: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Preparer {
@@ -72,13 +74,25 @@ impl Handler<TurnRequest> for Preparer {
         let known = Known { recalled, tools, tier, notices, now_ms: now_ms() };
         let context = prompt::assemble(request, known, &self.voice, &model::count_tokens);
         let id = format!("{}:run", context.request.turn);
-        match self.bus.store_alone(Subject::TurnRun(&context.request.conversation), &id, &context).await {
+        let subject = || Subject::TurnRun(&context.request.conversation);
+        let hand_on = async {
+            // The turn before it has ended, and is perhaps not acknowledged yet.
+            let mut wait = SOON;
+            loop {
+                match self.bus.store_alone(subject(), &id, &context).await {
+                    Ok(Alone::Taken) if wait < LATE => tokio::time::sleep(wait).await,
+                    other => return other,
+                }
+                wait *= 2;
+            }
+        };
+        let Some(handed_on) = delivery.keep_alive(hand_on).await else { return Verdict::Leave };
+        match handed_on {
             Ok(Alone::Stored) => {
                 crash_point(CrashPoint::Caused);
                 Verdict::Done
             }
-            // The turn before it has ended and is not acknowledged yet.
-            Ok(Alone::Taken) => Verdict::RetryAfter(SOON),
+            Ok(Alone::Taken) => Verdict::RetryAfter(RETRY),
             Err(err @ PublishError::TooLarge { .. }) => Verdict::Dead(err.to_string()),
             Err(err) => {
                 warn!(error = %err, "failed to hand a turn on; trying again");

@@ -41,6 +41,7 @@ impl Handler<Inbound> for Partition {
             Step::AlreadyApplied => return Verdict::Done,
             Step::Applied(next) => match self.conversations.write(&inbound.conversation, &next, revision).await {
                 Ok(()) => *next,
+                Err(err @ ConversationsError::TooLarge(..)) => return Verdict::Dead(err.to_string()),
                 Err(err) => return retry(&err),
             },
         };

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bus::{Alone, Bus, Conversations, JournalStore, Subject};
+use domain::conversation::Effect;
 use domain::ids::{ConversationId, TurnId};
 use domain::message::{Event, Inbound};
 use tokio_util::sync::CancellationToken;
@@ -49,12 +50,12 @@ impl Sweeper {
         // Only what was written since: a record that stayed as it was is known.
         let written = self.conversations.written_after(seen.place).await?;
         seen.place = written.last;
-        for (conversation, state) in written.records {
-            match state.active {
-                Some(active) => {
-                    let known = seen.active.entry(conversation).or_insert((active.turn, 0));
-                    if known.0 != active.turn {
-                        *known = (active.turn, 0);
+        for (conversation, active) in written.active {
+            match active {
+                Some(turn) => {
+                    let known = seen.active.entry(conversation).or_insert((turn, 0));
+                    if known.0 != turn {
+                        *known = (turn, 0);
                     }
                 }
                 None => {
@@ -70,7 +71,9 @@ impl Sweeper {
             *absent += 1;
             if *absent >= 2 {
                 *absent = 0;
-                self.repair(conversation, *turn).await?;
+                if let Err(err) = self.repair(conversation, *turn).await {
+                    warn!(%turn, error = %err, "failed to have a lost turn go on; trying again later");
+                }
             }
         }
         Ok(())
@@ -81,6 +84,10 @@ impl Sweeper {
         if state.active.is_none_or(|active| active.turn != turn) {
             return Ok(());
         }
+        let begun = state.outbox.iter().find_map(|effect| match effect {
+            Effect::StartTurn(request) if request.turn == turn => Some(request),
+            _ => None,
+        });
         let journal = self.journals.read(conversation, turn).await?;
         if let Some(reply) = &journal.state().reply {
             info!(%turn, "a finished turn stands in no queue; sending its reply again");
@@ -92,6 +99,11 @@ impl Sweeper {
             if self.bus.store_alone(Subject::TurnRun(conversation), &id, context.as_ref()).await? == Alone::Taken {
                 debug!(%turn, "it runs again already");
             }
+        } else if let Some(request) = begun {
+            // The stream may only have had no room for it so far.
+            info!(%turn, "a turn stands in no queue; having it prepared again");
+            let subject = Subject::TurnPrepare(conversation);
+            self.bus.store(subject, &format!("{turn}:prepare:swept"), request).await?;
         } else {
             warn!(%turn, "a turn stands in no queue and has no journal; telling the person");
             let event = Event::TurnLost { turn };
