@@ -3,6 +3,7 @@
 //! Every figure is a median over rounds, with the spread. The floor is measured
 //! on streams of its own with the library's fastest ways.
 
+pub mod cost; // What one turn costs the machine.
 pub mod floor; // The bus without Clara.
 pub mod report; // The table and the line for scripts.
 pub mod turns; // Latency, throughput, first token, scale.

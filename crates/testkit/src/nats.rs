@@ -39,6 +39,10 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the server, as a crash would.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Rounds;
+use super::cost::Cost;
 use super::floor::Floor;
 use super::turns::{Latency, Streaming};
 
@@ -16,6 +17,8 @@ pub struct Report {
     /// Turns a second by how many are in flight, a round each.
     pub throughput: BTreeMap<usize, Rounds>,
     pub failures: usize,
+    /// What one turn costs at 64 in flight.
+    pub cost: Cost,
     pub streaming: Streaming,
     pub ready_ms: Rounds,
     pub idle_mb: BTreeMap<String, f64>,
@@ -73,6 +76,16 @@ impl Report {
             let name = format!("{orchestrators} orchestrators of 32 turns, model of 2 s");
             out.figure(&name, *rate, &format!("{linear:.2} of linear; bar 0.9"));
         }
+        out.title("One turn, at 64 in flight");
+        for (process, seconds) in &self.cost.cpu {
+            out.figure(&format!("{process}, processor µs"), seconds * 1e6, "");
+        }
+        out.figure("all together, processor µs", self.cost.cpu.values().sum::<f64>() * 1e6, "");
+        for (stream, messages) in &self.cost.messages {
+            out.figure(&format!("{stream}, messages stored"), *messages, "");
+        }
+        out.figure("all together, messages stored", self.cost.messages.values().sum(), "");
+        out.figure("bytes that streams keep", self.cost.kept_bytes, "");
         out.title("Streaming");
         out.figure("first token, added µs", self.streaming.first_added_p50_us, "bar 1000");
         out.figure("each piece, added µs", self.streaming.chunk_added_us, "");

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use integration_tests::bench::cost::Cost;
 use integration_tests::bench::report::Report;
 use integration_tests::bench::{ALWAYS, INTERVAL, floor, turns, weight};
 
@@ -53,6 +54,15 @@ async fn main() -> anyhow::Result<()> {
                 let (rate, failures) = turns::throughput(&sandbox, in_flight, time).await;
                 report.throughput.entry(in_flight).or_default().0.push(rate);
                 report.failures += failures;
+            }
+            if round + 1 == rounds {
+                let before = Cost::now(&mut sandbox).await?;
+                let begun = std::time::Instant::now();
+                let (rate, failures) = turns::throughput(&sandbox, 64, time).await;
+                report.failures += failures;
+                // The rate is of the time after the start; the cost is of all of it.
+                let turns = rate * begun.elapsed().as_secs_f64();
+                report.cost = Cost::now(&mut sandbox).await?.each_since(&before, turns);
             }
         }
         report.busy_mb = weight::of_services(&mut sandbox);
