@@ -28,7 +28,7 @@ pub use conversations::{Conversations, ConversationsError, Written};
 pub use dead::{DeadLetter, DeadLetterError};
 pub use inbound::Handled;
 pub use journal::{AppendError, FromPerson, Journal, JournalStore, Recorded, TurnSummary};
-pub use live::{LiveError, Subscription, TurnSignals};
+pub use live::{LiveError, SnapshotQuestion, Subscription, TurnSignal, TurnSignals};
 pub use publish::{Alone, PublishError, Stored};
 pub use record::{Claim, Records, Versioned};
 pub use request::{Announced, Presence, RequestError, Serve};

@@ -49,25 +49,44 @@ impl Subscription<ToolRecord> {
     }
 }
 
-/// What a running turn hears: stops, and questions for its text so far. One
-/// subscription, because there may be thousands of turns.
+/// What turns that run hear of others.
+#[derive(Debug)]
+pub enum TurnSignal {
+    Stopped(TurnId),
+    SnapshotAsked(TurnId, SnapshotQuestion),
+}
+
+/// Who wants to know the text so far.
+#[derive(Debug)]
+pub struct SnapshotQuestion {
+    reply: async_nats::Subject,
+}
+
+/// Signals for all turns. One pair of subscriptions a process, because there may
+/// be thousands of turns; whoever does not run a turn ignores its signals.
 pub struct TurnSignals {
-    bus: Bus,
-    inner: Subscriber,
-    control: String,
+    stops: Subscriber,
+    questions: Subscriber,
 }
 
 impl TurnSignals {
-    /// Waits for the next stop, and meanwhile answers with what `snapshot` gives.
-    pub async fn stopped(&mut self, snapshot: impl Fn() -> Snapshot) -> Option<()> {
+    pub async fn next(&mut self) -> Option<TurnSignal> {
+        let turn = |message: &async_nats::Message| {
+            message.subject.rsplit('.').next().and_then(|turn| TurnId::parse(turn).ok())
+        };
         loop {
-            let message = self.inner.next().await?;
-            if message.subject.as_str() == self.control {
-                return Some(());
-            }
-            if let Some(reply) = message.reply {
-                let sent = self.bus.client.publish(reply, snapshot().to_wire().into()).await;
-                sent.unwrap_or_else(|err| debug!(error = %err, "failed to answer for a snapshot"));
+            tokio::select! {
+                stop = self.stops.next() => {
+                    if let Some(turn) = turn(&stop?) {
+                        return Some(TurnSignal::Stopped(turn));
+                    }
+                }
+                question = self.questions.next() => {
+                    let question = question?;
+                    if let (Some(turn), Some(reply)) = (turn(&question), question.reply) {
+                        return Some(TurnSignal::SnapshotAsked(turn, SnapshotQuestion { reply }));
+                    }
+                }
             }
         }
     }
@@ -82,11 +101,19 @@ impl Bus {
         self.watch(Subject::Delta(platform, conversation)).await
     }
 
-    /// Hears stops of a turn, and questions for its text so far.
-    pub async fn watch_turn(&self, turn: TurnId) -> Result<TurnSignals, LiveError> {
-        let inner = self.client.subscribe(Subject::OfTurn(turn).to_string()).await;
-        let inner = inner.map_err(|err| LiveError(err.to_string()))?;
-        Ok(TurnSignals { bus: self.clone(), inner, control: Subject::Control(turn).to_string() })
+    /// Hears stops of turns, and questions for their text so far.
+    pub async fn watch_turns(&self) -> Result<TurnSignals, LiveError> {
+        let subscribe = |subject: Subject<'_>| {
+            let (client, subject) = (self.client.clone(), subject.to_string());
+            async move { client.subscribe(subject).await.map_err(|err| LiveError(err.to_string())) }
+        };
+        Ok(TurnSignals { stops: subscribe(Subject::Controls).await?, questions: subscribe(Subject::Snapshots).await? })
+    }
+
+    pub async fn answer_snapshot(&self, question: SnapshotQuestion, snapshot: &Snapshot) {
+        if let Err(err) = self.client.publish(question.reply, snapshot.to_wire().into()).await {
+            debug!(error = %err, "failed to answer for a snapshot");
+        }
     }
 
     /// A stored record is also a core message: heard without a consumer.

@@ -31,8 +31,9 @@ pub enum Subject<'a> {
     Delta(&'a str, &'a ConversationId),
     Control(TurnId),
     Snapshot(TurnId),
-    /// Both of these, to listen on.
-    OfTurn(TurnId),
+    /// Those of all turns, to listen on.
+    Controls,
+    Snapshots,
     Request(Endpoints),
 }
 
@@ -64,7 +65,8 @@ impl fmt::Display for Subject<'_> {
             Subject::Dead(service) => write!(f, "dead.{service}"),
             Subject::Delta(platform, conversation) => write!(f, "delta.{platform}.{conversation}"),
             Subject::Control(turn) => write!(f, "control.{turn}"),
-            Subject::OfTurn(turn) => write!(f, "*.{turn}"),
+            Subject::Controls => f.write_str("control.*"),
+            Subject::Snapshots => f.write_str("snapshot.*"),
             Subject::Snapshot(turn) => write!(f, "snapshot.{turn}"),
             Subject::Request(Endpoints::MemoryRecall) => f.write_str("memory.recall"),
             Subject::Request(Endpoints::MemoryFacts) => f.write_str("memory.facts"),

@@ -139,11 +139,23 @@ pub struct Streaming {
     pub deltas_missed: usize,
 }
 
-/// A vendor over HTTP, and what Clara adds to its stream.
+/// A vendor over HTTP, and what Clara adds to its stream: to the first token of a
+/// short answer, and to each piece of a long one that comes all at once.
 pub async fn streaming(server: &str, samples: usize) -> anyhow::Result<Streaming> {
+    let first = stream_of(server, samples, 2).await?;
+    let long = stream_of(server, samples, PIECES).await?;
+    Ok(Streaming {
+        texts_wrong: first.texts_wrong + long.texts_wrong,
+        deltas_missed: first.deltas_missed + long.deltas_missed,
+        first_added_p50_us: first.first_added_p50_us,
+        ..long
+    })
+}
+
+async fn stream_of(server: &str, samples: usize, count: usize) -> anyhow::Result<Streaming> {
     let asked_at = Arc::new(Mutex::new(Instant::now()));
     let at = Arc::clone(&asked_at);
-    let pieces: Vec<String> = (0..PIECES).map(|n| format!("w{n} ")).collect();
+    let pieces: Vec<String> = (0..count).map(|n| format!("w{n} ")).collect();
     let text = pieces.concat();
     let model = FakeModel::start_forgetful(move |_, _| {
         *at.lock().unwrap() = Instant::now();
@@ -176,12 +188,12 @@ pub async fn streaming(server: &str, samples: usize) -> anyhow::Result<Streaming
         // The first ones open connections.
         if let (Some(begun), true) = (begun, sample >= 5) {
             first.push(micros(begun - *asked_at.lock().unwrap()));
-            whole.push(micros(ended - begun) / PIECES as f64);
+            whole.push(micros(ended - begun) / count as f64);
         }
     }
     let final_texts = final_texts(&sandbox).await?;
     wrong += final_texts.iter().filter(|said| said.trim_end() != text.trim_end()).count();
-    let floor = direct(&model.url(), samples).await?;
+    let floor = direct(&model.url(), samples, count).await?;
     Ok(Streaming {
         first_added_p50_us: percentile(&first, 0.5) - percentile(&floor.0, 0.5),
         chunk_added_us: (percentile(&whole, 0.5) - percentile(&floor.1, 0.5)).max(0.0),
@@ -205,7 +217,7 @@ async fn final_texts(sandbox: &Sandbox) -> anyhow::Result<Vec<String>> {
 
 /// The same stream without Clara: from the request to its first piece, and the
 /// time of each piece after it.
-async fn direct(url: &str, samples: usize) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+async fn direct(url: &str, samples: usize, count: usize) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let address = url.trim_start_matches("http://");
     let body = r#"{"model":"test-model","stream":true,"stream_options":{"include_usage":true},"max_tokens":16,"messages":[{"role":"user","content":"hello"}]}"#;
@@ -231,7 +243,7 @@ async fn direct(url: &str, samples: usize) -> anyhow::Result<(Vec<f64>, Vec<f64>
         let at_first = Instant::now();
         while stream.read(&mut buffer).await? > 0 {}
         first.push(micros(at_first - begun));
-        whole.push(micros(at_first.elapsed()) / PIECES as f64);
+        whole.push(micros(at_first.elapsed()) / count as f64);
     }
     Ok((first, whole))
 }

@@ -16,18 +16,14 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    pub(crate) fn new(bus: Bus, route: &Route, conversation: ConversationId, turn: TurnId) -> Self {
-        Self {
-            bus,
-            platform: route.platform.clone(),
-            conversation,
-            turn,
-            snapshot: watch::Sender::new(Snapshot::default()),
-        }
-    }
-
-    pub(crate) fn watch(&self) -> watch::Receiver<Snapshot> {
-        self.snapshot.subscribe()
+    pub(crate) fn new(
+        bus: Bus,
+        route: &Route,
+        conversation: ConversationId,
+        turn: TurnId,
+        snapshot: watch::Sender<Snapshot>,
+    ) -> Self {
+        Self { bus, platform: route.platform.clone(), conversation, turn, snapshot }
     }
 
     /// Begins a step: its text starts empty.

@@ -36,24 +36,26 @@ impl Handler<Reply> for Deliverer {
 impl Deliverer {
     async fn deliver(&self, reply: &Reply) -> Result<(), PublishError> {
         let sending = DeliveryRecord::Sending { replica: self.bus.replica().to_owned() };
+        crash_point(CrashPoint::Sending);
+        // The terminals' stream takes each reply once, whoever sends it and how
+        // often: so the record need not be there first.
+        let (claim, shown) =
+            tokio::join!(self.records.write(reply.turn, SEGMENT, 0, &sending), self.bus.show_reply(reply));
+        let shown = shown?;
+        crash_point(CrashPoint::Shown);
         // Nearly always nobody has tried before; else the record says how far they came.
-        let place = match self.records.write(reply.turn, SEGMENT, 0, &sending).await? {
+        let place = match claim? {
             Claim::Won { sequence } => sequence,
             Claim::Lost => {
                 let found = self.records.read(reply.turn, SEGMENT).await?;
                 match (resume(found.as_ref().map(|found| &found.value)), found) {
                     (Resume::Delivered, _) => return self.finish(reply).await,
-                    // The terminals' stream takes each reply once, so sending
-                    // again is how to find out.
                     (Resume::Reconcile, Some(found)) => found.sequence,
                     // It was there and has gone: look again when this comes back.
                     _ => return Err(PublishError::Conflict { subject: "delivery".into() }),
                 }
             }
         };
-        crash_point(CrashPoint::Sending);
-        let shown = self.bus.show_reply(reply).await?;
-        crash_point(CrashPoint::Shown);
         let sent = DeliveryRecord::Sent { platform_message: shown.sequence.to_string() };
         self.records.write(reply.turn, SEGMENT, place, &sent).await?;
         crash_point(CrashPoint::Sent);

@@ -20,13 +20,18 @@ impl Serve<RecallRequest, Recalled> for RecallServer {
     async fn serve(&self, request: RecallRequest) -> Result<Recalled, String> {
         // The exchange before this one must be in the history. The projection
         // may not have come to it yet, so it is brought in here.
-        if let Some(previous) = request.previous
-            && !self.memory.has_reply(previous).await.map_err(describe)?
-        {
+        let is_projected = async {
+            match request.previous {
+                Some(previous) => self.memory.has_reply(previous).await,
+                None => Ok(true),
+            }
+        };
+        let all = tokio::try_join!(is_projected, self.memory.history(&request), self.facts(&request));
+        let (is_projected, mut history, facts) = all.map_err(describe)?;
+        if let (false, Some(previous)) = (is_projected, request.previous) {
             project(self.memory.as_ref(), &self.journals, &request.conversation, previous).await?;
+            history = self.memory.history(&request).await.map_err(describe)?;
         }
-        let (history, facts) =
-            tokio::try_join!(self.memory.history(&request), self.facts(&request)).map_err(describe)?;
         Ok(Recalled { history, facts })
     }
 }

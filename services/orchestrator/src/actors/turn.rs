@@ -15,9 +15,10 @@ use domain::tool::Outcome;
 use domain::turn::{Reply, TurnContext};
 use model::{ChatModel, ChatRequest, ModelConfig, ModelError, Progress};
 use proto::Wire;
-use proto::live::Activity;
+use proto::live::{Activity, Snapshot};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, async_trait};
 use service_kit::crash::{CrashPoint, crash_point};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info, info_span, warn};
@@ -27,7 +28,7 @@ use crate::draft::{Draft, Stored};
 use crate::show::Show;
 use crate::tools::{Heard, ToolCalls};
 
-mod watch; // What a turn hears while it runs.
+mod hear; // What a turn hears while it runs.
 
 /// Longest reply that is sent out, in bytes: it must fit into one message.
 const REPLY_BYTES: usize = 512 * 1024;
@@ -62,6 +63,8 @@ pub(crate) struct Collaborators {
 pub(crate) struct Begin {
     pub(crate) context: Arc<TurnContext>,
     pub(crate) again: Again,
+    /// What it shows, for whoever asks.
+    pub(crate) shown: watch::Sender<Snapshot>,
     pub(crate) done: RpcReplyPort<Settled>,
 }
 
@@ -92,13 +95,13 @@ impl Actor for Turn {
     type Arguments = Begin;
 
     async fn pre_start(&self, me: ActorRef<TurnMsg>, begin: Begin) -> Result<State, ActorProcessingErr> {
-        let Begin { context, again, done } = begin;
+        let Begin { context, again, shown, done } = begin;
         let request = &context.request;
         let journals = &self.with.journals;
         // Nothing here may fail or wait: it would hold up the parent.
         let journal = journals.assume_empty(&request.conversation, request.turn);
         let draft = Draft::new(journals.clone(), request.conversation.clone(), journal);
-        let show = Show::new(self.with.bus.clone(), &request.route, request.conversation.clone(), request.turn);
+        let show = Show::new(self.with.bus.clone(), &request.route, request.conversation.clone(), request.turn, shown);
         me.cast(TurnMsg::Begin(again))?;
         Ok(State {
             context,
@@ -127,7 +130,6 @@ impl Actor for Turn {
 
 impl Turn {
     async fn on_begin(&self, me: &ActorRef<TurnMsg>, state: &mut State, again: Again) -> Handled {
-        state.watches = watch::control(&self.with.bus, me, state.context.request.turn, state.show.watch()).await?;
         if again == Again::Redelivered {
             state.draft.refresh().await?;
         }
@@ -262,8 +264,8 @@ impl Turn {
         let resumed = state.draft.epoch() > 1 && state.asking.is_none() && step == 0;
         state.show.status(if resumed { Activity::Resuming } else { Activity::Thinking }).await;
         let span = info_span!("chat", gen_ai.request.model = request.model, step);
-        let asking = watch::model(Arc::clone(&self.with.model), me.clone(), step, request).instrument(span);
-        state.asking = Some(watch::spawn("ask-model", asking));
+        let asking = hear::model(Arc::clone(&self.with.model), me.clone(), step, request).instrument(span);
+        state.asking = Some(hear::spawn("ask-model", asking));
         Ok(())
     }
 
@@ -305,7 +307,7 @@ impl Turn {
     async fn ask_tools(&self, me: &ActorRef<TurnMsg>, state: &mut State, open: Vec<Call>) -> Handled {
         if !state.hears_tools {
             let results = self.with.tools.listen(state.context.request.turn).await?;
-            state.watches.extend(watch::tools(results, me));
+            state.watches.extend(hear::tools(results, me));
             state.hears_tools = true;
         }
         for call in open {

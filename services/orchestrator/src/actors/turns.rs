@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bus::TurnSignal;
 use domain::ids::TurnId;
 use domain::turn::TurnContext;
+use proto::live::Snapshot;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, async_trait};
+use service_kit::task::{self, TaskKind};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
 use super::turn::{Begin, Collaborators, Turn, TurnMsg};
@@ -21,8 +26,14 @@ pub(crate) enum Settled {
 }
 
 pub(crate) enum TurnsMsg {
-    Run { context: Arc<TurnContext>, again: Again, done: RpcReplyPort<Settled> },
+    Run {
+        context: Arc<TurnContext>,
+        again: Again,
+        done: RpcReplyPort<Settled>,
+    },
     Abandon(TurnId),
+    /// Something that turns here, or elsewhere, are told.
+    Signal(TurnSignal),
 }
 
 /// Whether somebody may have worked on a turn before.
@@ -69,9 +80,9 @@ struct Parent {
     collaborators: Arc<Collaborators>,
 }
 
-#[derive(Default)]
 struct Running {
-    turns: HashMap<TurnId, ActorRef<TurnMsg>>,
+    _hearing: AbortOnDropHandle<()>,
+    turns: HashMap<TurnId, (ActorRef<TurnMsg>, watch::Receiver<Snapshot>)>,
     ids: HashMap<ActorId, TurnId>,
 }
 
@@ -89,8 +100,17 @@ impl Actor for Parent {
     type State = Running;
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<TurnsMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
-        Ok(Running::default())
+    async fn pre_start(&self, me: ActorRef<TurnsMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
+        let mut signals = self.collaborators.bus.watch_turns().await?;
+        let hearing = task::spawn(TaskKind::Watch, "hear-signals", async move {
+            while let Some(signal) = signals.next().await {
+                if me.cast(TurnsMsg::Signal(signal)).is_err() {
+                    return;
+                }
+            }
+        });
+        let _hearing = AbortOnDropHandle::new(hearing);
+        Ok(Running { _hearing, turns: HashMap::new(), ids: HashMap::new() })
     }
 
     async fn handle(
@@ -102,8 +122,22 @@ impl Actor for Parent {
         match msg {
             TurnsMsg::Run { context, again, done } => self.on_run(&me, state, context, again, done).await,
             TurnsMsg::Abandon(turn) => {
-                if let Some(running) = state.turns.get(&turn) {
+                if let Some((running, _)) = state.turns.get(&turn) {
                     running.kill();
+                }
+                Ok(())
+            }
+            TurnsMsg::Signal(TurnSignal::Stopped(turn)) => {
+                if let Some((running, _)) = state.turns.get(&turn) {
+                    // It may have ended in this moment.
+                    let _ = running.cast(TurnMsg::StopHeard);
+                }
+                Ok(())
+            }
+            TurnsMsg::Signal(TurnSignal::SnapshotAsked(turn, question)) => {
+                if let Some((_, shown)) = state.turns.get(&turn) {
+                    let snapshot = shown.borrow().clone();
+                    self.collaborators.bus.answer_snapshot(question, &snapshot).await;
                 }
                 Ok(())
             }
@@ -150,12 +184,13 @@ impl Parent {
             let _ = done.send(Settled::Elsewhere);
             return Ok(());
         }
-        let begin = Begin { context, again, done };
+        let (shown, watched) = watch::channel(Snapshot::default());
+        let begin = Begin { context, again, shown, done };
         let actor = Turn { with: Arc::clone(&self.collaborators) };
         match Actor::spawn_linked(None, actor, begin, me.get_cell()).await {
             Ok((running, _)) => {
                 state.ids.insert(running.get_id(), turn);
-                state.turns.insert(turn, running);
+                state.turns.insert(turn, (running, watched));
             }
             // Its delivery comes again; the other turns go on.
             Err(err) => warn!(%turn, error = %err, "failed to start a turn"),

@@ -3,16 +3,14 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bus::{Bus, LiveError, Subscription};
-use domain::ids::TurnId;
+use bus::Subscription;
 use domain::journal::Fault;
 use domain::tool::ToolRecord;
 use futures::FutureExt;
 use model::{ChatModel, ChatRequest, ModelError};
-use proto::live::Snapshot;
 use ractor::ActorRef;
 use service_kit::task::{self, TaskKind};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{LOOK, TurnMsg};
@@ -22,20 +20,6 @@ const PIECES: usize = 64;
 
 pub(super) fn spawn(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(task::spawn(TaskKind::Work, name, work))
-}
-
-/// Stops, and questions for the text so far.
-pub(super) async fn control(
-    bus: &Bus,
-    me: &ActorRef<TurnMsg>,
-    turn: TurnId,
-    shown: watch::Receiver<Snapshot>,
-) -> Result<Vec<AbortOnDropHandle<()>>, LiveError> {
-    let mut signals = bus.watch_turn(turn).await?;
-    let me = me.clone();
-    Ok(vec![spawn("hear-signals", async move {
-        while signals.stopped(|| shown.borrow().clone()).await.is_some() && me.cast(TurnMsg::StopHeard).is_ok() {}
-    })])
 }
 
 /// Results as they are recorded, and a clock for those that were not heard.
