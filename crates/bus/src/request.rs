@@ -133,12 +133,13 @@ impl Bus {
         Res: Wire + Send + 'static,
         S: Serve<Req, Res>,
     {
-        let announced = self.announce(name).await?;
         let subject = Subject::Request(endpoint).to_string();
         // Our own subscription rather than the library's endpoint, which loses
         // what is on its way when it stops.
         let requests = self.client.queue_subscribe(subject.clone(), GROUP.to_owned()).await;
         let mut requests = requests.map_err(|err| missing(&subject, err))?;
+        // Announced when it is there to be asked, not before.
+        let announced = self.announce(name).await?;
         let mut draining = false;
         let permits = Arc::new(Semaphore::new(PARALLEL));
         let working = TaskTracker::new();
