@@ -171,6 +171,7 @@ pub fn step(state: &Conversation, at: Position, inbound: &Inbound, limits: &Limi
         Event::TurnForked { id, by, origin, model } => next.fork(&place, id, by, origin, model.clone()),
         Event::StopRequested { id, by: Principal { .. } } => next.stop(&place, id),
         Event::ConversationReset { id, by: Principal { .. } } => next.reset(&place, id),
+        Event::QuestionAsked { turn } => next.ask(*turn),
         Event::TurnFinished(finished) => next.finish(&place, finished, limits),
         Event::TurnLost { turn } => next.lose(&place, *turn, limits),
     }
@@ -263,11 +264,21 @@ impl Conversation {
         self.start(place, vec![message], Some(origin.clone()), model);
     }
 
+    fn ask(&mut self, turn: TurnId) {
+        let Some(active) = self.active.as_ref().filter(|active| active.turn == turn) else { return };
+        // Who waits already spoke before the question; their turn comes next, and
+        // the question is dropped as by any other message.
+        if self.waiting.is_empty() && active.steered.is_empty() {
+            self.asked = Some(Asked { turn, of: active.speaker.clone() });
+        }
+    }
+
     fn finish(&mut self, place: &Address<'_>, finished: &TurnFinished, limits: &Limits) {
         let Some(active) = self.active.take_if(|active| active.turn == finished.turn) else { return };
         self.previous = Some(active.turn);
         self.tier = Some(finished.tier);
-        self.asked = finished.asks.then_some(Asked { turn: active.turn, of: active.speaker });
+        // Only the turn that ends here may have asked.
+        self.asked.take_if(|asked| asked.turn != active.turn);
         let unread: Vec<UserMessage> =
             active.steered.into_iter().filter(|message| !finished.answers.contains(&message.id)).collect();
         // A stop that came after the reply was written is not named in it.

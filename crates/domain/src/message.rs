@@ -75,6 +75,11 @@ pub enum Event {
     DebounceElapsed {
         last: MessageId,
     },
+    /// The turn ends with a question, which the person is about to see: whatever
+    /// comes before this in the conversation is no answer to it.
+    QuestionAsked {
+        turn: TurnId,
+    },
     TurnFinished(TurnFinished),
     /// A message of the turn was put aside: nobody will finish it.
     TurnLost {
@@ -91,7 +96,10 @@ impl Event {
             | Event::ConversationReset { id, .. }
             | Event::QueueModeChosen { id, .. }
             | Event::TurnForked { id, .. } => Some(id),
-            Event::TurnFinished(_) | Event::TurnLost { .. } | Event::DebounceElapsed { .. } => None,
+            Event::QuestionAsked { .. }
+            | Event::TurnFinished(_)
+            | Event::TurnLost { .. }
+            | Event::DebounceElapsed { .. } => None,
         }
     }
 }
@@ -103,8 +111,6 @@ pub struct TurnFinished {
     /// The messages that the delivered reply named.
     pub answers: Vec<MessageId>,
     pub tier: Tier,
-    /// Whether it ended by asking the person about an unknown outcome.
-    pub asks: bool,
 }
 
 /// An event with its address.
@@ -127,6 +133,7 @@ impl Inbound {
             | Event::QueueModeChosen { id, .. }
             | Event::TurnForked { id, .. } => format!("{}:{id}", self.conversation),
             Event::DebounceElapsed { last } => format!("{}:{last}:debounced", self.conversation),
+            Event::QuestionAsked { turn } => format!("{turn}:asked"),
             Event::TurnFinished(finished) => format!("{}:finished", finished.turn),
             Event::TurnLost { turn } => format!("{turn}:lost"),
         }

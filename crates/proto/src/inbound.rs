@@ -32,8 +32,8 @@ impl From<&Inbound> for v1::Inbound {
                 model: model.clone().unwrap_or_default(),
             }),
             Event::DebounceElapsed { last } => Raw::DebounceElapsed(v1::DebounceElapsed { last: last.to_string() }),
+            Event::QuestionAsked { turn } => Raw::QuestionAsked(v1::QuestionAsked { turn: turn.to_string() }),
             Event::TurnFinished(finished) => Raw::TurnFinished(v1::TurnFinished {
-                asks: finished.asks,
                 turn: finished.turn.to_string(),
                 answers: texts(&finished.answers),
                 tier: tier_number(finished.tier),
@@ -72,8 +72,8 @@ impl TryFrom<v1::Inbound> for Inbound {
                 model: fields::optional_text(forked.model),
             },
             Raw::DebounceElapsed(elapsed) => Event::DebounceElapsed { last: fields::message(&elapsed.last)? },
+            Raw::QuestionAsked(asked) => Event::QuestionAsked { turn: fields::turn(&asked.turn)? },
             Raw::TurnFinished(finished) => Event::TurnFinished(TurnFinished {
-                asks: finished.asks,
                 turn: fields::turn(&finished.turn)?,
                 answers: fields::messages(&finished.answers)?,
                 tier: finished.tier().try_into()?,

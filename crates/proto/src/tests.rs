@@ -119,7 +119,8 @@ fn events_read_back() {
         Event::QueueModeChosen { id: message_id(), by: principal(), mode: QueueMode::Steer },
         Event::TurnForked { id: message_id(), by: principal(), origin: origin(Carry::Fork { at: 2 }), model: None },
         Event::DebounceElapsed { last: message_id() },
-        Event::TurnFinished(TurnFinished { turn: turn(), answers: vec![message_id()], tier: Tier::Mid, asks: true }),
+        Event::QuestionAsked { turn: turn() },
+        Event::TurnFinished(TurnFinished { turn: turn(), answers: vec![message_id()], tier: Tier::Mid }),
     ];
     for event in events {
         reads_back(Inbound { conversation: conversation(), route: Some(route()), event });

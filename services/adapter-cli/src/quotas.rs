@@ -63,6 +63,7 @@ impl Quotas {
             }
             Event::StopRequested { .. }
             | Event::DebounceElapsed { .. }
+            | Event::QuestionAsked { .. }
             | Event::TurnFinished(_)
             | Event::TurnLost { .. } => None,
         }

@@ -118,9 +118,7 @@ impl Conversation {
         } else if next.is_empty() {
             next.extend(self.waiting.pop_front());
         }
-        // Whatever waited was said before a question could be asked: none of it is
-        // an answer.
-        self.start(place, next, None, None);
+        self.begin(place, next);
     }
 
     /// Starts a turn; a message that is nothing but the answer to a question goes

@@ -51,7 +51,7 @@ fn says(n: u32, text: &str) -> Inbound {
 
 fn finished(n: u32, answers: Vec<MessageId>) -> Inbound {
     let turn = TurnId::derive(&conversation(), &id(n));
-    inbound(Event::TurnFinished(TurnFinished { turn, answers, tier: Tier::Mid, asks: false }))
+    inbound(Event::TurnFinished(TurnFinished { turn, answers, tier: Tier::Mid }))
 }
 
 /// Applies events one after the other and writes down what each causes.
@@ -306,14 +306,16 @@ fn stop_before_a_group_fell_silent_drops_what_was_said() {
 
 #[test]
 fn answer_to_a_question_goes_on_where_it_was_asked() {
-    let asked = TurnFinished {
-        turn: TurnId::derive(&conversation(), &id(1)),
-        answers: vec![id(1)],
-        tier: Tier::Mid,
-        asks: true,
-    };
+    let asked = TurnFinished { turn: TurnId::derive(&conversation(), &id(1)), answers: vec![id(1)], tier: Tier::Mid };
+    let question = Event::QuestionAsked { turn: asked.turn };
     let mut state = Conversation::default();
-    let events = [says(1, "charge"), inbound(Event::TurnFinished(asked)), says(2, "It worked!")];
+    // The person may be faster than the word that the turn has ended.
+    let events = [
+        says(1, "charge"),
+        Inbound { route: None, ..inbound(question) },
+        says(2, "It worked!"),
+        inbound(Event::TurnFinished(asked)),
+    ];
     for (index, event) in events.iter().enumerate() {
         let at = Position { incarnation: 1, sequence: index as u64 + 1 };
         if let Step::Applied(next) = step(&state, at, event, &limits()) {
@@ -328,14 +330,15 @@ fn answer_to_a_question_goes_on_where_it_was_asked() {
 
 #[test]
 fn what_was_said_before_the_question_is_no_answer_to_it() {
-    let asked = TurnFinished {
-        turn: TurnId::derive(&conversation(), &id(1)),
-        answers: vec![id(1)],
-        tier: Tier::Mid,
-        asks: true,
-    };
+    let asked = TurnFinished { turn: TurnId::derive(&conversation(), &id(1)), answers: vec![id(1)], tier: Tier::Mid };
+    let question = Event::QuestionAsked { turn: asked.turn };
     let mut state = Conversation::default();
-    let events = [says(1, "charge"), says(2, "retry"), inbound(Event::TurnFinished(asked))];
+    let events = [
+        says(1, "charge"),
+        says(2, "retry"),
+        Inbound { route: None, ..inbound(question) },
+        inbound(Event::TurnFinished(asked)),
+    ];
     for (index, event) in events.iter().enumerate() {
         let at = Position { incarnation: 1, sequence: index as u64 + 1 };
         if let Step::Applied(next) = step(&state, at, event, &limits()) {

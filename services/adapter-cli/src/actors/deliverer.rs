@@ -35,6 +35,11 @@ impl Handler<Reply> for Deliverer {
 
 impl Deliverer {
     async fn deliver(&self, reply: &Reply) -> Result<(), PublishError> {
+        if reply.kind == ReplyKind::Question {
+            // Before anybody can see it: so that the router tells an answer from
+            // what was said before.
+            self.tell(reply, Event::QuestionAsked { turn: reply.turn }).await?;
+        }
         let sending = DeliveryRecord::Sending { replica: self.bus.replica().to_owned() };
         crash_point(CrashPoint::Sending);
         // The terminals' stream takes each reply once, whoever sends it and how
@@ -67,19 +72,15 @@ impl Deliverer {
         if !reply.ends_turn() {
             return Ok(());
         }
-        let finished = TurnFinished {
-            turn: reply.turn,
-            answers: reply.answers.clone(),
-            tier: reply.tier,
-            asks: reply.kind == ReplyKind::Question,
-        };
-        let inbound = Inbound {
-            conversation: reply.conversation.clone(),
-            route: Some(reply.route.clone()),
-            event: Event::TurnFinished(finished),
-        };
-        self.bus.store(Subject::Inbound(&reply.conversation), &inbound.publish_id(), &inbound).await?;
+        let finished = TurnFinished { turn: reply.turn, answers: reply.answers.clone(), tier: reply.tier };
+        self.tell(reply, Event::TurnFinished(finished)).await?;
         crash_point(CrashPoint::FinishedTold);
         Ok(())
+    }
+
+    async fn tell(&self, reply: &Reply, event: Event) -> Result<(), PublishError> {
+        let (conversation, route) = (reply.conversation.clone(), Some(reply.route.clone()));
+        let inbound = Inbound { conversation, route, event };
+        self.bus.store(Subject::Inbound(&inbound.conversation), &inbound.publish_id(), &inbound).await.map(|_| ())
     }
 }

@@ -211,7 +211,7 @@ fn end_turn(
         answers.extend(of_turn(&world.steers));
         answers.extend(of_turn(&world.stops));
     }
-    let finished = TurnFinished { turn: request.turn, answers, tier: Tier::Mid, asks: false };
+    let finished = TurnFinished { turn: request.turn, answers, tier: Tier::Mid };
     if let Effect::Reply(reply) = (Address { conversation: &conversation(), route: &request.route }).reply(
         ReplyKind::Answered,
         Answers::all(finished.answers.clone()).unwrap(),
