@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::chat::{Answer, Usage};
+use crate::chat::{Answer, ChatRequest, Usage};
 use crate::decide::{self, Tools};
 use crate::ids::{CallId, ConversationId, TurnId};
 use crate::journal::{Call, Entry, StepState, TurnState};
@@ -89,7 +89,15 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
             let step = old.steps.get(index)?;
             // What the old turn found before stands in front of the question.
             context.messages = decide::messages(old, known, index as u32, Tools::Offered);
-            let hash = decide::request_hash(&step.model, &context, &context.messages, step.tools, step.max_tokens);
+            let asked = ChatRequest {
+                model: step.model.clone(),
+                system: Arc::clone(&context.system),
+                messages: context.messages.clone(),
+                tools: Arc::clone(&context.tools),
+                tool_use: step.tools,
+                max_tokens: step.max_tokens,
+            };
+            let hash = asked.hash();
             let mut entries = vec![Entry::ContextFixed(Arc::new(context))];
             entries.extend(step_entries(turn, step, hash, choice)?);
             Some(entries)

@@ -1,5 +1,10 @@
 //! What models read and write, whichever vendor serves them.
 
+use std::sync::Arc;
+
+use crate::decide::Tools;
+use crate::tool::ToolSpec;
+
 /// One call that a model asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ToolCall {
@@ -38,6 +43,55 @@ impl ChatMessage {
                 texts
             }
         }
+    }
+}
+
+/// Everything one model call is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatRequest {
+    /// The model's name at its provider.
+    pub model: String,
+    pub system: Arc<str>,
+    /// Oldest first.
+    pub messages: Vec<ChatMessage>,
+    pub tools: Arc<[ToolSpec]>,
+    pub tool_use: Tools,
+    /// Longest answer, in tokens.
+    pub max_tokens: u32,
+}
+
+impl ChatRequest {
+    /// BLAKE3 over all of it, in hexadecimal. Fields are length-prefixed, so that
+    /// no two requests hash alike by shifting text.
+    pub fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut field = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        field(&self.model);
+        field(&self.max_tokens.to_string());
+        field(&self.system);
+        for message in &self.messages {
+            match message {
+                ChatMessage::User { text } => ["user", text].into_iter().for_each(&mut field),
+                ChatMessage::Assistant { text, calls, signatures } => {
+                    ["assistant", text].into_iter().for_each(&mut field);
+                    for call in calls {
+                        [&call.vendor_id, &call.name, &call.arguments].into_iter().for_each(|text| field(text));
+                    }
+                    signatures.iter().for_each(|text| field(text));
+                }
+                ChatMessage::ToolResult { vendor_id, text } => {
+                    ["result", vendor_id, text].into_iter().for_each(&mut field);
+                }
+            }
+        }
+        field(if self.tool_use == Tools::Offered { "offered" } else { "withheld" });
+        for tool in self.tools.iter() {
+            [&tool.name, &tool.description, &tool.schema].into_iter().for_each(|text| field(text));
+        }
+        hasher.finalize().to_hex().to_string()
     }
 }
 

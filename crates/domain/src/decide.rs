@@ -1,7 +1,9 @@
 //! What a turn does next: a pure function of what has happened in it.
 
+use std::sync::Arc;
+
 use crate::carry;
-use crate::chat::{Answer, ChatMessage, Ending, ToolCall};
+use crate::chat::{Answer, ChatMessage, ChatRequest, Ending, ToolCall};
 use crate::guard;
 use crate::ids::CallId;
 use crate::journal::{Call, Entry, Fault, Injected, StepState, TurnState};
@@ -229,6 +231,25 @@ fn malformed(asked: &ToolCall) -> Option<String> {
     }
 }
 
+/// All that the model is given in a step. The same fold gives the same request.
+pub fn request(
+    state: &TurnState,
+    context: &TurnContext,
+    step: u32,
+    model: String,
+    tool_use: Tools,
+    max_tokens: u32,
+) -> ChatRequest {
+    ChatRequest {
+        model,
+        system: Arc::clone(&context.system),
+        messages: messages(state, context, step, tool_use),
+        tools: Arc::clone(&context.tools),
+        tool_use,
+        max_tokens,
+    }
+}
+
 /// What the last step, which may not call tools, is told.
 const LAST_STEP: &str = "You have used up the tool calls of this turn. Answer now with what you have found, \
                          and say what is still open.";
@@ -289,41 +310,4 @@ fn result_text(outcome: &Outcome) -> String {
         ),
         OutcomeKind::Skipped => format!("skipped: {}", outcome.text),
     }
-}
-
-/// BLAKE3 over everything a model call is given, in hexadecimal. Fields are
-/// length-prefixed, so that no two requests hash alike by shifting text.
-pub fn request_hash(
-    model: &str,
-    context: &TurnContext,
-    messages: &[ChatMessage],
-    tools: Tools,
-    max_tokens: u32,
-) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut field = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    field(model);
-    field(&max_tokens.to_string());
-    field(&context.system);
-    for message in messages {
-        match message {
-            ChatMessage::User { text } => ["user", text].into_iter().for_each(&mut field),
-            ChatMessage::Assistant { text, calls, signatures } => {
-                ["assistant", text].into_iter().for_each(&mut field);
-                for call in calls {
-                    [&call.vendor_id, &call.name, &call.arguments].into_iter().for_each(|text| field(text));
-                }
-                signatures.iter().for_each(|text| field(text));
-            }
-            ChatMessage::ToolResult { vendor_id, text } => ["result", vendor_id, text].into_iter().for_each(&mut field),
-        }
-    }
-    field(if tools == Tools::Offered { "offered" } else { "withheld" });
-    for tool in context.tools.iter() {
-        [&tool.name, &tool.description, &tool.schema].into_iter().for_each(|text| field(text));
-    }
-    hasher.finalize().to_hex().to_string()
 }

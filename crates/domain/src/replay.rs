@@ -1,12 +1,9 @@
 //! Time travel: from a journal to the exact requests that the model was given.
 
-use std::sync::Arc;
-
-use crate::chat::ChatMessage;
-use crate::decide::{self, Tools};
+use crate::chat::ChatRequest;
+use crate::decide;
 use crate::journal::{Entry, Record, TurnState};
 use crate::tier::Tier;
-use crate::tool::ToolSpec;
 
 /// One question to the model, as the journal says that it was put.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,16 +12,12 @@ pub struct Asked {
     /// Which claim asked: the same step may be asked again after a crash.
     pub epoch: u32,
     pub tier: Tier,
-    pub model: String,
-    pub system: Arc<str>,
-    pub messages: Vec<ChatMessage>,
-    pub tools: Arc<[ToolSpec]>,
-    pub tool_use: Tools,
-    pub max_tokens: u32,
-    /// What was recorded when it was asked.
-    pub recorded_hash: String,
-    /// What the rebuilt request hashes to.
+    /// The request as the journal gives it.
+    pub request: ChatRequest,
+    /// What it hashes to.
     pub rebuilt_hash: String,
+    /// What was recorded when it was put.
+    pub recorded_hash: String,
 }
 
 impl Asked {
@@ -48,19 +41,15 @@ pub fn questions(records: &[Record]) -> Vec<Asked> {
                     then.injected.retain(|injected| injected.step.is_some());
                     then
                 });
-                let messages = decide::messages(carried.as_ref().unwrap_or(&state), context, *step, *tools);
+                let then = carried.as_ref().unwrap_or(&state);
+                let request = decide::request(then, context, *step, model.clone(), *tools, *max_tokens);
                 asked.push(Asked {
                     step: *step,
                     epoch: record.epoch,
                     tier: *tier,
-                    model: model.clone(),
-                    rebuilt_hash: decide::request_hash(model, context, &messages, *tools, *max_tokens),
-                    system: Arc::clone(&context.system),
-                    messages,
-                    tools: Arc::clone(&context.tools),
-                    tool_use: *tools,
-                    max_tokens: *max_tokens,
+                    rebuilt_hash: request.hash(),
                     recorded_hash: request_hash.clone(),
+                    request,
                 });
             }
             state.apply_entry(record, entry);

@@ -15,26 +15,14 @@ mod vendor; // Anthropic and OpenAI-compatible endpoints.
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::chat::{Answer, ChatMessage};
-use domain::decide::Tools;
+use domain::chat::Answer;
 use domain::journal::Fault;
-use domain::tool::ToolSpec;
 use tokio::sync::mpsc;
+
+pub use domain::chat::ChatRequest;
 
 pub use config::{ModelConfig, Provider};
 pub use tokens::count as count_tokens;
-
-/// Everything one model call is given.
-#[derive(Debug, Clone)]
-pub struct ChatRequest {
-    pub model: String,
-    pub system: Arc<str>,
-    pub messages: Vec<ChatMessage>,
-    pub tools: Arc<[ToolSpec]>,
-    pub tool_use: Tools,
-    /// Longest answer, in tokens.
-    pub max_tokens: u32,
-}
 
 /// What happens while a model answers.
 #[derive(Debug, Clone, PartialEq, Eq)]

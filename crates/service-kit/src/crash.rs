@@ -34,7 +34,7 @@ pub enum CrashPoint {
     ToolDone,
     /// F12: the reply is stored, and not sent out.
     ReplyReady,
-    /// F13: the delivery is recorded as begun, and nothing sent.
+    /// F13: the delivery is recorded as begun; what is sent may be under way.
     Sending,
     /// F14: the platform has the reply, the record does not say so.
     Shown,

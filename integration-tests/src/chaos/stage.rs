@@ -105,7 +105,11 @@ impl Stage {
                         said.extend(person.says(kind).await);
                     }
                     for message in said {
-                        person.people.answered(&message.id, REPLY).await;
+                        // What is open when they stop, the count waits for.
+                        tokio::select! {
+                            _ = person.people.answered(&message.id, REPLY) => {}
+                            () = stop.cancelled() => return,
+                        }
                     }
                     // A pause, so that a load is not a flood; stopping ends it.
                     let pause = Duration::from_millis(rng.u64(20..200));
@@ -214,7 +218,7 @@ impl Stage {
 }
 
 impl Load {
-    /// Lets people finish what they are waiting for.
+    /// Nobody says anything more.
     pub async fn finish(mut self) {
         self.stop.cancel();
         while self.talking.join_next().await.is_some() {}

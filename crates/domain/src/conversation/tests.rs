@@ -54,6 +54,17 @@ fn finished(n: u32, answers: Vec<MessageId>) -> Inbound {
     inbound(Event::TurnFinished(TurnFinished { turn, answers, tier: Tier::Mid }))
 }
 
+/// The state after these events.
+fn after(events: &[Inbound]) -> Conversation {
+    let mut state = Conversation::default();
+    for (sequence, event) in (1..).zip(events) {
+        if let Step::Applied(next) = step(&state, Position { incarnation: 1, sequence }, event, &limits()) {
+            state = *next;
+        }
+    }
+    state
+}
+
 /// Applies events one after the other and writes down what each causes.
 fn check(events: &[Inbound], expect: expect_test::Expect) {
     let mut state = Conversation::default();
@@ -308,7 +319,6 @@ fn stop_before_a_group_fell_silent_drops_what_was_said() {
 fn answer_to_a_question_goes_on_where_it_was_asked() {
     let asked = TurnFinished { turn: TurnId::derive(&conversation(), &id(1)), answers: vec![id(1)], tier: Tier::Mid };
     let question = Event::QuestionAsked { turn: asked.turn };
-    let mut state = Conversation::default();
     // The person may be faster than the word that the turn has ended.
     let events = [
         says(1, "charge"),
@@ -316,12 +326,7 @@ fn answer_to_a_question_goes_on_where_it_was_asked() {
         says(2, "It worked!"),
         inbound(Event::TurnFinished(asked)),
     ];
-    for (index, event) in events.iter().enumerate() {
-        let at = Position { incarnation: 1, sequence: index as u64 + 1 };
-        if let Step::Applied(next) = step(&state, at, event, &limits()) {
-            state = *next;
-        }
-    }
+    let state = after(&events);
     let [Effect::StartTurn(request)] = &state.outbox[..] else { panic!("{:?}", state.outbox) };
     let origin = request.origin.clone().unwrap();
     assert_eq!((origin.turn, origin.carry), (TurnId::derive(&conversation(), &id(1)), Carry::Answered(Choice::Worked)));
@@ -332,19 +337,13 @@ fn answer_to_a_question_goes_on_where_it_was_asked() {
 fn what_was_said_before_the_question_is_no_answer_to_it() {
     let asked = TurnFinished { turn: TurnId::derive(&conversation(), &id(1)), answers: vec![id(1)], tier: Tier::Mid };
     let question = Event::QuestionAsked { turn: asked.turn };
-    let mut state = Conversation::default();
     let events = [
         says(1, "charge"),
         says(2, "retry"),
         Inbound { route: None, ..inbound(question) },
         inbound(Event::TurnFinished(asked)),
     ];
-    for (index, event) in events.iter().enumerate() {
-        let at = Position { incarnation: 1, sequence: index as u64 + 1 };
-        if let Step::Applied(next) = step(&state, at, event, &limits()) {
-            state = *next;
-        }
-    }
+    let state = after(&events);
     let [Effect::StartTurn(request)] = &state.outbox[..] else { panic!("{:?}", state.outbox) };
     assert_eq!(request.origin, None);
 }
@@ -373,12 +372,7 @@ fn recreated_stream_is_not_a_black_hole() {
 
 #[test]
 fn reset_raises_the_generation_of_later_turns() {
-    let mut state = Conversation::default();
     let reset = inbound(Event::ConversationReset { id: id(1), by: speaker() });
-    for (sequence, event) in [(1, &reset), (2, &says(2, "a"))] {
-        if let Step::Applied(next) = step(&state, Position { incarnation: 1, sequence }, event, &limits()) {
-            state = *next;
-        }
-    }
+    let state = after(&[reset, says(2, "a")]);
     assert!(matches!(&state.outbox[..], [Effect::StartTurn(request)] if request.generation == 1));
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::carry::{Carry, Choice, carry};
 use crate::chat::{ChatMessage, ToolCall};
-use crate::decide::{Next, Tools, TurnLimits, decide, messages, request_hash};
+use crate::decide::{Next, Tools, TurnLimits, decide, messages, request};
 use crate::ids::{ConversationId, Place, TurnId};
 use crate::message::{Audience, Principal, Route};
 use crate::replay::{Asked, questions};
@@ -82,8 +82,7 @@ fn run(tier: Tier, answers: &[Answer]) -> Vec<Record> {
         let state = TurnState::fold(&records);
         let entries = match decide(&state, &LIMITS) {
             Next::AskModel { step, tier, tools } => {
-                let asked = messages(&state, &context, step, tools);
-                let hash = request_hash("m", &context, &asked, tools, 100);
+                let hash = request(&state, &context, step, "m".into(), tools, 100).hash();
                 let given = answers.get(step as usize).or(answers.last()).unwrap().clone();
                 vec![started(step, tier, &hash, tools), Entry::ModelAnswered { step, answer: given }]
             }

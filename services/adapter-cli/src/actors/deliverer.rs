@@ -1,4 +1,5 @@
-//! Delivers replies: `SENDING`, sent, `SENT`, and then the router hears of it.
+//! Delivers replies: `SENDING` while it is sent, `SENT` after it, and then the
+//! router hears of it.
 
 use std::time::Duration;
 
@@ -41,11 +42,14 @@ impl Deliverer {
             self.tell(reply, Event::QuestionAsked { turn: reply.turn }).await?;
         }
         let sending = DeliveryRecord::Sending { replica: self.bus.replica().to_owned() };
-        crash_point(CrashPoint::Sending);
+        let claiming = async {
+            let claim = self.records.write(reply.turn, SEGMENT, 0, &sending).await;
+            crash_point(CrashPoint::Sending);
+            claim
+        };
         // The terminals' stream takes each reply once, whoever sends it and how
         // often: so the record need not be there first.
-        let (claim, shown) =
-            tokio::join!(self.records.write(reply.turn, SEGMENT, 0, &sending), self.bus.show_reply(reply));
+        let (claim, shown) = tokio::join!(claiming, self.bus.show_reply(reply));
         let shown = shown?;
         crash_point(CrashPoint::Shown);
         // Nearly always nobody has tried before; else the record says how far they came.

@@ -245,16 +245,8 @@ impl Turn {
         let context = state.draft.state().context.as_deref().unwrap_or(&state.context);
         let model = context.request.model.clone().unwrap_or_else(|| self.with.models.model(tier).to_owned());
         let max_tokens = self.with.models.max_tokens;
-        let messages = decide::messages(state.draft.state(), context, step, tools);
-        let request_hash = decide::request_hash(&model, context, &messages, tools, max_tokens);
-        let request = ChatRequest {
-            model: model.clone(),
-            system: Arc::clone(&context.system),
-            messages,
-            tools: Arc::clone(&context.tools),
-            tool_use: tools,
-            max_tokens,
-        };
+        let request = decide::request(state.draft.state(), context, step, model.clone(), tools, max_tokens);
+        let request_hash = request.hash();
         state.draft.gather([Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens }]);
         request
     }

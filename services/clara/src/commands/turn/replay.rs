@@ -42,15 +42,15 @@ fn print(asked: &Asked) {
         "step {} (claim {}): {} at tier {}, at most {} tokens, {} tools {}",
         asked.step,
         asked.epoch,
-        asked.model,
+        asked.request.model,
         asked.tier.as_str(),
-        asked.max_tokens,
-        asked.tools.len(),
-        tool_use(asked.tool_use)
+        asked.request.max_tokens,
+        asked.request.tools.len(),
+        tool_use(asked.request.tool_use)
     );
     println!("  hash {}: {verdict}", asked.rebuilt_hash);
-    print_part("system", &asked.system);
-    for message in &asked.messages {
+    print_part("system", &asked.request.system);
+    for message in &asked.request.messages {
         match message {
             ChatMessage::User { text } => print_part("user", text),
             ChatMessage::Assistant { text, calls, .. } => {
@@ -77,6 +77,7 @@ fn tool_use(tools: Tools) -> &'static str {
 
 fn to_json(asked: &Asked) -> Value {
     let messages: Vec<Value> = asked
+        .request
         .messages
         .iter()
         .map(|message| match message {
@@ -89,9 +90,9 @@ fn to_json(asked: &Asked) -> Value {
         })
         .collect();
     json!({
-        "step": asked.step, "epoch": asked.epoch, "model": asked.model, "tier": asked.tier.as_str(),
-        "max_tokens": asked.max_tokens, "system": asked.system, "messages": messages,
-        "tools": asked.tools.iter().map(|tool| &tool.name).collect::<Vec<_>>(), "tool_use": tool_use(asked.tool_use),
+        "step": asked.step, "epoch": asked.epoch, "model": asked.request.model, "tier": asked.tier.as_str(),
+        "max_tokens": asked.request.max_tokens, "system": asked.request.system, "messages": messages,
+        "tools": asked.request.tools.iter().map(|tool| &tool.name).collect::<Vec<_>>(), "tool_use": tool_use(asked.request.tool_use),
         "recorded_hash": asked.recorded_hash, "rebuilt_hash": asked.rebuilt_hash, "exact": asked.is_exact(),
     })
 }
