@@ -187,7 +187,7 @@ impl Bus {
             let next = match self.next_delivery(consumer, &mut source, &mut connected, &permits, &freed, &stop).await {
                 Ok(next) => next,
                 Err(why) => {
-                    warn!(?consumer, why, "pulling anew");
+                    warn!(?consumer, why, "failed to pull; trying again");
                     hand_over(source.take()).await;
                     let _ = tokio::time::timeout(BACK_OFF, stop.cancelled()).await;
                     continue;
@@ -225,31 +225,34 @@ impl Bus {
     async fn next_delivery(
         &self,
         consumer: Consumer,
-        source: &mut Option<Source>,
+        known: &mut Option<Source>,
         connected: &mut watch::Receiver<bool>,
         permits: &Semaphore,
         freed: &Notify,
         stop: &CancellationToken,
     ) -> Result<Option<Delivery>, String> {
-        let source = match source {
+        let source = match known {
             Some(source) => source,
-            None => source.insert(self.find(consumer).await?),
+            None => known.insert(self.find(consumer).await?),
         };
         source.pull.ask_for(permits.available_permits()).await?;
-        tokio::select! {
-            () = stop.cancelled() => Ok(None),
-            () = freed.notified() => Ok(None),
+        let is_new_connection = tokio::select! {
+            () = stop.cancelled() => false,
+            () = freed.notified() => false,
+            _ = connected.changed() => *connected.borrow_and_update(),
+            pulled = source.pull.next() => {
+                return Ok(match pulled? {
+                    Pulled::Message(message) => Some(Delivery::read(*message, self.client.clone(), source.incarnation)),
+                    Pulled::Expired => None,
+                });
+            }
+        };
+        if is_new_connection {
             // A server that was restarted has forgotten what it was asked, and its
             // streams may be others.
-            _ = connected.changed() => match *connected.borrow_and_update() {
-                true => Err("the connection is a new one".to_owned()),
-                false => Ok(None),
-            },
-            pulled = source.pull.next() => Ok(match pulled? {
-                Pulled::Message(message) => Some(Delivery::read(*message, self.client.clone(), source.incarnation)),
-                Pulled::Expired => None,
-            }),
+            hand_over(known.take()).await;
         }
+        Ok(None)
     }
 
     async fn find(&self, consumer: Consumer) -> Result<Source, String> {

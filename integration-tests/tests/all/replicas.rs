@@ -55,6 +55,19 @@ async fn turn_goes_on_elsewhere_when_its_orchestrator_is_told_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn turn_that_takes_longer_than_a_lease_stays_where_it_is() {
+    // `ack_wait` is 30 s: without confirmed progress it would be run elsewhere.
+    let model = FakeModel::start(|_, _| Act::After(Duration::from_secs(40), Box::new(Act::say("at last")))).await;
+    let sandbox = Sandbox::plan().replicas(2).with(model.as_openai()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let reply = terminal.asks("think").await;
+    assert_eq!((reply.kind, reply.text.as_str()), (ReplyKind::Answered, "at last"));
+    assert_eq!(model.asked().len(), 1, "nobody asked again");
+    let journals = sandbox.bus().await.journals().await.unwrap();
+    assert_eq!(journals.read(&reply.conversation, reply.turn).await.unwrap().state().epoch, 1, "nobody claimed it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_orchestrator_loses_nothing_and_doubles_nothing() {
     let model = FakeModel::start(|asked, number| match number {
         0 => Act::After(Duration::from_secs(600), Box::new(Act::say("too late"))),
