@@ -27,21 +27,21 @@ pub(crate) struct Draft {
     store: JournalStore,
     conversation: ConversationId,
     journal: Journal,
-    /// The journal's state with what is gathered.
-    state: TurnState,
     gathered: Vec<Entry>,
+    /// The journal's state with what is gathered, while something is: a turn that
+    /// waits for its model holds one state, not two.
+    ahead: Option<TurnState>,
     /// Our claim; 0 until it is stored.
     epoch: u32,
 }
 
 impl Draft {
     pub(crate) fn new(store: JournalStore, conversation: ConversationId, journal: Journal) -> Self {
-        let state = journal.state().clone();
-        Self { store, conversation, journal, state, gathered: Vec::new(), epoch: 0 }
+        Self { store, conversation, journal, gathered: Vec::new(), ahead: None, epoch: 0 }
     }
 
     pub(crate) fn state(&self) -> &TurnState {
-        &self.state
+        self.ahead.as_ref().unwrap_or(self.journal.state())
     }
 
     /// The epoch that this replica writes under.
@@ -51,7 +51,8 @@ impl Draft {
 
     pub(crate) fn gather(&mut self, entries: impl IntoIterator<Item = Entry>) {
         let entries: Vec<Entry> = entries.into_iter().collect();
-        self.state.apply(&Record { epoch: self.state.epoch, at_ms: 0, entries: entries.clone() });
+        let ahead = self.ahead.get_or_insert_with(|| self.journal.state().clone());
+        ahead.apply(&Record { epoch: ahead.epoch, at_ms: 0, entries: entries.clone() });
         self.gathered.extend(entries);
     }
 
@@ -80,9 +81,9 @@ impl Draft {
                 if self.gathered.iter().any(|entry| matches!(entry, Entry::ModelAnswered { .. })) {
                     crash_point(CrashPoint::ModelAnswered);
                 }
-                self.gathered.clear();
+                self.gathered = Vec::new();
+                self.ahead = None;
                 self.epoch = self.journal.state().epoch;
-                self.state = self.journal.state().clone();
                 Ok(Stored::Yes)
             }
             Err(AppendError::Fenced(_)) => self.refresh().await,
@@ -96,14 +97,12 @@ impl Draft {
         if self.epoch != 0 && self.journal.state().epoch != self.epoch {
             return Ok(Stored::Lost);
         }
-        self.state = self.journal.state().clone();
-        if self.epoch == 0 {
-            // Not claimed yet: what the turn begins with is gathered anew, whole.
-            self.gathered.clear();
-            return Ok(Stored::Changed);
+        self.ahead = None;
+        let gathered = std::mem::take(&mut self.gathered);
+        // Not claimed yet: what the turn begins with is gathered anew, whole.
+        if self.epoch != 0 {
+            self.gather(gathered.into_iter().filter(is_fact));
         }
-        let facts: Vec<Entry> = std::mem::take(&mut self.gathered).into_iter().filter(is_fact).collect();
-        self.gather(facts);
         Ok(Stored::Changed)
     }
 }
