@@ -119,19 +119,19 @@ impl Conversations {
         Ok(written)
     }
 
-    /// Writes the record if it still stands at `revision`.
+    /// Writes the record if it still stands at `revision`; gives its new one.
     pub async fn write(
         &self,
         id: &ConversationId,
         state: &Conversation,
         revision: Option<u64>,
-    ) -> Result<(), ConversationsError> {
+    ) -> Result<u64, ConversationsError> {
         let record = state.to_wire();
         if record.len() + HEADERS > self.max_payload {
             return Err(ConversationsError::TooLarge(id.clone(), record.len()));
         }
         let written = self.store.update(id.as_str(), record.into(), revision.unwrap_or(0)).await;
-        written.map(|_| ()).map_err(|err| match err.kind() {
+        written.map_err(|err| match err.kind() {
             kv::UpdateErrorKind::WrongLastRevision => ConversationsError::Conflict(id.clone()),
             _ => ConversationsError::Unavailable(err.to_string()),
         })

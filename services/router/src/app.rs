@@ -16,6 +16,7 @@ use crate::actors::janitor;
 use crate::actors::partition::Partition;
 use crate::actors::sweeper::Sweeper;
 use crate::actors::timers::Timers;
+use crate::recent::Recent;
 
 /// Bytes of text that may wait in one conversation: with the outbox beside it,
 /// the record must fit into one message of the bus.
@@ -48,6 +49,7 @@ impl App {
             conversations: bus.conversations().await?,
             journals: bus.journals().await?,
             limits,
+            recent: Recent::default(),
         });
         let sweeper = Sweeper {
             bus: bus.clone(),

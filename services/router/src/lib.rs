@@ -5,7 +5,8 @@
 //! outbox, and acknowledges, in this order, so that it may die between any two.
 //! It never calls a model and never waits for anything slow.
 
-mod actors;
-mod app; // Building and running. // One partition each.
+mod actors; // One part for each partition, and what looks after them.
+mod app; // Building and running.
+mod recent; // The records written last.
 
 pub use app::App;

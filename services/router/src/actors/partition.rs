@@ -13,6 +13,8 @@ use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{info, instrument, warn};
 
+use crate::recent::Recent;
+
 /// Wait before an event is tried again. Short: it holds its partition up.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -21,6 +23,7 @@ pub(crate) struct Partition {
     pub(crate) conversations: Conversations,
     pub(crate) journals: JournalStore,
     pub(crate) limits: Limits,
+    pub(crate) recent: Recent,
 }
 
 #[async_trait]
@@ -28,19 +31,23 @@ impl Handler<Inbound> for Partition {
     #[instrument(name = "route", skip_all, fields(conversation = %inbound.conversation))]
     async fn handle(&self, inbound: Inbound, delivery: &Delivery) -> Verdict {
         let at = delivery.position();
-        let (state, revision) = match self.conversations.read(&inbound.conversation).await {
-            Ok(read) => read,
+        let known = match self.recent.take(&inbound.conversation).await {
+            Some((state, revision)) => Ok((state, Some(revision))),
+            None => self.conversations.read(&inbound.conversation).await,
+        };
+        let (state, revision) = match known {
+            Ok(known) => known,
             Err(ConversationsError::Corrupt(_, err)) => {
                 return Verdict::Dead(format!("its conversation's record: {err}"));
             }
             Err(err) => return retry(&err),
         };
-        let state = match step(&state, at, &inbound, &self.limits) {
-            Step::AlreadyApplied if state.applied == at => state,
+        let (state, revision) = match step(&state, at, &inbound, &self.limits) {
+            Step::AlreadyApplied if state.applied == at => (state, revision),
             // A later event was applied since: this one's outbox went out before it.
             Step::AlreadyApplied => return Verdict::Done,
             Step::Applied(next) => match self.conversations.write(&inbound.conversation, &next, revision).await {
-                Ok(()) => *next,
+                Ok(revision) => (*next, Some(revision)),
                 Err(err @ ConversationsError::TooLarge(..)) => return Verdict::Dead(err.to_string()),
                 Err(err) => return retry(&err),
             },
@@ -52,6 +59,9 @@ impl Handler<Inbound> for Partition {
             }
         }
         crash_point(CrashPoint::Caused);
+        if let Some(revision) = revision {
+            self.recent.keep(inbound.conversation, state, revision).await;
+        }
         Verdict::Done
     }
 }
