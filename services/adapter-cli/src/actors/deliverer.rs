@@ -1,5 +1,5 @@
-//! Delivers replies: `SENDING` while it is sent, `SENT` after it, and then the
-//! router hears of it.
+//! Delivers replies: shown once, recorded as `SENT`, and then the router hears
+//! of it.
 
 use std::time::Duration;
 
@@ -41,32 +41,23 @@ impl Deliverer {
             // what was said before.
             self.tell(reply, Event::QuestionAsked { turn: reply.turn }).await?;
         }
-        let sending = DeliveryRecord::Sending { replica: self.bus.replica().to_owned() };
-        let claiming = async {
-            let claim = self.records.write(reply.turn, SEGMENT, 0, &sending).await;
-            crash_point(CrashPoint::Sending);
-            claim
-        };
         // The terminals' stream takes each reply once, whoever sends it and how
-        // often: so the record need not be there first.
-        let (claim, shown) = tokio::join!(claiming, self.bus.show_reply(reply));
-        let shown = shown?;
+        // often: it needs no record before it, and keeps its own.
+        crash_point(CrashPoint::Sending);
+        let shown = self.bus.show_reply(reply).await?;
         crash_point(CrashPoint::Shown);
-        // Nearly always nobody has tried before; else the record says how far they came.
-        let place = match claim? {
-            Claim::Won { sequence } => sequence,
-            Claim::Lost => {
-                let found = self.records.read(reply.turn, SEGMENT).await?;
-                match (resume(found.as_ref().map(|found| &found.value)), found) {
-                    (Resume::Delivered, _) => return self.finish(reply).await,
-                    (Resume::Reconcile, Some(found)) => found.sequence,
-                    // It was there and has gone: look again when this comes back.
-                    _ => return Err(PublishError::Conflict { subject: "delivery".into() }),
-                }
-            }
-        };
         let sent = DeliveryRecord::Sent { platform_message: shown.sequence.to_string() };
-        self.records.write(reply.turn, SEGMENT, place, &sent).await?;
+        if self.records.write(reply.turn, SEGMENT, 0, &sent).await? == Claim::Lost {
+            let found = self.records.read(reply.turn, SEGMENT).await?;
+            match (resume(found.as_ref().map(|found| &found.value)), found) {
+                (Resume::Delivered, _) => {}
+                (Resume::Reconcile, Some(found)) => {
+                    self.records.write(reply.turn, SEGMENT, found.sequence, &sent).await?;
+                }
+                // It was there and has gone: look again when this comes back.
+                _ => return Err(PublishError::Conflict { subject: "delivery".into() }),
+            }
+        }
         crash_point(CrashPoint::Sent);
         self.finish(reply).await
     }
