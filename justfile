@@ -36,6 +36,10 @@ bench *args:
     @cargo build --quiet --release --workspace --bins
     @target/release/bench "$@"
 
+# How much of what was said does she find? A file of LoCoMo's form; `./dev eval-memory --help`
+eval-memory *args:
+    @scripts/eval-memory "$@"
+
 # Format, lints, tests, docs: green before a change lands
 check: fmt-check lint test doc
 

@@ -70,6 +70,7 @@ mod tests {
             ("async_nats::", "crates/bus/"),
             ("sqlx::", "crates/store/"),
             ("genai::", "crates/model/"),
+            ("candle_core::", "crates/embed/"),
             ("\"clara.v1.", "crates/bus/"),
         ] {
             check(|name, text| {

@@ -42,6 +42,7 @@ pub enum Subject<'a> {
 pub enum Endpoints {
     MemoryRecall,
     MemoryFacts,
+    MemoryPassages,
     ToolsList,
     CliSay,
 }
@@ -70,6 +71,7 @@ impl fmt::Display for Subject<'_> {
             Subject::Snapshot(turn) => write!(f, "snapshot.{turn}"),
             Subject::Request(Endpoints::MemoryRecall) => f.write_str("memory.recall"),
             Subject::Request(Endpoints::MemoryFacts) => f.write_str("memory.facts"),
+            Subject::Request(Endpoints::MemoryPassages) => f.write_str("memory.passages"),
             Subject::Request(Endpoints::ToolsList) => f.write_str("tools.list"),
             Subject::Request(Endpoints::CliSay) => f.write_str("cli.say"),
         }

@@ -7,6 +7,10 @@ use crate::message::{Audience, Principal};
 pub const FACT_BYTES: usize = 4096;
 /// Most facts that one answer of the memory service holds.
 pub const FACTS: usize = 200;
+/// Most passages that one answer of the memory service holds.
+pub const PASSAGES: usize = 100;
+/// Longest part of a passage that is given, in bytes.
+pub const PASSAGE_BYTES: usize = 2048;
 
 /// One thing that a person wanted remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,7 @@ pub struct RecallRequest {
     pub query: String,
     pub history_limit: u32,
     pub fact_limit: u32,
+    pub passage_limit: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +57,30 @@ pub struct Recalled {
     pub history: Vec<HistoryMessage>,
     /// Best match first.
     pub facts: Vec<Fact>,
+    /// What was said before the history, best match first.
+    pub passages: Vec<Passage>,
+}
+
+/// Something that was said in an earlier conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    /// The message, as `<conversation>/<message>` or `turn:<turn>` for a reply.
+    pub id: String,
+    /// The name of whoever said it.
+    pub speaker: String,
+    pub text: String,
+    pub at_ms: i64,
+}
+
+/// Asks for what was said: in the person's own direct conversations, or in one
+/// group's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassageRequest {
+    pub principal: Principal,
+    /// The group whose talk is searched; `None`: the person's own conversations.
+    pub group: Option<ConversationId>,
+    pub query: String,
+    pub limit: u32,
 }
 
 /// What is done with facts.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::carry::Origin;
 use crate::chat::{ChatMessage, Usage};
 use crate::ids::{ConversationId, MessageId, TurnId};
-use crate::memory::Fact;
+use crate::memory::{Fact, Passage};
 use crate::message::{Principal, Route, UserMessage};
 use crate::tier::Tier;
 use crate::tool::ToolSpec;
@@ -53,6 +53,8 @@ pub struct TurnContext {
     pub tier: Tier,
     /// The memories that stand in the system prompt.
     pub recalled: Vec<Fact>,
+    /// What was said in earlier conversations and stands there too.
+    pub passages: Vec<Passage>,
     /// What the person is told about this answer, such as "memory unavailable".
     pub notices: Vec<String>,
 }

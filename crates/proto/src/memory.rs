@@ -1,6 +1,8 @@
-//! Recall and facts.
+//! Recall, facts, passages.
 
-use domain::memory::{Fact, FactCommand, FactRequest, HistoryMessage, RecallRequest, Recalled, Role};
+use domain::memory::{
+    Fact, FactCommand, FactRequest, HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled, Role,
+};
 
 use crate::fields::{self, raws, required};
 use crate::{InvalidMessage, Wire, decode, v1, wire};
@@ -8,6 +10,7 @@ use crate::{InvalidMessage, Wire, decode, v1, wire};
 wire!(RecallRequest as v1::Recall);
 wire!(Recalled as v1::Recalled);
 wire!(FactRequest as v1::FactRequest);
+wire!(PassageRequest as v1::PassageRequest);
 
 impl From<&RecallRequest> for v1::Recall {
     fn from(value: &RecallRequest) -> Self {
@@ -20,6 +23,7 @@ impl From<&RecallRequest> for v1::Recall {
             query: value.query.clone(),
             history_limit: value.history_limit,
             fact_limit: value.fact_limit,
+            passage_limit: value.passage_limit,
         }
     }
 }
@@ -36,13 +40,14 @@ impl TryFrom<v1::Recall> for RecallRequest {
             query: raw.query,
             history_limit: raw.history_limit,
             fact_limit: raw.fact_limit,
+            passage_limit: raw.passage_limit,
         })
     }
 }
 
 impl From<&Recalled> for v1::Recalled {
     fn from(value: &Recalled) -> Self {
-        Self { history: raws(&value.history), facts: raws(&value.facts) }
+        Self { history: raws(&value.history), facts: raws(&value.facts), passages: raws(&value.passages) }
     }
 }
 
@@ -52,6 +57,7 @@ impl TryFrom<v1::Recalled> for Recalled {
         Ok(Self {
             history: raw.history.into_iter().map(Into::into).collect(),
             facts: raw.facts.into_iter().map(Into::into).collect(),
+            passages: raw.passages.into_iter().map(Into::into).collect(),
         })
     }
 }
@@ -83,6 +89,52 @@ impl From<&Fact> for v1::Fact {
 impl From<v1::Fact> for Fact {
     fn from(raw: v1::Fact) -> Self {
         Self { id: raw.id, text: raw.text, created_at_ms: raw.created_at_ms }
+    }
+}
+
+impl From<&Passage> for v1::Passage {
+    fn from(value: &Passage) -> Self {
+        Self { id: value.id.clone(), speaker: value.speaker.clone(), text: value.text.clone(), at_ms: value.at_ms }
+    }
+}
+
+impl From<v1::Passage> for Passage {
+    fn from(raw: v1::Passage) -> Self {
+        Self { id: raw.id, speaker: raw.speaker, text: raw.text, at_ms: raw.at_ms }
+    }
+}
+
+impl From<&PassageRequest> for v1::PassageRequest {
+    fn from(value: &PassageRequest) -> Self {
+        Self {
+            principal: Some((&value.principal).into()),
+            group: value.group.as_ref().map_or_else(String::new, ToString::to_string),
+            query: value.query.clone(),
+            limit: value.limit,
+        }
+    }
+}
+
+impl TryFrom<v1::PassageRequest> for PassageRequest {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::PassageRequest) -> Result<Self, InvalidMessage> {
+        let group = fields::optional_text(raw.group);
+        Ok(Self {
+            group: group.as_deref().map(fields::conversation).transpose()?,
+            principal: required(raw.principal, "principal")?.try_into()?,
+            query: raw.query,
+            limit: raw.limit,
+        })
+    }
+}
+
+/// The passages that a [`PassageRequest`] found, best first.
+impl Wire for Vec<Passage> {
+    fn to_wire(&self) -> Vec<u8> {
+        prost::Message::encode_to_vec(&v1::Passages { passages: raws(self) })
+    }
+    fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
+        Ok(decode::<v1::Passages>(bytes)?.passages.into_iter().map(Into::into).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use domain::decide::Tools;
 use domain::delivery::DeliveryRecord;
 use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
 use domain::journal::{Entry, Fault, Record};
-use domain::memory::Fact;
+use domain::memory::{Fact, Passage};
 use domain::message::{Audience, Event, Inbound, Principal, Route, TurnFinished, UserMessage};
 use domain::queue::QueueMode;
 use domain::tier::Tier;
@@ -105,6 +105,7 @@ fn context() -> TurnContext {
         .into(),
         tier: Tier::Mid,
         recalled: vec![Fact { id: "f".into(), text: "likes tea".into(), created_at_ms: 4 }],
+        passages: vec![Passage { id: "c/m".into(), speaker: "Ann".into(), text: "I like tea".into(), at_ms: 3 }],
         notices: vec![],
     }
 }

@@ -60,6 +60,7 @@ impl From<&TurnContext> for v1::RunTurn {
             tier: tier_number(value.tier),
             notices: value.notices.clone(),
             recalled: raws(&value.recalled),
+            passages: raws(&value.passages),
         }
     }
 }
@@ -75,6 +76,7 @@ impl TryFrom<v1::RunTurn> for TurnContext {
             tools: all::<_, domain::tool::ToolSpec>(raw.tools)?.into(),
             notices: raw.notices,
             recalled: raw.recalled.into_iter().map(Into::into).collect(),
+            passages: raw.passages.into_iter().map(Into::into).collect(),
         })
     }
 }

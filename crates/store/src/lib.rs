@@ -52,6 +52,7 @@ pub enum Dialect {
 pub enum Value {
     Text(String),
     Integer(i64),
+    Bytes(Vec<u8>),
     Null,
 }
 
@@ -73,6 +74,12 @@ impl From<i64> for Value {
     }
 }
 
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Value::Bytes(bytes)
+    }
+}
+
 impl From<Option<String>> for Value {
     fn from(text: Option<String>) -> Self {
         text.map_or(Value::Null, Value::Text)
@@ -88,6 +95,16 @@ impl Row {
     }
 
     pub fn integer(&self, column: &str) -> Result<i64, StoreError> {
+        self.0.try_get(column).map_err(StoreError::Column)
+    }
+
+    /// `None` for NULL.
+    pub fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        self.0.try_get(column).map_err(StoreError::Column)
+    }
+
+    /// `None` for NULL.
+    pub fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.try_get(column).map_err(StoreError::Column)
     }
 }
@@ -237,6 +254,7 @@ fn bind<'q>(sql: &'q str, values: &[Value]) -> Query<'q, Any, AnyArguments> {
         query = match value {
             Value::Text(text) => query.bind(text.clone()),
             Value::Integer(number) => query.bind(*number),
+            Value::Bytes(bytes) => query.bind(bytes.clone()),
             Value::Null => query.bind(None::<String>),
         };
     }

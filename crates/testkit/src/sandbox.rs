@@ -17,6 +17,7 @@ pub const SERVICES: [&str; 6] = ["memory", "tool-runner", "orchestrator", "proce
 pub struct Sandbox {
     processes: BTreeMap<String, Process>,
     settings: BTreeMap<String, String>,
+    services: Vec<&'static str>,
     pub nats: Nats,
     folder: TempDir,
     /// Processes started so far: each has a log of its own.
@@ -25,6 +26,7 @@ pub struct Sandbox {
 
 /// What a sandbox is started with.
 pub struct Plan {
+    services: Vec<&'static str>,
     replicas: usize,
     server: Option<String>,
     settings: BTreeMap<String, String>,
@@ -34,6 +36,7 @@ impl Default for Plan {
     fn default() -> Self {
         let settings = [("CLARA_OFFLINE_WORD_MS", "0"), ("CLARA_LOG", "info,async_nats=warn,genai=off")];
         Self {
+            services: SERVICES.to_vec(),
             replicas: 1,
             server: None,
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
@@ -42,6 +45,12 @@ impl Default for Plan {
 }
 
 impl Plan {
+    /// These services alone.
+    pub fn only(mut self, services: &[&'static str]) -> Self {
+        self.services = services.to_vec();
+        self
+    }
+
     /// Replicas of every service.
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
@@ -69,15 +78,17 @@ impl Plan {
         let mut sandbox = Sandbox {
             processes: BTreeMap::new(),
             settings: self.settings,
+            services: Vec::new(),
             nats: self.server.as_deref().map_or_else(Nats::start, Nats::start_with),
             folder: tempfile::tempdir().unwrap(),
             starts: 0,
         };
         for replica in 0..self.replicas {
-            for service in SERVICES {
+            for service in &self.services {
                 sandbox.start_service(service, replica);
             }
         }
+        sandbox.services = self.services;
         sandbox.ready(self.replicas).await;
         sandbox
     }
@@ -120,8 +131,16 @@ impl Sandbox {
         eventually("every service is ready", async || {
             let found = bus.services(std::time::Duration::from_millis(150)).await.unwrap();
             let count = |name: &str| found.iter().filter(|service| service.name == name).count();
-            let endpoints = ["cli-say", "memory-recall", "memory-facts", "tools-list"];
-            SERVICES.into_iter().chain(endpoints).all(|name| count(name) >= replicas).then_some(())
+            let endpoints = [
+                ("adapter-cli", "cli-say"),
+                ("memory", "memory-recall"),
+                ("memory", "memory-facts"),
+                ("memory", "memory-passages"),
+                ("tool-runner", "tools-list"),
+            ];
+            let endpoints = endpoints.into_iter().filter(|(service, _)| self.services.contains(service));
+            let names = self.services.iter().copied().chain(endpoints.map(|(_, endpoint)| endpoint));
+            names.into_iter().all(|name| count(name) >= replicas).then_some(())
         })
         .await;
     }

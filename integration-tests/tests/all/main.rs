@@ -9,6 +9,7 @@ mod lost; // Turns that stand in no queue, calls that may have happened.
 mod model_faults; // What vendors do wrong.
 mod modes; // What becomes of messages that arrive during a turn.
 mod order; // One at a time, in order, many at once.
+mod passages; // What was said long ago, and who finds it.
 mod replicas; // Two of everything, and what happens when one goes.
 mod stop; // Ending a turn.
 mod telemetry; // Traces across the bus, and what is never in them.

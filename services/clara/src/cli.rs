@@ -165,6 +165,15 @@ pub enum MemoryCommand {
         #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
     },
+    /// What was said in your conversations that fits a question best, whichever words it used.
+    Search {
+        /// A question, or words.
+        #[arg(required = true)]
+        query: Vec<String>,
+        /// How many, at most.
+        #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+    },
     /// Remember something.
     Remember {
         /// One fact, such as: my bicycle is green

@@ -5,9 +5,11 @@
 //! tables alone. Nobody's reply waits for it beyond a deadline.
 
 mod actors; // Who answers and who listens.
-mod adapters;
+mod adapters; // The databases behind the ports.
 mod app; // Building and running.
+mod indexes; // What was said, ready to be searched.
 mod ports; // What the service needs from a database.
-mod projection; // From a turn's journal to messages. // The database.
+mod projection; // From a turn's journal to messages.
+mod scope; // Whose passages are searched together.
 
 pub use app::App;

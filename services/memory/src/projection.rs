@@ -3,7 +3,7 @@
 use domain::ids::{ConversationId, TurnId};
 use domain::journal::{Entry, Injected, Record};
 use domain::memory::Role;
-use domain::message::UserMessage;
+use domain::message::{Audience, UserMessage};
 use domain::turn::{Reply, ReplyKind, TurnContext};
 
 /// One message as a row.
@@ -29,6 +29,7 @@ pub(crate) struct TurnRows {
     pub conversation: ConversationId,
     pub turn: TurnId,
     pub owner: String,
+    pub audience: Audience,
     pub generation: u32,
     pub messages: Vec<MessageRow>,
 }
@@ -86,6 +87,7 @@ pub(crate) fn rows(
         conversation: context.request.conversation.clone(),
         turn: context.request.turn,
         owner,
+        audience: context.request.route.audience,
         generation: context.request.generation,
         messages,
     })

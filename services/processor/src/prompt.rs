@@ -3,13 +3,13 @@
 
 use domain::budget::{MESSAGE_TOKENS, history_to_drop, prompt_budget, system_prompt};
 use domain::chat::ChatMessage;
-use domain::memory::{HistoryMessage, Recalled, Role};
+use domain::memory::{HistoryMessage, Passage, Recalled, Role};
 use domain::message::{Audience, Principal};
 use domain::tier::Tier;
 use domain::tool::ToolSpec;
 use domain::turn::{TurnContext, TurnRequest};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 /// How she speaks, and how much fits.
 pub(crate) struct Voice {
@@ -41,7 +41,13 @@ pub(crate) fn assemble(
     let Known { recalled, tools, tier, notices, now_ms } = known;
     let memories: String = recalled.facts.iter().map(|fact| format!("- {}\n", fact.text.replace('\n', " "))).collect();
     let now = surroundings(&request, &recalled.history, now_ms, &voice.time_zone);
-    let system = system_prompt([("", voice.persona.as_str()), ("USER MEMORIES", &memories), ("NOW", &now)]);
+    let earlier: String = recalled.passages.iter().map(|passage| said_before(passage, &voice.time_zone)).collect();
+    let system = system_prompt([
+        ("", voice.persona.as_str()),
+        ("USER MEMORIES", &memories),
+        ("FROM EARLIER CONVERSATIONS", &earlier),
+        ("NOW", &now),
+    ]);
 
     let group = request.route.audience == Audience::Group;
     let asked: Vec<ChatMessage> = request
@@ -78,8 +84,15 @@ pub(crate) fn assemble(
         tools: tools.into(),
         tier,
         recalled: recalled.facts,
+        passages: recalled.passages,
         notices,
     }
+}
+
+/// One line of what was said earlier, with its day.
+fn said_before(passage: &Passage, zone: &str) -> String {
+    let at = at(passage.at_ms, zone);
+    format!("- {}, {}: {}\n", at.strftime("%-d %B %Y"), passage.speaker, passage.text.replace('\n', " "))
 }
 
 /// In groups the model must know who speaks.
@@ -88,10 +101,8 @@ fn named(group: bool, name: &str, text: &str) -> String {
 }
 
 fn surroundings(request: &TurnRequest, history: &[HistoryMessage], now_ms: i64, zone: &str) -> String {
-    let zone_known = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-    let now = Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone_known);
     let mut lines = vec![
-        format!("Local time: {}", now.strftime("%A, %-d %B %Y, %H:%M (%Z)")),
+        format!("Local time: {}", at(now_ms, zone).strftime("%A, %-d %B %Y, %H:%M (%Z)")),
         format!("Platform: {}", request.route.platform),
     ];
     if let Some(last) = history.last() {
@@ -110,6 +121,11 @@ fn surroundings(request: &TurnRequest, history: &[HistoryMessage], now_ms: i64, 
         lines.push(format!("You are talking with: {name}"));
     }
     lines.join("\n")
+}
+
+fn at(at_ms: i64, zone: &str) -> Zoned {
+    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone)
 }
 
 fn in_words(minutes: i64) -> String {
@@ -153,6 +169,7 @@ mod tests {
             recalled: Recalled {
                 history: vec![said(Role::User, "one two three"), said(Role::Assistant, "four five")],
                 facts: vec![Fact { id: "f".into(), text: "likes\ntea".into(), created_at_ms: 0 }],
+                passages: vec![Passage { id: "m".into(), speaker: "Bob".into(), text: "Ann\nsings".into(), at_ms: 0 }],
             },
             tools: vec![],
             tier: Tier::Mid,
@@ -177,6 +194,9 @@ mod tests {
 
             ## USER MEMORIES
             - likes tea
+
+            ## FROM EARLIER CONVERSATIONS
+            - 1 January 1970, Bob: Ann sings
 
             ## NOW
             Local time: Thursday, 1 January 1970, 04:00 (CET)

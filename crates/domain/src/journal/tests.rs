@@ -49,6 +49,7 @@ fn context(tier: Tier) -> TurnContext {
         .into(),
         tier,
         recalled: vec![],
+        passages: vec![],
         notices: vec![],
     }
 }

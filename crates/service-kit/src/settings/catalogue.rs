@@ -421,6 +421,13 @@ pub const CATALOGUE: &[Setting] = &[
         "",
         "PostgreSQL database of the memory service; SQLite in the data folder if not set",
     ),
+    setting(
+        "CLARA_EMBEDDING_FOLDER",
+        Kind::Path,
+        "",
+        "Folder of a BERT-type embedding model (config.json, tokenizer.json, model.safetensors); without it, what was \
+         said is found by its words alone",
+    ),
     // The terminal.
     setting("CLI_USER_ID", Kind::Text, "cli-user", "Who the person at the terminal is"),
     setting("USER", Kind::Text, "you", "Account name, shown as the person's name"),

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bus::Endpoints;
-use domain::memory::{Fact, FactCommand, FactRequest};
+use bus::{Bus, Endpoints};
+use domain::memory::{Fact, FactCommand, FactRequest, Passage, PassageRequest};
 use domain::message::without_controls;
 use serde_json::json;
 use service_kit::settings::Settings;
@@ -14,6 +14,23 @@ use crate::cli::MemoryCommand;
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Finds what was said in the person's own conversations.
+async fn search(bus: &Bus, settings: &Settings, query: String, limit: u32, json: bool) -> anyhow::Result<ExitCode> {
+    let request = PassageRequest { principal: person(settings), group: None, query, limit };
+    let found: Vec<Passage> = bus.request(Endpoints::MemoryPassages, &request, PATIENCE).await?;
+    for Passage { id, speaker, text, at_ms } in &found {
+        if json {
+            println!("{}", json!({"id": id, "speaker": speaker, "text": text, "at_ms": at_ms}));
+        } else {
+            println!("{}  {}: {}", time(*at_ms), without_controls(speaker), without_controls(text));
+        }
+    }
+    if found.is_empty() && !json {
+        println!("Nothing was said yet.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
 pub(super) async fn run(settings: &Settings, what: MemoryCommand, json: bool) -> anyhow::Result<ExitCode> {
     let bus = attach(settings).await?;
@@ -29,6 +46,7 @@ pub(super) async fn run(settings: &Settings, what: MemoryCommand, json: bool) ->
             };
             (command, none, "")
         }
+        MemoryCommand::Search { query, limit } => return search(&bus, settings, query.join(" "), limit, json).await,
         MemoryCommand::Remember { text } => {
             let id = uuid::Uuid::now_v7().to_string();
             (FactCommand::Remember { id, text: text.join(" ") }, "", "Remembered:")

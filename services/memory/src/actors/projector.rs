@@ -8,6 +8,7 @@ use bus::{Delivery, Handler, JournalStore, Verdict};
 use domain::ids::{ConversationId, TurnId};
 use domain::journal::{Entry, Record, TurnState};
 use service_kit::crash::{CrashPoint, crash_point};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::ports::{Memory, MemoryError};
@@ -19,6 +20,8 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(crate) struct Projector {
     pub(crate) memory: Arc<dyn Memory>,
     pub(crate) journals: JournalStore,
+    /// Rings for the embedder.
+    pub(crate) stored: Arc<Notify>,
 }
 
 #[async_trait]
@@ -39,6 +42,7 @@ impl Handler<Record> for Projector {
         }
         match project(self.memory.as_ref(), &self.journals, &conversation, turn).await {
             Ok(()) => {
+                self.stored.notify_one();
                 crash_point(CrashPoint::Caused);
                 Verdict::Done
             }

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{JournalStore, Serve};
-use domain::memory::{FACTS, Fact, RecallRequest, Recalled};
+use domain::memory::{FACTS, Fact, HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled};
 use domain::message::Audience;
+use tracing::warn;
 
+use super::passages::PassageServer;
 use super::projector::{describe, project};
 use crate::ports::{Memory, MemoryError};
 
 pub(crate) struct RecallServer {
     pub(crate) memory: Arc<dyn Memory>,
+    pub(crate) passages: Arc<PassageServer>,
     pub(crate) journals: JournalStore,
 }
 
@@ -26,17 +29,45 @@ impl Serve<RecallRequest, Recalled> for RecallServer {
                 None => Ok(true),
             }
         };
-        let all = tokio::try_join!(is_projected, self.memory.history(&request), self.facts(&request));
-        let (is_projected, mut history, facts) = all.map_err(describe)?;
+        let asked = async {
+            let gathered = tokio::try_join!(is_projected, self.memory.history(&request), self.facts(&request));
+            gathered.map_err(describe)
+        };
+        let (gathered, found) = tokio::join!(asked, self.passages(&request));
+        let (is_projected, mut history, facts) = gathered?;
         if let (false, Some(previous)) = (is_projected, request.previous) {
             project(self.memory.as_ref(), &self.journals, &request.conversation, previous).await?;
             history = self.memory.history(&request).await.map_err(describe)?;
         }
-        Ok(Recalled { history, facts })
+        let passages = found.into_iter().filter(|passage| !history.iter().any(|message| is_same(message, passage)));
+        let passages = passages.take(request.passage_limit as usize).collect();
+        Ok(Recalled { history, facts, passages })
     }
 }
 
+fn is_same(message: &HistoryMessage, passage: &Passage) -> bool {
+    message.at_ms == passage.at_ms && message.text == passage.text
+}
+
 impl RecallServer {
+    /// What fits the question of all that was said. A turn goes on without.
+    async fn passages(&self, request: &RecallRequest) -> Vec<Passage> {
+        if request.passage_limit == 0 {
+            return Vec::new();
+        }
+        let asked = PassageRequest {
+            principal: request.principal.clone(),
+            group: (request.audience == Audience::Group).then(|| request.conversation.clone()),
+            query: request.query.clone(),
+            // Some of the best stand in the history.
+            limit: request.passage_limit.saturating_add(request.history_limit),
+        };
+        self.passages.find(&asked).await.unwrap_or_else(|why| {
+            warn!(why, "answering without earlier conversations");
+            Vec::new()
+        })
+    }
+
     /// What fits the question, then what is newest.
     async fn facts(&self, request: &RecallRequest) -> Result<Vec<Fact>, MemoryError> {
         // Facts are private: a group never sees them.

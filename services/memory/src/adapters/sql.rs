@@ -1,13 +1,17 @@
 //! Sessions, messages and facts in SQL, on SQLite and PostgreSQL.
 
+mod passages; // What was said, for the index.
+
 use async_trait::async_trait;
 use domain::ids::TurnId;
 use domain::memory::{Fact, HistoryMessage, RecallRequest, Role, search_words};
+use domain::message::Audience;
 use store::{Database, Dialect, Migration, Row, StoreError, Transaction, Value};
 use uuid::Uuid;
 
 use crate::ports::{Memory, MemoryError};
-use crate::projection::{TurnRows, reply_id};
+use crate::projection::{MessageRow, TurnRows, reply_id};
+use crate::scope::Scope;
 
 /// A session that nobody spoke in for this long is over: 30 minutes.
 const IDLE_MS: i64 = 30 * 60 * 1000;
@@ -25,18 +29,26 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0002_turns.sqlite.sql"),
         postgres: include_str!("../../migrations/0002_turns.postgres.sql"),
     },
+    Migration {
+        version: 3,
+        name: "passages",
+        sqlite: include_str!("../../migrations/0003_passages.sqlite.sql"),
+        postgres: include_str!("../../migrations/0003_passages.postgres.sql"),
+    },
 ];
 
 pub(crate) struct SqlMemory {
     database: Database,
     /// The project of everything that belongs to no other.
     project: String,
+    /// Whether what is said is queued for a model that embeds.
+    embeds: bool,
 }
 
 impl SqlMemory {
-    pub(crate) async fn prepare(database: Database, project: String) -> Result<Self, StoreError> {
+    pub(crate) async fn prepare(database: Database, project: String, embeds: bool) -> Result<Self, StoreError> {
         database.migrate(MIGRATIONS).await?;
-        Ok(Self { database, project })
+        Ok(Self { database, project, embeds })
     }
 
     /// The session that a message at `at_ms` belongs to: the running one, or a
@@ -68,7 +80,7 @@ impl SqlMemory {
         transaction
             .execute(
                 "INSERT INTO sessions (id, project_id, user_id, context_id, started_at, last_activity_at, \
-                 previous_session_id, generation) VALUES ($1, $2, $3, $4, $5, $5, $6, $7)",
+                 previous_session_id, generation, audience) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8)",
                 &[
                     id.as_str().into(),
                     project.into(),
@@ -77,6 +89,11 @@ impl SqlMemory {
                     at_ms.into(),
                     last.map(|(id, ..)| id).into(),
                     generation.into(),
+                    match rows.audience {
+                        Audience::Direct => "direct",
+                        Audience::Group => "group",
+                    }
+                    .into(),
                 ],
             )
             .await?;
@@ -106,12 +123,13 @@ impl Memory for SqlMemory {
             Some(row) => row.text("session_id")?,
             None => self.session(&mut transaction, rows, newest).await?,
         };
+        let mut said = 0;
         for message in &rows.messages {
             let role = match message.role {
                 Role::User => "user",
                 Role::Assistant => "assistant",
             };
-            transaction
+            let is_new = transaction
                 .execute(
                     "INSERT INTO messages (id, session_id, user_id, role, name, content, created_at, turn_id, kind, position) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING",
@@ -130,6 +148,18 @@ impl Memory for SqlMemory {
                     ],
                 )
                 .await?;
+            if is_new == 0 || !is_passage(message) {
+                continue;
+            }
+            said += 1;
+            if self.embeds {
+                let sql = "INSERT INTO messages_to_embed (message_id, position) VALUES ($1, $2)";
+                transaction.execute(sql, &[message.id.as_str().into(), message.position.into()]).await?;
+            }
+        }
+        if said > 0 {
+            let scope = Scope::of(rows.audience, &rows.owner, &rows.conversation);
+            transaction.execute(passages::CHANGED, &[scope.to_string().into(), said.into(), 0.into()]).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -213,6 +243,11 @@ impl Memory for SqlMemory {
         transaction.commit().await?;
         Ok(forgotten)
     }
+}
+
+/// Whether a message can be found later.
+fn is_passage(message: &MessageRow) -> bool {
+    matches!(message.kind, "said" | "answered") && !message.text.is_empty()
 }
 
 fn history_message(row: &Row) -> Result<HistoryMessage, StoreError> {

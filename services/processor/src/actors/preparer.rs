@@ -17,6 +17,8 @@ use crate::tier::TierChoice;
 
 /// Memories in a prompt, at most.
 const FACTS: u32 = 35;
+/// Passages of earlier conversations in a prompt, at most.
+const PASSAGES: u32 = 10;
 /// The part of the newest messages that memories are searched by, in characters.
 const QUERY_CHARS: usize = 6000;
 /// First wait for the turn before; doubles until it is late.
@@ -51,6 +53,7 @@ impl Handler<TurnRequest> for Preparer {
             query: query.chars().take(QUERY_CHARS).collect(),
             history_limit: self.history_messages,
             fact_limit: FACTS,
+            passage_limit: PASSAGES,
         };
         let gather = async {
             tokio::join!(

@@ -25,6 +25,7 @@ pub(super) async fn run(journals: &JournalStore, id: &str, json: bool) -> anyhow
                 "origin": context.request.origin.as_ref().map(|origin| origin.turn.to_string()),
                 "system": context.system, "history": history,
                 "memories": context.recalled.iter().map(|fact| json!({"id": fact.id, "text": fact.text})).collect::<Vec<_>>(),
+                "passages": context.passages.iter().map(|passage| json!({"id": passage.id, "speaker": passage.speaker, "text": passage.text, "at_ms": passage.at_ms})).collect::<Vec<_>>(),
                 "tools_offered": context.tools.iter().map(|tool| &tool.name).collect::<Vec<_>>(),
                 "notices": context.notices,
                 "steps": state.steps.iter().map(|step| json!({"model": step.model, "tier": step.tier.as_str(), "request_hash": step.request_hash})).collect::<Vec<_>>(),
@@ -43,6 +44,10 @@ pub(super) async fn run(journals: &JournalStore, id: &str, json: bool) -> anyhow
     }
     println!("Memories in the prompt: {}", context.recalled.len());
     context.recalled.iter().for_each(|fact| println!("  {}  {}", fact.id, one_line(&fact.text)));
+    println!("From earlier conversations: {}", context.passages.len());
+    for passage in &context.passages {
+        println!("  {}  {}: {}", passage.id, one_line(&passage.speaker), one_line(&passage.text));
+    }
     println!("History in the prompt: {history} messages");
     context.messages.iter().take(history).for_each(|message| println!("  {}", in_words(message)));
     println!("System prompt:");

@@ -1,0 +1,273 @@
+//! Passages, and which of them answer a question.
+//!
+//! A passage is ranked by what it says, by what stands beside it, and by the
+//! session it belongs to: an answer seldom repeats the words of the question
+//! that it answers.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::bm25::Bm25;
+use crate::late::{Embedding, cosine};
+use crate::weights::{Signal, Signals, Weights};
+use crate::words::terms;
+
+/// Passages whose words are compared one by one, at most; the others were
+/// found wanting by cheaper signals.
+const CANDIDATES: usize = 1000;
+/// How much a match beside a passage counts.
+const BESIDE: f32 = 0.9;
+
+/// Something that was said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Passage {
+    pub id: String,
+    /// What it was said in one go with.
+    pub session: String,
+    pub speaker: String,
+    pub text: String,
+    pub at_ms: i64,
+    /// Of its text after the passage before it, and of the words of its own.
+    pub vectors: Option<Embedding>,
+}
+
+pub struct Question<'a> {
+    pub text: &'a str,
+    pub embedding: Option<&'a Embedding>,
+}
+
+/// A passage that was found, best first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit<'a> {
+    pub passage: &'a Passage,
+    pub score: f32,
+}
+
+/// Where a passage stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    session: usize,
+    before: Option<usize>,
+    after: Option<usize>,
+}
+
+/// Passages in the order in which they were said.
+#[derive(Debug, Clone)]
+pub struct Index {
+    passages: Vec<Passage>,
+    places: Vec<Place>,
+    /// Terms of each passage, by its speaker's name and text.
+    terms: Vec<Vec<String>>,
+    /// Everybody who spoke.
+    speakers: Vec<String>,
+    sessions: HashMap<String, usize>,
+    /// The newest passage of each session.
+    newest: Vec<usize>,
+    alone: Bm25,
+    around: Bm25,
+    of_session: Bm25,
+    /// Passages that hold a piece of the model's vocabulary.
+    pieces: HashMap<u32, u32>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            passages: Vec::new(),
+            places: Vec::new(),
+            terms: Vec::new(),
+            speakers: Vec::new(),
+            sessions: HashMap::new(),
+            newest: Vec::new(),
+            alone: Bm25::new(0.75),
+            around: Bm25::new(0.75),
+            of_session: Bm25::new(0.5),
+            pieces: HashMap::new(),
+        }
+    }
+}
+
+impl Index {
+    pub fn len(&self) -> usize {
+        self.passages.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.passages.is_empty()
+    }
+
+    pub fn passages(&self) -> &[Passage] {
+        &self.passages
+    }
+
+    /// Adds what was said after all others of its session.
+    pub fn push(&mut self, mut passage: Passage) {
+        let number = self.passages.len();
+        let known = self.sessions.len();
+        let session = *self.sessions.entry(passage.session.clone()).or_insert(known);
+        let before = self.newest.get(session).copied();
+        match before {
+            Some(before) => {
+                self.newest[session] = number;
+                self.places[before].after = Some(number);
+            }
+            None => self.newest.push(number),
+        }
+        if !passage.speaker.is_empty() && !self.speakers.contains(&passage.speaker) {
+            self.speakers.push(passage.speaker.clone());
+        }
+        let own = [terms(&passage.speaker), terms(&passage.text)].concat();
+        self.alone.add(number, &own);
+        if let Some(before) = before {
+            self.around.add(before, &own);
+            self.around.add(number, &self.terms[before]);
+        }
+        self.around.add(number, &own);
+        self.around.add(number, &date_terms(passage.at_ms));
+        self.of_session.add(session, &own);
+        self.places.push(Place { session, before, after: None });
+        self.terms.push(own);
+        let vectors = passage.vectors.take();
+        self.passages.push(passage);
+        if let Some(vectors) = vectors {
+            self.attach(number, vectors);
+        }
+    }
+
+    /// Adds what a model made of a passage, which is known by the order it came in.
+    pub fn attach(&mut self, number: usize, vectors: Embedding) {
+        let Some(passage) = self.passages.get_mut(number).filter(|passage| passage.vectors.is_none()) else { return };
+        if let Some(tokens) = &vectors.tokens {
+            let mut pieces = tokens.pieces().to_vec();
+            pieces.sort_unstable();
+            pieces.dedup();
+            for piece in pieces {
+                *self.pieces.entry(piece).or_default() += 1;
+            }
+        }
+        passage.vectors = Some(vectors);
+    }
+
+    /// The passages that answer a question best, best first.
+    pub fn search(&self, question: &Question<'_>, limit: usize) -> Vec<Hit<'_>> {
+        let mut signals = self.cheap(question);
+        let has_words = question.embedding.and_then(|embedding| embedding.tokens.as_ref()).is_some();
+        let weights = if has_words { Weights::HYBRID } else { Weights::LEXICAL };
+        let mut order: Vec<usize> = (0..self.passages.len()).collect();
+        let sort = |order: &mut Vec<usize>, signals: &[Signals]| {
+            let scores: Vec<f32> = signals.iter().map(|signals| weights.weigh(signals)).collect();
+            order.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]).then(one.cmp(other)));
+            scores
+        };
+        let mut scores = sort(&mut order, &signals);
+        if has_words {
+            order.truncate(CANDIDATES);
+            self.compare_words(question, &order, &mut signals);
+            scores = sort(&mut order, &signals);
+        }
+        let hits = order.into_iter().take(limit);
+        hits.map(|number| Hit { passage: &self.passages[number], score: scores[number] }).collect()
+    }
+
+    /// The signals that are quick to find for every passage.
+    fn cheap(&self, question: &Question<'_>) -> Vec<Signals> {
+        let asked = terms(question.text);
+        let (alone, around) = (part_of_best(self.alone.scores(&asked)), part_of_best(self.around.scores(&asked)));
+        let of_session = part_of_best(self.of_session.scores(&asked));
+        let named = self.named(question.text);
+        let mut all = Vec::with_capacity(self.passages.len());
+        for (number, (passage, place)) in self.passages.iter().zip(&self.places).enumerate() {
+            let mut signals: Signals = Default::default();
+            let mut set = |signal: Signal, value: f32| signals[signal as usize] = value;
+            set(Signal::Words, alone[number]);
+            set(Signal::WordsAround, around[number]);
+            set(Signal::WordsOfSession, of_session[place.session]);
+            if let (Some(asked), Some(vectors)) = (question.embedding, &passage.vectors) {
+                set(Signal::Meaning, cosine(&asked.text, &vectors.text));
+            }
+            let is_named = named.is_some_and(|named| *named == passage.speaker);
+            set(Signal::Speaker, f32::from(u8::from(is_named)));
+            set(Signal::Asks, f32::from(u8::from(asks(&passage.text))));
+            let answers = place.before.is_some_and(|before| asks(&self.passages[before].text));
+            set(Signal::Answers, f32::from(u8::from(answers)));
+            set(Signal::Length, (1.0 + self.terms[number].len() as f32).ln());
+            all.push(signals);
+        }
+        all
+    }
+
+    /// Compares the question's words with those of the candidates.
+    fn compare_words(&self, question: &Question<'_>, candidates: &[usize], signals: &mut [Signals]) {
+        let Some(asked) = question.embedding.and_then(|embedding| embedding.tokens.as_ref()) else { return };
+        let all = self.passages.len() as f32;
+        let rarity = |piece: &u32| {
+            let holding = *self.pieces.get(piece).unwrap_or(&0) as f32;
+            (1.0 + (all - holding + 0.5).max(0.0) / (holding + 0.5)).ln()
+        };
+        let weights: Vec<f32> = asked.pieces().iter().map(rarity).collect();
+        let total = weights.iter().sum::<f32>().max(f32::MIN_POSITIVE);
+        let weigh =
+            |nearest: &[f32]| nearest.iter().zip(&weights).map(|(near, weight)| near * weight).sum::<f32>() / total;
+
+        let mut nearest: HashMap<usize, Vec<f32>> = HashMap::with_capacity(candidates.len());
+        let mut of_session: HashMap<usize, Vec<f32>> = HashMap::new();
+        for number in candidates {
+            let vectors = self.passages[*number].vectors.as_ref();
+            let Some(tokens) = vectors.and_then(|vectors| vectors.tokens.as_ref()) else { continue };
+            let near = asked.nearest(tokens);
+            let best = of_session.entry(self.places[*number].session).or_insert_with(|| near.clone());
+            raise(best, &near, 1.0);
+            nearest.insert(*number, near);
+        }
+        for number in candidates {
+            let Some(own) = nearest.get(number) else { continue };
+            let place = self.places[*number];
+            let mut around = own.clone();
+            for beside in [place.before, place.after].into_iter().flatten().filter_map(|beside| nearest.get(&beside)) {
+                raise(&mut around, beside, BESIDE);
+            }
+            let signals = &mut signals[*number];
+            signals[Signal::MeaningOfWords as usize] = weigh(own);
+            signals[Signal::MeaningOfWordsAround as usize] = weigh(&around);
+            let session = of_session.get(&place.session).map_or(0.0, |best| weigh(best));
+            signals[Signal::MeaningOfWordsOfSession as usize] = session;
+        }
+    }
+
+    /// The one speaker whom a text names, if it names one.
+    fn named(&self, text: &str) -> Option<&String> {
+        let lower = text.to_lowercase();
+        let mut named = self.speakers.iter().filter(|speaker| lower.contains(&speaker.to_lowercase()));
+        named.next().filter(|_| named.next().is_none())
+    }
+}
+
+/// Raises each value to the other's, as far as that counts.
+fn raise(values: &mut [f32], others: &[f32], counts: f32) {
+    for (value, other) in values.iter_mut().zip(others) {
+        *value = value.max(other * counts);
+    }
+}
+
+fn part_of_best(mut scores: Vec<f32>) -> Vec<f32> {
+    let best = scores.iter().copied().fold(0.0, f32::max);
+    if best > 0.0 {
+        scores.iter_mut().for_each(|score| *score /= best);
+    }
+    scores
+}
+
+fn asks(text: &str) -> bool {
+    text.trim_end().ends_with('?')
+}
+
+/// Day, month and year, as people write them.
+fn date_terms(at_ms: i64) -> Vec<String> {
+    let Ok(at) = Timestamp::from_millisecond(at_ms) else { return Vec::new() };
+    terms(&at.to_zoned(TimeZone::UTC).strftime("%-d %B %Y").to_string())
+}
+
+#[cfg(test)]
+mod tests;

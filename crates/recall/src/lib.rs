@@ -1,0 +1,16 @@
+//! Finding what was said and what is remembered. Pure: it sees no clock, no
+//! database and no model; vectors come in.
+//!
+//! [`Index`] holds passages and ranks them for a question by [`Weights`].
+
+mod bm25; // How well words match.
+mod index; // Passages, ranked for a question.
+mod late; // How well the words' vectors match, each by each.
+mod weights; // What counts how much.
+mod words; // From a text to its terms.
+
+pub use bm25::Bm25;
+pub use index::{Hit, Index, Passage, Question};
+pub use late::{DamagedVectors, Embedding, TokenVectors, cosine};
+pub use weights::{Signal, Weights};
+pub use words::terms;

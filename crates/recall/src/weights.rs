@@ -1,0 +1,81 @@
+//! What counts how much. The figures were fitted; `docs/memory.md` says on what,
+//! how, and how well they do elsewhere.
+
+/// One reason to think that a passage answers a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Signal {
+    /// BM25 of the passage with its speaker's name, as a part of the best.
+    Words,
+    /// BM25 of the passage with the ones beside it and its date, as a part of
+    /// the best.
+    WordsAround,
+    /// BM25 of the whole session, as a part of the best.
+    WordsOfSession,
+    /// The cosine of the passage with the one before it.
+    Meaning,
+    /// MaxSim of the passage.
+    MeaningOfWords,
+    /// MaxSim of the passage with the ones beside it.
+    MeaningOfWordsAround,
+    /// MaxSim of the whole session.
+    MeaningOfWordsOfSession,
+    /// Its speaker is the one whom the question names.
+    Speaker,
+    /// It asks.
+    Asks,
+    /// The one before it asks.
+    Answers,
+    /// The logarithm of its length in terms, plus one.
+    Length,
+}
+
+pub(crate) const SIGNALS: usize = Signal::Length as usize + 1;
+
+/// The value of each signal of one passage.
+pub(crate) type Signals = [f32; SIGNALS];
+
+/// How much each signal counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weights([f32; SIGNALS]);
+
+impl Weights {
+    /// For passages without vectors.
+    pub const LEXICAL: Self = Self::of(&[
+        (Signal::Words, 1.8),
+        (Signal::WordsAround, 4.1),
+        (Signal::WordsOfSession, 2.3),
+        (Signal::Speaker, 1.0),
+        (Signal::Asks, -0.6),
+        (Signal::Answers, 0.7),
+        (Signal::Length, 0.7),
+    ]);
+
+    /// For passages with the vectors of their words.
+    pub const HYBRID: Self = Self::of(&[
+        (Signal::WordsAround, 2.0),
+        (Signal::WordsOfSession, 1.3),
+        (Signal::Meaning, 4.7),
+        (Signal::MeaningOfWords, 4.5),
+        (Signal::MeaningOfWordsAround, 5.8),
+        (Signal::MeaningOfWordsOfSession, 7.2),
+        (Signal::Speaker, 0.9),
+        (Signal::Asks, -0.8),
+        (Signal::Answers, 0.7),
+        (Signal::Length, 0.7),
+    ]);
+
+    const fn of(all: &[(Signal, f32)]) -> Self {
+        let mut weights = [0.0; SIGNALS];
+        let mut next = 0;
+        while next < all.len() {
+            weights[all[next].0 as usize] = all[next].1;
+            next += 1;
+        }
+        Self(weights)
+    }
+
+    pub(crate) fn weigh(&self, signals: &Signals) -> f32 {
+        self.0.iter().zip(signals).map(|(weight, signal)| weight * signal).sum()
+    }
+}

@@ -1,0 +1,117 @@
+//! What was said long ago: it stands in the prompt, and nobody else finds it.
+
+use std::time::Duration;
+
+use bus::{Bus, Endpoints};
+use domain::ids::{ConversationId, Place};
+use domain::memory::{Passage, PassageRequest};
+use domain::message::Principal;
+use integration_tests::recall_eval::dataset::{Said, Sample, Session};
+use integration_tests::recall_eval::ingest::ingest;
+use testkit::eventually;
+use testkit::model::{Act, FakeModel};
+use testkit::sandbox::Sandbox;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn find(bus: &Bus, user: &str, group: Option<&ConversationId>, query: &str) -> Vec<String> {
+    let principal = Principal { user: user.into(), name: user.into(), tenant: "local".into() };
+    let request = PassageRequest { principal, group: group.cloned(), query: query.to_owned(), limit: 5 };
+    let found: Result<Vec<Passage>, _> = bus.request(Endpoints::MemoryPassages, &request, PATIENCE).await;
+    found.unwrap_or_default().into_iter().map(|passage| passage.text).collect()
+}
+
+fn group(name: &str, said: &[(&str, &str)]) -> Sample {
+    let said = said.iter().zip(1..).map(|((speaker, text), number)| Said {
+        id: format!("D1:{number}"),
+        speaker: (*speaker).to_owned(),
+        text: (*text).to_owned(),
+    });
+    Sample {
+        name: name.into(),
+        speakers: ["Ann".into(), "Bob".into()],
+        sessions: vec![Session { at_ms: 1_683_554_160_000, said: said.collect() }],
+        questions: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_the_history_stands_in_the_prompt() {
+    let model = FakeModel::start(|_, _| Act::say("all right")).await;
+    let sandbox = Sandbox::plan().set("CLARA_HISTORY_MESSAGES", 2).with(model.as_openai()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    for text in ["my dog is called Biscuit", "lovely weather today", "I had soup for lunch", "what is my dog called?"] {
+        terminal.asks(text).await;
+    }
+    // Another conversation of the same person knows it too.
+    sandbox.terminal("other").await.asks("how is my dog?").await;
+    let asked = model.asked();
+    let prompts: Vec<String> = asked.iter().map(|asked| asked.body.to_string()).collect();
+    let holds =
+        |prompt: &String| prompt.contains("FROM EARLIER CONVERSATIONS") && prompt.contains("my dog is called Biscuit");
+    let held: Vec<bool> = prompts.iter().map(holds).collect();
+    assert_eq!(held, [false, false, true, true, true], "{prompts:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_finds_what_was_said_elsewhere() {
+    let sandbox = Sandbox::start().await;
+    let bus = sandbox.bus().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let reply = terminal.asks("say my canary is zebra").await;
+    eventually("the person finds it", async || {
+        let found = find(&bus, "cli-user", None, "canary").await;
+        found.iter().any(|text| text == "say my canary is zebra").then_some(())
+    })
+    .await;
+    let of_ann = group("pets", &[("Ann", "My canary is green."), ("Bob", "Mine is a parrot.")]);
+    ingest(&bus, &of_ann).await.unwrap();
+    let channel =
+        Place { platform: "eval".into(), tenant: "eval".into(), channel: "pets".into(), thread: String::new() };
+    let pets = ConversationId::derive(&channel);
+
+    let seen = find(&bus, "eval-bob", Some(&pets), "canary").await;
+    assert_eq!(seen.first().map(String::as_str), Some("My canary is green."), "those who were there find it");
+    assert!(seen.iter().all(|text| !text.contains("zebra")), "{seen:?}");
+    for (user, group, why) in [
+        ("eval-ann", None, "another person's own conversations"),
+        ("cli-user", Some(&pets), "a group without the person"),
+        ("cli-user", Some(&reply.conversation), "a direct conversation is no group"),
+        ("eval-ann", Some(&reply.conversation), "nor one of others"),
+    ] {
+        let found = find(&bus, user, group, "canary").await;
+        assert!(found.is_empty(), "{why}: {found:?}");
+    }
+    let own = find(&bus, "cli-user", None, "canary").await;
+    assert!(own.iter().all(|text| !text.contains("green")), "a group's talk is not private: {own:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::disallowed_methods, reason = "where `./dev test` has put the model")]
+async fn what_was_said_in_other_words_is_found_by_its_meaning() {
+    let folder = std::env::var("CLARA_TEST_EMBEDDING_FOLDER").expect("run the tests by `./dev test`");
+    let sandbox = Sandbox::plan().only(&["memory"]).set("CLARA_EMBEDDING_FOLDER", folder).start().await;
+    let bus = sandbox.bus().await;
+    let said = group(
+        "pets",
+        &[
+            ("Ann", "The train was late again this morning, as it is on most days of the week."),
+            ("Bob", "Our kitchen lamp broke, so dinner by candlelight it was."),
+            ("Ann", "We adopted a puppy from the shelter."),
+            ("Bob", "The meeting about the budget took three hours and nobody knew why it was held."),
+        ],
+    );
+    ingest(&bus, &said).await.unwrap();
+    let channel =
+        Place { platform: "eval".into(), tenant: "eval".into(), channel: "pets".into(), thread: String::new() };
+    let pets = ConversationId::derive(&channel);
+    eventually("it is embedded and found", async || {
+        let found = find(&bus, "eval-ann", Some(&pets), "Is there a dog?").await;
+        (found.first()? == "We adopted a puppy from the shelter.").then_some(())
+    })
+    .await;
+    let words = Sandbox::plan().only(&["memory"]).start().await;
+    ingest(&words.bus().await, &said).await.unwrap();
+    let found = find(&words.bus().await, "eval-ann", Some(&pets), "Is there a dog?").await;
+    assert_ne!(found.first().unwrap(), "We adopted a puppy from the shelter.", "no word of it is in the question");
+}
