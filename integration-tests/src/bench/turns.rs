@@ -42,7 +42,7 @@ pub struct Latency {
     pub p50_us: f64,
     pub p99_us: f64,
     pub failures: usize,
-    /// Medians between what is seen on the bus, in order.
+    /// Between the medians of what is seen on the bus, in order.
     pub stages: Vec<(String, f64)>,
 }
 
@@ -65,7 +65,10 @@ pub async fn latency(sandbox: &Sandbox, samples: usize) -> anyhow::Result<Latenc
             into.lock().unwrap().push((stage(&message.subject), Instant::now()));
         }
     });
-    let (mut times, mut stages, mut failures) = (Vec::new(), BTreeMap::<usize, (String, Vec<f64>)>::new(), 0);
+    // Since the message was said: of each kind of message on the bus, of its first
+    // and of each later one.
+    let mut since_said = BTreeMap::<(String, usize), Vec<f64>>::new();
+    let (mut times, mut failures) = (Vec::new(), 0);
     for _ in 0..samples {
         seen.lock().unwrap().clear();
         match turn(&person, "say x").await {
@@ -75,22 +78,30 @@ pub async fn latency(sandbox: &Sandbox, samples: usize) -> anyhow::Result<Latenc
         // The end of the turn passes before the next one begins.
         tokio::time::sleep(Duration::from_millis(15)).await;
         let passed = seen.lock().unwrap().clone();
-        for (place, pair) in passed.windows(2).take_while(|pair| pair[1].0 != "say").enumerate() {
-            let name = format!("{} → {}", pair[0].0, pair[1].0);
-            let stage = stages.entry(place).or_insert_with(|| (name.clone(), Vec::new()));
-            if stage.0 == name {
-                stage.1.push(micros(pair[1].1 - pair[0].1));
-            }
+        let Some(said) = passed.iter().position(|(name, _)| name == "say") else { continue };
+        let mut met = BTreeMap::<&str, usize>::new();
+        for (name, at) in &passed[said..] {
+            let times_met = met.entry(name).and_modify(|count| *count += 1).or_insert(1);
+            since_said.entry((name.clone(), *times_met)).or_default().push(micros(*at - passed[said].1));
         }
     }
     watching.abort();
-    let stages = stages.into_values().filter(|(_, times)| times.len() > samples / 2);
     Ok(Latency {
         p50_us: percentile(&times, 0.5),
         p99_us: percentile(&times, 0.99),
         failures,
-        stages: stages.map(|(name, times)| (name, percentile(&times, 0.5))).collect(),
+        stages: stages(since_said, samples),
     })
+}
+
+/// The medians in the order in which they pass, each with the time since the one
+/// before; what fewer than half of the turns met is left out.
+fn stages(since_said: BTreeMap<(String, usize), Vec<f64>>, samples: usize) -> Vec<(String, f64)> {
+    let met = since_said.into_iter().filter(|(_, times)| times.len() * 2 > samples);
+    let mut medians: Vec<(String, f64)> = met.map(|((name, _), times)| (name, percentile(&times, 0.5))).collect();
+    medians.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let between = medians.windows(2).map(|pair| (format!("{} → {}", pair[0].0, pair[1].0), pair[1].1 - pair[0].1));
+    between.collect()
 }
 
 /// What a message on the bus is, by its subject.

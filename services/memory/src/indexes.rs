@@ -13,16 +13,33 @@ use tokio::sync::Mutex;
 use crate::ports::{Changes, MemoryError, Passages, Stored};
 use crate::scope::Scope;
 
-/// Indexes that are kept, at most.
-const SCOPES: usize = 64;
+/// Indexes that are kept, at most; those that were not asked for longest go.
+const SCOPES: usize = 1024;
 /// Passages of all that are kept, at most, unless one scope alone has more.
-const PASSAGES: usize = 200_000;
+const PASSAGES: usize = 100_000;
 
 pub(crate) struct Indexes {
     passages: Arc<dyn Passages>,
     /// The model whose vectors are compared; empty for none.
     model: String,
-    known: Mutex<HashMap<Scope, Arc<Mutex<Known>>>>,
+    kept: Mutex<Kept>,
+}
+
+/// The indexes that are kept.
+#[derive(Default)]
+struct Kept {
+    scopes: HashMap<Scope, Entry>,
+    /// Searches so far.
+    searches: u64,
+}
+
+#[derive(Default)]
+struct Entry {
+    known: Arc<Mutex<Known>>,
+    /// Its passages at the last search.
+    passages: usize,
+    /// The last search of it.
+    used: u64,
 }
 
 /// An index, and how far it goes.
@@ -48,7 +65,7 @@ pub(crate) struct Found {
 
 impl Indexes {
     pub(crate) fn new(passages: Arc<dyn Passages>, model: String) -> Self {
-        Self { passages, model, known: Mutex::default() }
+        Self { passages, model, kept: Mutex::default() }
     }
 
     /// The passages of a scope that answer a question best, best first.
@@ -59,9 +76,10 @@ impl Indexes {
         embedding: Option<Embedding>,
         limit: usize,
     ) -> Result<Vec<Found>, MemoryError> {
-        let known = self.known(scope).await;
+        let known = self.kept.lock().await.of(scope);
         let mut guard = known.lock_owned().await;
         self.refresh(scope, &mut guard).await?;
+        self.kept.lock().await.weigh(scope, guard.index.len());
         // Ranking is work for a processor, not for the threads that answer.
         let searched = tokio::task::spawn_blocking(move || {
             let question = Question { text: &query, embedding: embedding.as_ref() };
@@ -69,18 +87,6 @@ impl Indexes {
             hits.into_iter().map(|hit| found(hit.passage)).collect::<Vec<_>>()
         });
         Ok(searched.await.unwrap_or_default())
-    }
-
-    async fn known(&self, scope: &Scope) -> Arc<Mutex<Known>> {
-        let mut known = self.known.lock().await;
-        if !known.contains_key(scope) {
-            let held: usize =
-                known.values().filter_map(|known| known.try_lock().ok()).map(|known| known.index.len()).sum();
-            if known.len() >= SCOPES || held > PASSAGES {
-                known.clear();
-            }
-        }
-        Arc::clone(known.entry(scope.clone()).or_default())
     }
 
     async fn refresh(&self, scope: &Scope, known: &mut Known) -> Result<(), MemoryError> {
@@ -104,6 +110,29 @@ impl Indexes {
         known.add(self.passages.after(scope, i64::MIN, &self.model).await?);
         known.changes = changes;
         Ok(())
+    }
+}
+
+impl Kept {
+    /// The index of a scope, new or kept.
+    fn of(&mut self, scope: &Scope) -> Arc<Mutex<Known>> {
+        self.searches += 1;
+        let entry = self.scopes.entry(scope.clone()).or_default();
+        entry.used = self.searches;
+        Arc::clone(&entry.known)
+    }
+
+    /// Notes how large an index has become, and lets others go for it.
+    fn weigh(&mut self, scope: &Scope, passages: usize) {
+        if let Some(entry) = self.scopes.get_mut(scope) {
+            entry.passages = passages;
+        }
+        while self.scopes.len() > SCOPES || self.scopes.values().map(|entry| entry.passages).sum::<usize>() > PASSAGES {
+            let others = self.scopes.iter().filter(|(other, _)| *other != scope);
+            let oldest = others.min_by_key(|(_, entry)| entry.used).map(|(oldest, _)| oldest.clone());
+            let Some(oldest) = oldest else { return };
+            self.scopes.remove(&oldest);
+        }
     }
 }
 
@@ -134,4 +163,27 @@ impl Known {
 fn found(passage: &recall::Passage) -> Found {
     let recall::Passage { id, speaker, text, at_ms, .. } = passage;
     Found { id: id.clone(), speaker: speaker.clone(), text: text.clone(), at_ms: *at_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_not_asked_for_longest_go_first() {
+        let scope = |name: usize| Scope::Person(name.to_string());
+        let mut kept = Kept::default();
+        for name in 0..SCOPES {
+            kept.of(&scope(name));
+            kept.weigh(&scope(name), 1);
+        }
+        kept.of(&scope(0));
+        kept.of(&scope(SCOPES));
+        kept.weigh(&scope(SCOPES), 1);
+        assert_eq!(kept.scopes.len(), SCOPES);
+        assert!(kept.scopes.contains_key(&scope(0)) && !kept.scopes.contains_key(&scope(1)));
+        // One that is larger than all may be stays alone.
+        kept.weigh(&scope(0), PASSAGES + 1);
+        assert_eq!(kept.scopes.keys().collect::<Vec<_>>(), [&scope(0)]);
+    }
 }
