@@ -9,6 +9,7 @@ use domain::message::without_controls;
 use serde_json::json;
 use service_kit::settings::Settings;
 
+use super::turn::one_line;
 use super::{attach, person, time};
 use crate::cli::MemoryCommand;
 
@@ -23,7 +24,7 @@ async fn search(bus: &Bus, settings: &Settings, query: String, limit: u32, json:
         if json {
             println!("{}", json!({"id": id, "speaker": speaker, "text": text, "at_ms": at_ms}));
         } else {
-            println!("{}  {}: {}", time(*at_ms), without_controls(speaker), without_controls(text));
+            println!("{}  {}: {}", time(*at_ms), one_line(speaker), one_line(text));
         }
     }
     if found.is_empty() && !json {

@@ -101,7 +101,7 @@ async fn show(journals: &JournalStore, id: &str, json: bool) -> anyhow::Result<(
     Ok(())
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let line = without_controls(&text.replace('\n', " ⏎ "));
     match line.char_indices().nth(LINE) {
         Some((cut, _)) => format!("{}…", &line[..cut]),

@@ -21,24 +21,20 @@ pub(crate) struct RecallServer {
 #[async_trait]
 impl Serve<RecallRequest, Recalled> for RecallServer {
     async fn serve(&self, request: RecallRequest) -> Result<Recalled, String> {
-        // The exchange before this one must be in the history. The projection
-        // may not have come to it yet, so it is brought in here.
-        let is_projected = async {
-            match request.previous {
-                Some(previous) => self.memory.has_reply(previous).await,
-                None => Ok(true),
+        let history = async {
+            // The exchange before this one must be there. The projection may not
+            // have come to it yet, so it is brought in here: before the history
+            // is read, since one that is read meanwhile may lack it.
+            if let Some(previous) = request.previous
+                && !self.memory.has_reply(previous).await.map_err(describe)?
+            {
+                project(self.memory.as_ref(), &self.journals, &request.conversation, previous).await?;
             }
+            self.memory.history(&request).await.map_err(describe)
         };
-        let asked = async {
-            let gathered = tokio::try_join!(is_projected, self.memory.history(&request), self.facts(&request));
-            gathered.map_err(describe)
-        };
-        let (gathered, found) = tokio::join!(asked, self.passages(&request));
-        let (is_projected, mut history, facts) = gathered?;
-        if let (false, Some(previous)) = (is_projected, request.previous) {
-            project(self.memory.as_ref(), &self.journals, &request.conversation, previous).await?;
-            history = self.memory.history(&request).await.map_err(describe)?;
-        }
+        let facts = async { self.facts(&request).await.map_err(describe) };
+        let found = async { Ok(self.passages(&request).await) };
+        let (history, facts, found) = tokio::try_join!(history, facts, found)?;
         let passages = found.into_iter().filter(|passage| !history.iter().any(|message| is_same(message, passage)));
         let passages = passages.take(request.passage_limit as usize).collect();
         Ok(Recalled { history, facts, passages })
