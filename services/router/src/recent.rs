@@ -1,7 +1,7 @@
 //! The records that this replica wrote last, so that they are not read again.
 //!
 //! One may be out of date when another replica has written since: then the
-//! compare-and-set that follows fails, and the bus is asked. It is never too
+//! compare-and-set that follows fails, and the bus is asked at once. It is never too
 //! new, so an event that it knows as applied was applied.
 
 use std::collections::HashMap;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Conversations, ConversationsError, Delivery, FromPerson, Handler, JournalStore, Subject, Verdict};
-use domain::conversation::{Effect, Limits, Step, step};
+use domain::conversation::{Conversation, Effect, Limits, Position, Step, step};
 use domain::ids::{ConversationId, MessageId, TurnId};
 use domain::message::{Event, Inbound};
 use proto::live::StopTurn;
@@ -31,26 +31,14 @@ impl Handler<Inbound> for Partition {
     #[instrument(name = "route", skip_all, fields(conversation = %inbound.conversation))]
     async fn handle(&self, inbound: Inbound, delivery: &Delivery) -> Verdict {
         let at = delivery.position();
-        let known = match self.recent.take(&inbound.conversation).await {
-            Some((state, revision)) => Ok((state, Some(revision))),
-            None => self.conversations.read(&inbound.conversation).await,
-        };
-        let (state, revision) = match known {
-            Ok(known) => known,
-            Err(ConversationsError::Corrupt(_, err)) => {
-                return Verdict::Dead(format!("its conversation's record: {err}"));
+        let (state, revision) = match self.apply(&inbound, at).await {
+            Ok(Some(applied)) => applied,
+            // A later event was applied since: this one's outbox went out before it.
+            Ok(None) => return Verdict::Done,
+            Err(err @ (ConversationsError::Corrupt(..) | ConversationsError::TooLarge(..))) => {
+                return Verdict::Dead(err.to_string());
             }
             Err(err) => return retry(&err),
-        };
-        let (state, revision) = match step(&state, at, &inbound, &self.limits) {
-            Step::AlreadyApplied if state.applied == at => (state, revision),
-            // A later event was applied since: this one's outbox went out before it.
-            Step::AlreadyApplied => return Verdict::Done,
-            Step::Applied(next) => match self.conversations.write(&inbound.conversation, &next, revision).await {
-                Ok(revision) => (*next, Some(revision)),
-                Err(err @ ConversationsError::TooLarge(..)) => return Verdict::Dead(err.to_string()),
-                Err(err) => return retry(&err),
-            },
         };
         crash_point(CrashPoint::StateStored);
         for effect in &state.outbox {
@@ -66,7 +54,41 @@ impl Handler<Inbound> for Partition {
     }
 }
 
+/// A record whose newest event is the one at hand, with its revision.
+type Applied = (Conversation, Option<u64>);
+
 impl Partition {
+    /// Applies an event to its conversation's record, unless that was done before.
+    /// `None`: a later one was applied since.
+    async fn apply(&self, inbound: &Inbound, at: Position) -> Result<Option<Applied>, ConversationsError> {
+        if let Some((state, revision)) = self.recent.take(&inbound.conversation).await {
+            match self.apply_to(state, Some(revision), inbound, at).await {
+                // Another replica has written since: what it wrote is read.
+                Err(ConversationsError::Conflict(_)) => {}
+                applied => return applied,
+            }
+        }
+        let (state, revision) = self.conversations.read(&inbound.conversation).await?;
+        self.apply_to(state, revision, inbound, at).await
+    }
+
+    async fn apply_to(
+        &self,
+        state: Conversation,
+        revision: Option<u64>,
+        inbound: &Inbound,
+        at: Position,
+    ) -> Result<Option<Applied>, ConversationsError> {
+        Ok(match step(&state, at, inbound, &self.limits) {
+            Step::AlreadyApplied if state.applied == at => Some((state, revision)),
+            Step::AlreadyApplied => None,
+            Step::Applied(next) => {
+                let revision = self.conversations.write(&inbound.conversation, &next, revision).await?;
+                Some((*next, Some(revision)))
+            }
+        })
+    }
+
     /// Causes one effect. Safe to cause again: every id derives from the event.
     async fn cause(&self, inbound: &Inbound, sequence: u64, effect: &Effect) -> Result<(), String> {
         let conversation = &inbound.conversation;
