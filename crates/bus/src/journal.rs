@@ -193,10 +193,11 @@ impl Journal {
         Ok(())
     }
 
-    /// Claims the turn for this replica: its epoch is one above the last.
-    pub async fn claim(&mut self, build: &str, first: Vec<Entry>, at_ms: i64) -> Result<(), AppendError> {
+    /// Claims the turn for this replica, which works from the item at this place
+    /// of the stream of turns: its epoch is one above the last.
+    pub async fn claim(&mut self, build: &str, item: u64, first: Vec<Entry>, at_ms: i64) -> Result<(), AppendError> {
         let replica = self.bus.replica().to_owned();
-        let mut entries = vec![Entry::Claimed { replica, build: build.to_owned() }];
+        let mut entries = vec![Entry::Claimed { replica, build: build.to_owned(), item }];
         entries.extend(first);
         let epoch = self.state.epoch + 1;
         self.append_record(Record { epoch, at_ms, entries }).await

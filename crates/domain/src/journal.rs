@@ -82,6 +82,9 @@ pub enum Entry {
     Claimed {
         replica: String,
         build: String,
+        /// Where the work item stands that it works from, in the stream of turns;
+        /// 0 when an older build wrote this.
+        item: u64,
     },
     /// What the turn works from. Stored with the first claim.
     ContextFixed(Arc<TurnContext>),
@@ -192,6 +195,8 @@ pub struct TurnState {
     /// The epoch of the newest claim; 0 when nobody has claimed the turn.
     pub epoch: u32,
     pub owner: String,
+    /// The work item that the owner works from; 0 when that is not known.
+    pub item: u64,
     pub context: Option<Arc<TurnContext>>,
     pub steps: Vec<StepState>,
     pub stops: Vec<MessageId>,
@@ -229,9 +234,10 @@ impl TurnState {
     pub(crate) fn apply_entry(&mut self, record: &Record, entry: &Entry) {
         let epoch = record.epoch;
         match entry {
-            Entry::Claimed { replica, .. } => {
+            Entry::Claimed { replica, item, .. } => {
                 self.epoch = epoch;
                 self.owner.clone_from(replica);
+                self.item = *item;
                 self.idle_claims += 1;
             }
             Entry::ContextFixed(context) => {

@@ -32,8 +32,8 @@ impl From<&Entry> for v1::JournalEntry {
     fn from(value: &Entry) -> Self {
         use raw::Kind;
         let kind = match value {
-            Entry::Claimed { replica, build } => {
-                Kind::Claimed(raw::Claimed { replica: replica.clone(), build: build.clone() })
+            Entry::Claimed { replica, build, item } => {
+                Kind::Claimed(raw::Claimed { replica: replica.clone(), build: build.clone(), item: *item })
             }
             Entry::ContextFixed(context) => Kind::ContextFixed(context.as_ref().into()),
             Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens } => {
@@ -84,7 +84,9 @@ impl TryFrom<v1::JournalEntry> for Entry {
     fn try_from(entry: v1::JournalEntry) -> Result<Self, InvalidMessage> {
         use raw::Kind;
         Ok(match required(entry.kind, "entry.kind")? {
-            Kind::Claimed(claimed) => Self::Claimed { replica: claimed.replica, build: claimed.build },
+            Kind::Claimed(claimed) => {
+                Self::Claimed { replica: claimed.replica, build: claimed.build, item: claimed.item }
+            }
             Kind::ContextFixed(context) => Self::ContextFixed(Arc::new(context.try_into()?)),
             Kind::StepStarted(started) => Self::StepStarted {
                 step: started.step,

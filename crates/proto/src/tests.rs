@@ -179,7 +179,7 @@ fn journals_read_back() {
         Fault::Rejected,
     ];
     let mut entries = vec![
-        Entry::Claimed { replica: "r".into(), build: "b".into() },
+        Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 },
         Entry::ContextFixed(context().into()),
         Entry::StepStarted {
             step: 0,

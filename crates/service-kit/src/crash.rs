@@ -34,7 +34,8 @@ pub enum CrashPoint {
     ToolDone,
     /// F12: the reply is stored, and not sent out.
     ReplyReady,
-    /// F13: the delivery is recorded as begun; what is sent may be under way.
+    /// F13: sending begins: recorded as begun, where a platform may take a reply
+    /// twice (ADR 11); what is sent may be under way.
     Sending,
     /// F14: the platform has the reply, the record does not say so.
     Shown,

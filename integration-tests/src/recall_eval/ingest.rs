@@ -93,7 +93,7 @@ impl Ingested {
             notices: Vec::new(),
         };
         let mut journal = self.bus.journals().await?.read(&self.conversation, turn).await?;
-        journal.claim("eval", vec![Entry::ContextFixed(std::sync::Arc::new(context))], session.at_ms).await?;
+        journal.claim("eval", 0, vec![Entry::ContextFixed(std::sync::Arc::new(context))], session.at_ms).await?;
         journal.append(vec![Entry::ReplyReady(Box::new(reply))], last).await?;
         Ok(turn)
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
 use crate::actors::turn::Collaborators;
-use crate::actors::turns::{Settled, Turns};
+use crate::actors::turns::{Delivered, Settled, Turns};
 use crate::tools::ToolCalls;
 
 /// Claims without progress before a turn is given up.
@@ -109,7 +109,8 @@ impl Handler<TurnContext> for Runner {
             self.stop.cancelled().await;
             tokio::time::sleep(self.grace).await;
         };
-        let run = self.turns.run(context, delivery.deliveries() > 1);
+        let delivered = Delivered { item: delivery.position().sequence, again: delivery.deliveries() > 1 };
+        let run = self.turns.run(context, delivered);
         tokio::select! {
             settled = delivery.keep_alive(run) => match settled {
                 // Somebody else may have it: nothing more is asked or shown here.
@@ -121,6 +122,8 @@ impl Handler<TurnContext> for Runner {
                     crash_point(CrashPoint::FinishedTold);
                     Verdict::Done
                 }
+                // Its owner has an item of its own: this one would only hold up what comes after the turn.
+                Some(Some(Settled::Redundant)) => Verdict::Done,
                 Some(Some(Settled::Elsewhere)) => Verdict::Leave,
                 Some(None) => Verdict::RetryAfter(RETRY),
             },

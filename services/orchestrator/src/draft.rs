@@ -19,14 +19,16 @@ pub(crate) enum Stored {
     Yes,
     /// Somebody else wrote, and the turn is still ours: decide anew.
     Changed,
-    /// Another replica owns the turn: fall silent.
-    Lost,
+    /// Another owns the turn, and works from this item: fall silent.
+    Lost { item: u64 },
 }
 
 pub(crate) struct Draft {
     store: JournalStore,
     conversation: ConversationId,
     journal: Journal,
+    /// The work item that this replica works from.
+    item: u64,
     gathered: Vec<Entry>,
     /// The journal's state with what is gathered, while something is: a turn that
     /// waits for its model holds one state, not two.
@@ -36,8 +38,8 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn new(store: JournalStore, conversation: ConversationId, journal: Journal) -> Self {
-        Self { store, conversation, journal, gathered: Vec::new(), ahead: None, epoch: 0 }
+    pub(crate) fn new(store: JournalStore, conversation: ConversationId, journal: Journal, item: u64) -> Self {
+        Self { store, conversation, journal, item, gathered: Vec::new(), ahead: None, epoch: 0 }
     }
 
     pub(crate) fn state(&self) -> &TurnState {
@@ -69,7 +71,7 @@ impl Draft {
             return Ok(Stored::Yes);
         }
         let appended = if claiming {
-            self.journal.claim(BUILD, self.gathered.clone(), now_ms()).await
+            self.journal.claim(BUILD, self.item, self.gathered.clone(), now_ms()).await
         } else {
             self.journal.append(self.gathered.clone(), now_ms()).await
         };
@@ -95,7 +97,7 @@ impl Draft {
     pub(crate) async fn refresh(&mut self) -> Result<Stored, AppendError> {
         self.journal.refresh(&self.store, &self.conversation).await?;
         if self.epoch != 0 && self.journal.state().epoch != self.epoch {
-            return Ok(Stored::Lost);
+            return Ok(Stored::Lost { item: self.journal.state().item });
         }
         self.ahead = None;
         let gathered = std::mem::take(&mut self.gathered);

@@ -76,7 +76,7 @@ fn answer(text: &str, calls: &[(&str, &str)]) -> Answer {
 fn run(tier: Tier, answers: &[Answer]) -> Vec<Record> {
     let context = context(tier);
     let mut records = vec![record(vec![
-        Entry::Claimed { replica: "r".into(), build: "b".into() },
+        Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 },
         Entry::ContextFixed(context.clone().into()),
     ])];
     for round in 0..1000 {
@@ -215,7 +215,7 @@ fn fruitless_claims_end_the_turn_with_a_word() {
     let mut records = run(Tier::Mid, &[answer("x", &[])]);
     records.truncate(1);
     for epoch in 2..=6 {
-        let claim = Entry::Claimed { replica: format!("r{epoch}"), build: "b".into() };
+        let claim = Entry::Claimed { replica: format!("r{epoch}"), build: "b".into(), item: 7 };
         records.push(Record { epoch, at_ms: 0, entries: vec![claim] });
     }
     let state = TurnState::fold(&records);
@@ -278,7 +278,7 @@ fn steer_during_a_crash_is_read_by_whoever_takes_over() {
     // The question was put, its answer lost, and somebody else asks again.
     taken.push(record(vec![started(0, Tier::Mid, "", Tools::Offered)]));
     taken.push(injected(7));
-    let claim = Entry::Claimed { replica: "s".into(), build: "b".into() };
+    let claim = Entry::Claimed { replica: "s".into(), build: "b".into(), item: 7 };
     taken.push(Record { epoch: 2, at_ms: 0, entries: vec![claim] });
     let state = TurnState::fold(&taken);
     assert_eq!(decide(&state, &LIMITS), Next::AskModel { step: 0, tier: Tier::Mid, tools: Tools::Offered });
@@ -336,7 +336,7 @@ fn choice_goes_on_from_the_question() {
         (Choice::Skip, Some(OutcomeKind::Skipped)),
     ] {
         let entries = carry(&old, &fresh, Carry::Answered(choice)).unwrap();
-        let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into() }];
+        let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 }];
         all.extend(entries);
         let records = [record(all)];
         let state = TurnState::fold(&records);
@@ -356,7 +356,7 @@ fn choice_goes_on_from_the_question() {
 fn steer_before_a_carried_turn_is_claimed_is_read_by_its_first_question() {
     let old = TurnState::fold(&asking());
     let entries = carry(&old, &context(Tier::Mid), Carry::Answered(Choice::Skip)).unwrap();
-    let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into() }];
+    let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 }];
     all.extend(entries);
     let records = [injected(7), record(all)];
     let state = TurnState::fold(&records);
@@ -385,7 +385,7 @@ fn fork_takes_over_the_steps_before_it() {
     let mut fresh = context(Tier::High);
     fresh.request.turn = TurnId::derive(&fresh.request.conversation, &MessageId::parse("cli:3").unwrap());
     let entries = carry(&old, &fresh, Carry::Fork { at: 1 }).unwrap();
-    let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into() }];
+    let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 }];
     all.extend(entries);
     let state = TurnState::fold(&[record(all)]);
     assert!(matches!(decide(&state, &LIMITS), Next::AskModel { step: 0, tools: Tools::Offered, .. }));
@@ -427,7 +427,7 @@ proptest! {
     fn take_over_keeps_every_finished_step(answers in any_answers(), tier in any_tier(), cut in 1usize..40) {
         let records = run(tier, &answers);
         let mut taken = records[..cut.min(records.len())].to_vec();
-        taken.push(Record { epoch: 2, at_ms: 0, entries: vec![Entry::Claimed { replica: "s".into(), build: "b".into() }] });
+        taken.push(Record { epoch: 2, at_ms: 0, entries: vec![Entry::Claimed { replica: "s".into(), build: "b".into(), item: 7 }] });
         let before = TurnState::fold(&records[..cut.min(records.len())]);
         let after = TurnState::fold(&taken);
         prop_assert_eq!(decide(&before, &LIMITS), decide(&after, &LIMITS));

@@ -111,7 +111,7 @@ pub(super) fn one_line(text: &str) -> String {
 
 fn in_words(entry: &Entry) -> String {
     match entry {
-        Entry::Claimed { replica, build } => format!("claimed by {replica} (build {build})"),
+        Entry::Claimed { replica, build, .. } => format!("claimed by {replica} (build {build})"),
         Entry::ContextFixed(context) => {
             let asked: Vec<String> = context.request.messages.iter().map(|message| one_line(&message.text)).collect();
             let notices =
@@ -170,7 +170,9 @@ fn in_words(entry: &Entry) -> String {
 
 fn line_json(sequence: u64, record: &Record, entry: &Entry) -> Value {
     let (kind, data) = match entry {
-        Entry::Claimed { replica, build } => ("claimed", json!({"replica": replica, "build": build})),
+        Entry::Claimed { replica, build, item } => {
+            ("claimed", json!({"replica": replica, "build": build, "item": item}))
+        }
         Entry::ContextFixed(context) => (
             "context_fixed",
             json!({

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info, info_span, warn};
 
-use super::turns::{Again, Settled};
+use super::turns::{Delivered, Settled};
 use crate::draft::{Draft, Stored};
 use crate::show::Show;
 use crate::tools::{Heard, ToolCalls};
@@ -35,7 +35,7 @@ const REPLY_BYTES: usize = 512 * 1024;
 
 /// What a turn hears.
 pub(crate) enum TurnMsg {
-    Begin(Again),
+    Begin,
     ModelProgressed(Progress),
     ModelReplied {
         step: u32,
@@ -62,7 +62,7 @@ pub(crate) struct Collaborators {
 /// What a turn begins with.
 pub(crate) struct Begin {
     pub(crate) context: Arc<TurnContext>,
-    pub(crate) again: Again,
+    pub(crate) delivered: Delivered,
     /// What it shows, for whoever asks.
     pub(crate) shown: watch::Sender<Snapshot>,
     pub(crate) done: RpcReplyPort<Settled>,
@@ -74,6 +74,7 @@ pub(crate) struct Turn {
 
 pub(crate) struct State {
     context: Arc<TurnContext>,
+    delivered: Delivered,
     draft: Draft,
     show: Show,
     begun: Instant,
@@ -95,16 +96,17 @@ impl Actor for Turn {
     type Arguments = Begin;
 
     async fn pre_start(&self, me: ActorRef<TurnMsg>, begin: Begin) -> Result<State, ActorProcessingErr> {
-        let Begin { context, again, shown, done } = begin;
+        let Begin { context, delivered, shown, done } = begin;
         let request = &context.request;
         let journals = &self.with.journals;
         // Nothing here may fail or wait: it would hold up the parent.
         let journal = journals.assume_empty(&request.conversation, request.turn);
-        let draft = Draft::new(journals.clone(), request.conversation.clone(), journal);
+        let draft = Draft::new(journals.clone(), request.conversation.clone(), journal, delivered.item);
         let show = Show::new(self.with.bus.clone(), &request.route, request.conversation.clone(), request.turn, shown);
-        me.cast(TurnMsg::Begin(again))?;
+        me.cast(TurnMsg::Begin)?;
         Ok(State {
             context,
+            delivered,
             draft,
             show,
             begun: Instant::now(),
@@ -118,7 +120,7 @@ impl Actor for Turn {
 
     async fn handle(&self, me: ActorRef<TurnMsg>, msg: TurnMsg, state: &mut State) -> Handled {
         match msg {
-            TurnMsg::Begin(again) => self.on_begin(&me, state, again).await,
+            TurnMsg::Begin => self.on_begin(&me, state).await,
             TurnMsg::ModelProgressed(progress) => self.on_model_progressed(state, progress).await,
             TurnMsg::ModelReplied { step, reply } => self.on_model_replied(&me, state, step, reply).await,
             TurnMsg::ToolReplied(call, outcome) => self.on_tool_replied(&me, state, call, outcome).await,
@@ -129,8 +131,8 @@ impl Actor for Turn {
 }
 
 impl Turn {
-    async fn on_begin(&self, me: &ActorRef<TurnMsg>, state: &mut State, again: Again) -> Handled {
-        if again == Again::Redelivered {
+    async fn on_begin(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
+        if state.delivered.again {
             state.draft.refresh().await?;
         }
         self.advance(me, state).await
@@ -197,9 +199,9 @@ impl Turn {
                     other => other,
                 },
             };
-            if stored == Stored::Lost {
+            if let Stored::Lost { item } = stored {
                 info!("another replica owns this turn");
-                return self.settle(me, state, Settled::Elsewhere);
+                return self.settle(me, state, state.delivered.beside(item));
             }
         }
     }
@@ -355,7 +357,7 @@ impl Turn {
     async fn on_stop_heard(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
         state.asking = None;
         match state.draft.refresh().await? {
-            Stored::Lost => self.settle(me, state, Settled::Elsewhere),
+            Stored::Lost { item } => self.settle(me, state, state.delivered.beside(item)),
             Stored::Yes | Stored::Changed => self.advance(me, state).await,
         }
     }

@@ -21,14 +21,16 @@ use super::turn::{Begin, Collaborators, Turn, TurnMsg};
 pub(crate) enum Settled {
     /// Its reply is stored and sent out.
     Finished,
-    /// Another owner runs it.
+    /// Another runs it, from the same work item, and settles that.
     Elsewhere,
+    /// Another runs it, from an item of its own: this one is one too many.
+    Redundant,
 }
 
 pub(crate) enum TurnsMsg {
     Run {
         context: Arc<TurnContext>,
-        again: Again,
+        delivered: Delivered,
         done: RpcReplyPort<Settled>,
     },
     Abandon(TurnId),
@@ -36,11 +38,21 @@ pub(crate) enum TurnsMsg {
     Signal(TurnSignal),
 }
 
-/// Whether somebody may have worked on a turn before.
+/// How a turn's work item came here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
-    First,
-    Redelivered,
+pub(crate) struct Delivered {
+    /// Where the item stands in its stream.
+    pub(crate) item: u64,
+    /// Whether somebody may have worked on it before.
+    pub(crate) again: bool,
+}
+
+impl Delivered {
+    /// What becomes of this item when the turn's owner works from `other`; 0 is
+    /// an item that is not known.
+    pub(crate) fn beside(self, other: u64) -> Settled {
+        if other == 0 || other == self.item { Settled::Elsewhere } else { Settled::Redundant }
+    }
 }
 
 /// The turns that run in this process.
@@ -55,11 +67,10 @@ impl Turns {
     }
 
     /// Runs a turn to its end. `None`: its actor failed; deliver it again.
-    pub(crate) async fn run(&self, context: TurnContext, redelivered: bool) -> Option<Settled> {
-        let again = if redelivered { Again::Redelivered } else { Again::First };
+    pub(crate) async fn run(&self, context: TurnContext, delivered: Delivered) -> Option<Settled> {
         let context = Arc::new(context);
         // No deadline here: the turn has its own, for every thing it waits for.
-        match self.0.call(|done| TurnsMsg::Run { context, again, done }, None).await {
+        match self.0.call(|done| TurnsMsg::Run { context, delivered, done }, None).await {
             Ok(ractor::rpc::CallResult::Success(settled)) => Some(settled),
             Ok(ractor::rpc::CallResult::Timeout | ractor::rpc::CallResult::SenderError) | Err(_) => None,
         }
@@ -82,8 +93,15 @@ struct Parent {
 
 struct Running {
     _hearing: AbortOnDropHandle<()>,
-    turns: HashMap<TurnId, (ActorRef<TurnMsg>, watch::Receiver<Snapshot>)>,
+    turns: HashMap<TurnId, Here>,
     ids: HashMap<ActorId, TurnId>,
+}
+
+/// A turn that runs in this process.
+struct Here {
+    item: u64,
+    actor: ActorRef<TurnMsg>,
+    shown: watch::Receiver<Snapshot>,
 }
 
 impl Running {
@@ -120,23 +138,23 @@ impl Actor for Parent {
         state: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            TurnsMsg::Run { context, again, done } => self.on_run(&me, state, context, again, done).await,
+            TurnsMsg::Run { context, delivered, done } => self.on_run(&me, state, context, delivered, done).await,
             TurnsMsg::Abandon(turn) => {
-                if let Some((running, _)) = state.turns.get(&turn) {
-                    running.kill();
+                if let Some(running) = state.turns.get(&turn) {
+                    running.actor.kill();
                 }
                 Ok(())
             }
             TurnsMsg::Signal(TurnSignal::Stopped(turn)) => {
-                if let Some((running, _)) = state.turns.get(&turn) {
+                if let Some(running) = state.turns.get(&turn) {
                     // It may have ended in this moment.
-                    let _ = running.cast(TurnMsg::StopHeard);
+                    let _ = running.actor.cast(TurnMsg::StopHeard);
                 }
                 Ok(())
             }
             TurnsMsg::Signal(TurnSignal::SnapshotAsked(turn, question)) => {
-                if let Some((_, shown)) = state.turns.get(&turn) {
-                    let snapshot = shown.borrow().clone();
+                if let Some(running) = state.turns.get(&turn) {
+                    let snapshot = running.shown.borrow().clone();
                     self.collaborators.bus.answer_snapshot(question, &snapshot).await;
                 }
                 Ok(())
@@ -175,26 +193,39 @@ impl Parent {
         me: &ActorRef<TurnsMsg>,
         state: &mut Running,
         context: Arc<TurnContext>,
-        again: Again,
+        delivered: Delivered,
         done: RpcReplyPort<Settled>,
     ) -> Result<(), ActorProcessingErr> {
         let turn = context.request.turn;
-        if state.turns.contains_key(&turn) {
-            // The one that runs here settles it; this delivery comes back later.
-            let _ = done.send(Settled::Elsewhere);
+        if let Some(running) = state.turns.get(&turn) {
+            // The process may be stopping.
+            let _ = done.send(delivered.beside(running.item));
             return Ok(());
         }
         let (shown, watched) = watch::channel(Snapshot::default());
-        let begin = Begin { context, again, shown, done };
+        let begin = Begin { context, delivered, shown, done };
         let actor = Turn { with: Arc::clone(&self.collaborators) };
         match Actor::spawn_linked(None, actor, begin, me.get_cell()).await {
             Ok((running, _)) => {
                 state.ids.insert(running.get_id(), turn);
-                state.turns.insert(turn, (running, watched));
+                state.turns.insert(turn, Here { item: delivered.item, actor: running, shown: watched });
             }
             // Its delivery comes again; the other turns go on.
             Err(err) => warn!(%turn, error = %err, "failed to start a turn"),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_item_that_its_owner_does_not_work_from_is_one_too_many() {
+        let delivered = Delivered { item: 7, again: false };
+        assert_eq!(delivered.beside(7), Settled::Elsewhere, "its owner settles it, or it comes back");
+        assert_eq!(delivered.beside(0), Settled::Elsewhere, "an older build's claim says nothing");
+        assert_eq!(delivered.beside(9), Settled::Redundant);
     }
 }

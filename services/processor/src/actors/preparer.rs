@@ -1,7 +1,7 @@
 //! Takes a turn's request, gathers what is known, hands its context on.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bus::{Alone, Bus, Delivery, Handler, PublishError, Subject, Verdict};
@@ -21,8 +21,10 @@ const FACTS: u32 = 35;
 const PASSAGES: u32 = 10;
 /// The part of the newest messages that memories are searched by, in characters.
 const QUERY_CHARS: usize = 6000;
-/// First wait for the turn before; doubles until it is late.
+/// First wait for the turn before; doubles up to the longest one.
 const SOON: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(1);
+/// How long it is waited for before its own message is put back.
 const LATE: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -80,13 +82,13 @@ impl Handler<TurnRequest> for Preparer {
         let subject = || Subject::TurnRun(&context.request.conversation);
         let hand_on = async {
             // The turn before it has ended, and is perhaps not acknowledged yet.
-            let mut wait = SOON;
+            let (begun, mut wait) = (Instant::now(), SOON);
             loop {
                 match self.bus.store_alone(subject(), &id, &context).await {
-                    Ok(Alone::Taken) if wait < LATE => tokio::time::sleep(wait).await,
+                    Ok(Alone::Taken) if begun.elapsed() < LATE => tokio::time::sleep(wait).await,
                     other => return other,
                 }
-                wait *= 2;
+                wait = LONG.min(wait * 2);
             }
         };
         let Some(handed_on) = delivery.keep_alive(hand_on).await else { return Verdict::Leave };
