@@ -12,12 +12,93 @@ pub const PASSAGES: usize = 100;
 /// Longest part of a passage that is given, in bytes.
 pub const PASSAGE_BYTES: usize = 2048;
 
-/// One thing that a person wanted remembered.
+/// One thing that is remembered of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
     pub id: String,
     pub text: String,
     pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+    /// `preferences`, `personal`, `professional`, `goals`, `emotional`, `temporal`, or empty.
+    pub category: String,
+    /// Whether it stands in every prompt.
+    pub is_key: bool,
+    /// Whether groups may see it.
+    pub is_public: bool,
+    pub origin: FactOrigin,
+    /// How sure it is, in per cent.
+    pub confidence: u32,
+}
+
+impl Fact {
+    /// What a person asked to be remembered: private, and sure.
+    pub fn asked(id: impl Into<String>, text: impl Into<String>, at_ms: i64) -> Self {
+        Self {
+            id: id.into(),
+            text: text.into(),
+            created_at_ms: at_ms,
+            updated_at_ms: at_ms,
+            category: String::new(),
+            is_key: false,
+            is_public: false,
+            origin: FactOrigin::Asked,
+            confidence: 100,
+        }
+    }
+}
+
+/// How a fact came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactOrigin {
+    /// The person asked for it.
+    Asked,
+    /// It was said in a conversation.
+    Learnt,
+    /// It was read from a file.
+    Imported,
+}
+
+impl FactOrigin {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FactOrigin::Asked => "asked",
+            FactOrigin::Learnt => "learnt",
+            FactOrigin::Imported => "imported",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [FactOrigin::Asked, FactOrigin::Learnt, FactOrigin::Imported].into_iter().find(|origin| origin.as_str() == text)
+    }
+}
+
+/// One change of a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactChange {
+    pub at_ms: i64,
+    /// `ADD`, `UPDATE`, `MERGE`, `SUPERSEDE` or `UNDO`.
+    pub event: String,
+    /// Empty for a fact that was added.
+    pub old: String,
+    pub new: String,
+    /// Who did it: a person, or `clara`.
+    pub actor: String,
+    /// Why, where something decided: the layer of a contradiction, for example.
+    pub reason: String,
+}
+
+/// How often a store holds what was erased: the proof of an erasure is zero everywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Searched {
+    pub store: String,
+    pub found: u64,
+}
+
+/// A number with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    pub name: String,
+    pub value: u64,
 }
 
 /// One message of the history.
@@ -90,24 +171,73 @@ pub enum FactCommand {
     Remember {
         id: String,
         text: String,
+        is_key: bool,
     },
     Search {
         query: String,
         limit: u32,
     },
+    /// Newest first, those before `before` if it names one.
     List {
         limit: u32,
+        before: Option<String>,
     },
-    /// Forgets by id, or everything that matches the words.
+    /// One fact with its changes, and what was said that it comes from.
+    Show {
+        id: String,
+    },
+    Edit {
+        id: String,
+        text: String,
+    },
+    /// What does not change is `None`.
+    Mark {
+        id: String,
+        is_key: Option<bool>,
+        is_public: Option<bool>,
+    },
+    /// Takes back the newest edit, merge or supersession, within 30 days.
+    Undo {
+        id: String,
+    },
+    /// Erases by id, or everything that matches the words, with what it came from.
     Forget {
         which: String,
     },
+    /// Erases everything of the person.
+    Clear,
+    /// Learns from a text: says what it would store, and stores it if asked to.
+    Learn {
+        text: String,
+        apply: bool,
+    },
+    /// Stores facts as they are, unless they are known.
+    Import {
+        facts: Vec<Fact>,
+    },
+    Stats,
+    /// Makes all vectors anew, in the background.
+    Reindex,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FactRequest {
     pub principal: Principal,
     pub command: FactCommand,
+}
+
+/// What came of a [`FactRequest`]; what was not asked for is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FactAnswer {
+    /// Stored, found, or forgotten.
+    pub facts: Vec<Fact>,
+    /// Oldest first.
+    pub changes: Vec<FactChange>,
+    /// What was said that a fact comes from.
+    pub sources: Vec<Passage>,
+    /// Every store that was searched for what was erased.
+    pub proof: Vec<Searched>,
+    pub counts: Vec<Count>,
 }
 
 /// Words too common to search by.

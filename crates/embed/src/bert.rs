@@ -90,12 +90,11 @@ impl Loaded {
         order.sort_by_key(|number| encodings[*number].len());
         let mut done: Vec<(usize, Embedding)> = Vec::with_capacity(encodings.len());
         let mut rest = order.as_slice();
-        while let Some(shortest) = rest.first() {
+        while !rest.is_empty() {
             let mut count = 1;
             while count < rest.len() && (count + 1) * encodings[rest[count]].len() <= BATCH {
                 count += 1;
             }
-            debug_assert!(count * encodings[*shortest].len() <= BATCH.max(encodings[*shortest].len()));
             let (batch, others) = rest.split_at(count);
             let of_batch: Vec<&Encoding> = batch.iter().map(|number| &encodings[*number]).collect();
             done.extend(batch.iter().copied().zip(self.compute(&of_batch)?));

@@ -8,6 +8,7 @@ use prost::Message;
 
 mod common; // Principals, messages, tiers.
 mod conversation; // The router's record.
+mod facts; // Facts, and what is done with them.
 mod fields; // Reading one field, and naming it when it is wrong.
 mod inbound; // What moves a conversation.
 mod journal; // The turn's journal.

@@ -1,15 +1,12 @@
-//! Recall, facts, passages.
+//! Recall and passages.
 
-use domain::memory::{
-    Fact, FactCommand, FactRequest, HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled, Role,
-};
+use domain::memory::{HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled, Role};
 
 use crate::fields::{self, raws, required};
 use crate::{InvalidMessage, Wire, decode, v1, wire};
 
 wire!(RecallRequest as v1::Recall);
 wire!(Recalled as v1::Recalled);
-wire!(FactRequest as v1::FactRequest);
 wire!(PassageRequest as v1::PassageRequest);
 
 impl From<&RecallRequest> for v1::Recall {
@@ -80,18 +77,6 @@ impl From<v1::HistoryMessage> for HistoryMessage {
     }
 }
 
-impl From<&Fact> for v1::Fact {
-    fn from(value: &Fact) -> Self {
-        Self { id: value.id.clone(), text: value.text.clone(), created_at_ms: value.created_at_ms }
-    }
-}
-
-impl From<v1::Fact> for Fact {
-    fn from(raw: v1::Fact) -> Self {
-        Self { id: raw.id, text: raw.text, created_at_ms: raw.created_at_ms }
-    }
-}
-
 impl From<&Passage> for v1::Passage {
     fn from(value: &Passage) -> Self {
         Self { id: value.id.clone(), speaker: value.speaker.clone(), text: value.text.clone(), at_ms: value.at_ms }
@@ -135,42 +120,5 @@ impl Wire for Vec<Passage> {
     }
     fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
         Ok(decode::<v1::Passages>(bytes)?.passages.into_iter().map(Into::into).collect())
-    }
-}
-
-/// The facts that a [`FactRequest`] stored, found or forgot.
-impl Wire for Vec<Fact> {
-    fn to_wire(&self) -> Vec<u8> {
-        prost::Message::encode_to_vec(&v1::Facts { facts: raws(self) })
-    }
-    fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
-        Ok(decode::<v1::Facts>(bytes)?.facts.into_iter().map(Into::into).collect())
-    }
-}
-
-impl From<&FactRequest> for v1::FactRequest {
-    fn from(value: &FactRequest) -> Self {
-        use v1::fact_request::{Command, Forget, List, Remember, Search};
-        let command = match &value.command {
-            FactCommand::Remember { id, text } => Command::Remember(Remember { id: id.clone(), text: text.clone() }),
-            FactCommand::Search { query, limit } => Command::Search(Search { query: query.clone(), limit: *limit }),
-            FactCommand::List { limit } => Command::List(List { limit: *limit }),
-            FactCommand::Forget { which } => Command::Forget(Forget { which: which.clone() }),
-        };
-        Self { principal: Some((&value.principal).into()), command: Some(command) }
-    }
-}
-
-impl TryFrom<v1::FactRequest> for FactRequest {
-    type Error = InvalidMessage;
-    fn try_from(raw: v1::FactRequest) -> Result<Self, InvalidMessage> {
-        use v1::fact_request::Command;
-        let command = match required(raw.command, "command")? {
-            Command::Remember(remember) => FactCommand::Remember { id: remember.id, text: remember.text },
-            Command::Search(search) => FactCommand::Search { query: search.query, limit: search.limit },
-            Command::List(list) => FactCommand::List { limit: list.limit },
-            Command::Forget(forget) => FactCommand::Forget { which: forget.which },
-        };
-        Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, command })
     }
 }

@@ -104,7 +104,7 @@ fn context() -> TurnContext {
         }]
         .into(),
         tier: Tier::Mid,
-        recalled: vec![Fact { id: "f".into(), text: "likes tea".into(), created_at_ms: 4 }],
+        recalled: vec![Fact { is_key: true, is_public: true, ..Fact::asked("f", "likes tea", 4) }],
         passages: vec![Passage { id: "c/m".into(), speaker: "Ann".into(), text: "I like tea".into(), at_ms: 3 }],
         notices: vec![],
     }

@@ -9,7 +9,7 @@ const K1: f32 = 1.2;
 
 /// Documents by their terms. A document is known by the order it came in.
 #[derive(Debug, Clone)]
-pub struct Bm25 {
+pub(crate) struct Bm25 {
     /// Documents that hold a term, with how often.
     postings: HashMap<String, Vec<(u32, u32)>>,
     /// Terms of each document.
@@ -20,20 +20,12 @@ pub struct Bm25 {
 }
 
 impl Bm25 {
-    pub fn new(b: f32) -> Self {
+    pub(crate) fn new(b: f32) -> Self {
         Self { postings: HashMap::new(), lengths: Vec::new(), total: 0, b }
     }
 
-    pub fn len(&self) -> usize {
-        self.lengths.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
-    }
-
     /// Adds terms to a document: to the next one, or to one that is there.
-    pub fn add(&mut self, document: usize, terms: &[String]) {
+    pub(crate) fn add(&mut self, document: usize, terms: &[String]) {
         if document >= self.lengths.len() {
             self.lengths.resize(document + 1, 0);
         }
@@ -51,7 +43,7 @@ impl Bm25 {
     }
 
     /// The score of every document for these terms, each counted once.
-    pub fn scores(&self, terms: &[String]) -> Vec<f32> {
+    pub(crate) fn scores(&self, terms: &[String]) -> Vec<f32> {
         let mut scores = vec![0.0; self.lengths.len()];
         let all = self.lengths.len() as f32;
         let average = (self.total as f32 / all).max(1.0);

@@ -176,7 +176,7 @@ impl Index {
         let asked = terms(question.text);
         let (alone, around) = (part_of_best(self.alone.scores(&asked)), part_of_best(self.around.scores(&asked)));
         let of_session = part_of_best(self.of_session.scores(&asked));
-        let named = self.named(question.text);
+        let named = self.named(&asked);
         let mut all = Vec::with_capacity(self.passages.len());
         for (number, (passage, place)) in self.passages.iter().zip(&self.places).enumerate() {
             let mut signals: Signals = Default::default();
@@ -236,10 +236,12 @@ impl Index {
         }
     }
 
-    /// The one speaker whom a text names, if it names one.
-    fn named(&self, text: &str) -> Option<&String> {
-        let lower = text.to_lowercase();
-        let mut named = self.speakers.iter().filter(|speaker| lower.contains(&speaker.to_lowercase()));
+    /// The one speaker whom a question names, by every term of the name.
+    fn named(&self, asked: &[String]) -> Option<&String> {
+        let mut named = self.speakers.iter().filter(|speaker| {
+            let name = terms(speaker);
+            !name.is_empty() && name.iter().all(|term| asked.contains(term))
+        });
         named.next().filter(|_| named.next().is_none())
     }
 }

@@ -9,8 +9,6 @@ mod late; // How well the words' vectors match, each by each.
 mod weights; // What counts how much.
 mod words; // From a text to its terms.
 
-pub use bm25::Bm25;
 pub use index::{Hit, Index, Passage, Question};
 pub use late::{DamagedVectors, Embedding, TokenVectors, cosine};
-pub use weights::{Signal, Weights};
 pub use words::terms;

@@ -4,7 +4,7 @@
 /// One reason to think that a passage answers a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// BM25 of the passage with its speaker's name, as a part of the best.
     Words,
     /// BM25 of the passage with the ones beside it and its date, as a part of
@@ -37,11 +37,11 @@ pub(crate) type Signals = [f32; SIGNALS];
 
 /// How much each signal counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Weights([f32; SIGNALS]);
+pub(crate) struct Weights([f32; SIGNALS]);
 
 impl Weights {
     /// For passages without vectors.
-    pub const LEXICAL: Self = Self::of(&[
+    pub(crate) const LEXICAL: Self = Self::of(&[
         (Signal::Words, 1.8),
         (Signal::WordsAround, 4.1),
         (Signal::WordsOfSession, 2.3),
@@ -52,7 +52,7 @@ impl Weights {
     ]);
 
     /// For passages with the vectors of their words.
-    pub const HYBRID: Self = Self::of(&[
+    pub(crate) const HYBRID: Self = Self::of(&[
         (Signal::WordsAround, 2.0),
         (Signal::WordsOfSession, 1.3),
         (Signal::Meaning, 4.7),

@@ -52,6 +52,7 @@ pub enum Dialect {
 pub enum Value {
     Text(String),
     Integer(i64),
+    Real(f64),
     Bytes(Vec<u8>),
     Null,
 }
@@ -71,6 +72,12 @@ impl From<String> for Value {
 impl From<i64> for Value {
     fn from(number: i64) -> Self {
         Value::Integer(number)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Value::Real(number)
     }
 }
 
@@ -95,6 +102,10 @@ impl Row {
     }
 
     pub fn integer(&self, column: &str) -> Result<i64, StoreError> {
+        self.0.try_get(column).map_err(StoreError::Column)
+    }
+
+    pub fn real(&self, column: &str) -> Result<f64, StoreError> {
         self.0.try_get(column).map_err(StoreError::Column)
     }
 
@@ -160,7 +171,7 @@ impl Database {
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {
-                        let pragmas = "PRAGMA journal_mode=WAL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL";
+                        let pragmas = "PRAGMA journal_mode=WAL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON";
                         connection.execute(pragmas).await?;
                     }
                     Ok(())
@@ -210,6 +221,18 @@ impl Database {
         Ok(Transaction { inner: begun.map_err(StoreError::Statement)?, dialect: self.dialect, _writing: writing })
     }
 
+    /// Removes what was deleted from the database's files too, as far as the
+    /// database can: SQLite overwrites it when it is deleted and empties its log
+    /// here; PostgreSQL frees it for what comes.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        let _writing = self.alone().await;
+        let sql = match self.dialect {
+            Dialect::Sqlite => "PRAGMA wal_checkpoint(TRUNCATE)",
+            Dialect::Postgres => "VACUUM",
+        };
+        sqlx::query(sql).execute(&self.pool).await.map(|_| ()).map_err(StoreError::Statement)
+    }
+
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -254,6 +277,7 @@ fn bind<'q>(sql: &'q str, values: &[Value]) -> Query<'q, Any, AnyArguments> {
         query = match value {
             Value::Text(text) => query.bind(text.clone()),
             Value::Integer(number) => query.bind(*number),
+            Value::Real(number) => query.bind(*number),
             Value::Bytes(bytes) => query.bind(bytes.clone()),
             Value::Null => query.bind(None::<String>),
         };

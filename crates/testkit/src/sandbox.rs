@@ -34,7 +34,12 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        let settings = [("CLARA_OFFLINE_WORD_MS", "0"), ("CLARA_LOG", "info,async_nats=warn,genai=off")];
+        // A fake model is asked what its test expects, and nothing in the background.
+        let settings = [
+            ("CLARA_OFFLINE_WORD_MS", "0"),
+            ("CLARA_LEARNING", "rules"),
+            ("CLARA_LOG", "info,async_nats=warn,genai=off"),
+        ];
         Self {
             services: SERVICES.to_vec(),
             replicas: 1,
@@ -78,7 +83,7 @@ impl Plan {
         let mut sandbox = Sandbox {
             processes: BTreeMap::new(),
             settings: self.settings,
-            services: Vec::new(),
+            services: self.services.clone(),
             nats: self.server.as_deref().map_or_else(Nats::start, Nats::start_with),
             folder: tempfile::tempdir().unwrap(),
             starts: 0,
@@ -88,7 +93,6 @@ impl Plan {
                 sandbox.start_service(service, replica);
             }
         }
-        sandbox.services = self.services;
         sandbox.ready(self.replicas).await;
         sandbox
     }

@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
         samples.retain(|sample| options.only.contains(&sample.name));
     }
     anyhow::ensure!(!samples.is_empty(), "there is no such conversation in {}", options.file.display());
-    let mut plan = Sandbox::plan().only(&["memory"]).set("CLARA_LOG", "warn");
+    let mut plan = Sandbox::plan().only(&["memory"]).set("CLARA_LOG", "warn").set("CLARA_LEARNING", "off");
     if let Some(folder) = options.model.as_ref().filter(|_| !options.lexical) {
         plan = plan.set("CLARA_EMBEDDING_FOLDER", std::path::absolute(folder)?.display());
     }

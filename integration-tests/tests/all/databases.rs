@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bus::{Bus, Endpoints};
-use domain::memory::{Fact, FactCommand, FactRequest};
+use domain::memory::{Fact, FactAnswer, FactCommand, FactRequest};
 use domain::message::Principal;
 use store::Database;
 use testkit::eventually;
@@ -13,7 +13,8 @@ use testkit::sandbox::{Plan, Sandbox};
 async fn facts(bus: &Bus, user: &str, command: FactCommand) -> Result<Vec<Fact>, String> {
     let principal = Principal { user: user.into(), name: "Ann".into(), tenant: "local".into() };
     let request = FactRequest { principal, command };
-    bus.request(Endpoints::MemoryFacts, &request, Duration::from_secs(10)).await.map_err(|err| err.to_string())
+    let answer: Result<FactAnswer, _> = bus.request(Endpoints::MemoryFacts, &request, Duration::from_secs(10)).await;
+    answer.map(|answer| answer.facts).map_err(|err| err.to_string())
 }
 
 fn texts(facts: &[Fact]) -> Vec<&str> {
@@ -23,9 +24,9 @@ fn texts(facts: &[Fact]) -> Vec<&str> {
 async fn check(plan: Plan) {
     let mut sandbox = plan.replicas(2).start().await;
     let bus = sandbox.bus().await;
-    let remember = |id: &str, text: &str| FactCommand::Remember { id: id.into(), text: text.into() };
+    let remember = |id: &str, text: &str| FactCommand::Remember { id: id.into(), text: text.into(), is_key: false };
     let search = |query: &str| FactCommand::Search { query: query.into(), limit: 10 };
-    let list = || FactCommand::List { limit: 10 };
+    let list = || FactCommand::List { limit: 10, before: None };
 
     facts(&bus, "ann", remember("1", "Ann likes running in the morning")).await.unwrap();
     facts(&bus, "ann", remember("1", "Ann likes running in the morning")).await.unwrap();

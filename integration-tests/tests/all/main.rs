@@ -6,6 +6,7 @@ mod command; // The clara command, as people and scripts use it.
 mod conversation; // The main job, end to end.
 mod databases; // The memory service on both databases.
 mod lost; // Turns that stand in no queue, calls that may have happened.
+mod memories; // What is learnt, what becomes of it, how it is erased.
 mod model_faults; // What vendors do wrong.
 mod modes; // What becomes of messages that arrive during a turn.
 mod order; // One at a time, in order, many at once.

@@ -1,7 +1,11 @@
 //! What can be typed.
 
+mod memory; // The commands about what is remembered.
+
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub use memory::{MemoryCommand, Whose};
 
 /// Clara, a personal assistant that runs on your own machine.
 ///
@@ -71,6 +75,8 @@ pub enum Command {
     },
     /// Look into, add to or take from what Clara remembers of you.
     Memory {
+        #[command(flatten)]
+        whose: Whose,
         #[command(subcommand)]
         what: MemoryCommand,
     },
@@ -152,39 +158,6 @@ pub enum TurnCommand {
         /// How long to wait for its reply, in seconds.
         #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
         timeout: u64,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum MemoryCommand {
-    /// What Clara remembers of you, newest first; with words, what matches them.
-    List {
-        /// Words to look for.
-        query: Vec<String>,
-        /// How many, at most.
-        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
-        limit: u32,
-    },
-    /// What was said in your conversations that fits a question best, whichever words it used.
-    Search {
-        /// A question, or words.
-        #[arg(required = true)]
-        query: Vec<String>,
-        /// How many, at most.
-        #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
-        limit: u32,
-    },
-    /// Remember something.
-    Remember {
-        /// One fact, such as: my bicycle is green
-        #[arg(required = true)]
-        text: Vec<String>,
-    },
-    /// Forget by id, or all that hold these words.
-    Forget {
-        /// The id that `memory list` shows, or words.
-        #[arg(required = true)]
-        which: Vec<String>,
     },
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode
         Command::Status => status::run(&settings, json).await,
         Command::Doctor => doctor::run(&settings, json).await,
         Command::Turn { what } => turn::run(&settings, what, json).await,
-        Command::Memory { what } => memory::run(&settings, what, json).await,
+        Command::Memory { whose, what } => memory::run(&settings, whose, what, json).await,
         Command::Dead { what } => dead::run(&settings, what, json).await,
         Command::Config { .. } | Command::Serve { .. } | Command::Completions { .. } => {
             anyhow::bail!("this command needs no runtime")

@@ -1,7 +1,8 @@
 //! Who answers and who listens.
 
 pub(crate) mod embedder; // Vectors for what was said.
-pub(crate) mod facts; // What people asked her to remember.
+pub(crate) mod facts; // What is remembered of people.
+pub(crate) mod learner; // Learns from what people said.
 pub(crate) mod passages; // Finds what was said.
 pub(crate) mod projector; // Journal to history.
 pub(crate) mod recall; // What a turn wants to know.

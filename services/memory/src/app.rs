@@ -5,19 +5,29 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bus::{Bus, Consumer};
+use domain::tier::Tier;
 use embed::{Bert, Embedder};
+use model::{ModelConfig, Provider};
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 use store::Database;
-use tokio::sync::Notify;
 
 use crate::actors::embedder::PassageEmbedder;
 use crate::actors::passages::PassageServer;
-use crate::actors::{facts::FactServer, projector::Projector, recall::RecallServer};
+use crate::actors::{
+    facts::FactServer,
+    learner::{Learner, Reader},
+    projector::Projector,
+    recall::RecallServer,
+};
 use crate::adapters::sql::SqlMemory;
+use crate::bell::Bell;
 use crate::indexes::Indexes;
-use crate::ports::{Memory, Passages};
+use crate::knowledge::Knowledge;
+use crate::learning::Learning;
+use crate::ports::{Facts, Memory, Passages};
+use crate::search::Search;
 
 /// Journal records that are projected at the same time.
 const PROJECTIONS: usize = 16;
@@ -27,6 +37,9 @@ pub struct App {
     bus: Bus,
     memory: Arc<dyn Memory>,
     passages: Arc<dyn Passages>,
+    facts: Arc<dyn Facts>,
+    reader: Option<Reader>,
+    learns: bool,
     model: Option<Arc<dyn Embedder>>,
     journals: bus::JournalStore,
 }
@@ -44,23 +57,41 @@ impl App {
             None => None,
         };
         let (database, project) = (database.context("open the memory database")?, settings.text("DEFAULT_PROJECT"));
-        let memory = Arc::new(SqlMemory::prepare(database, project, model.is_some()).await?);
-        let passages: Arc<dyn Passages> = memory.clone();
-        Ok(Self { bus: bus.clone(), memory, passages, model, journals: bus.journals().await? })
+        let (learning, reader) = learning(settings)?;
+        let memory = Arc::new(SqlMemory::prepare(database, project, model.is_some(), learning).await?);
+        let (passages, facts): (Arc<dyn Passages>, Arc<dyn Facts>) = (memory.clone(), memory.clone());
+        let (journals, learns) = (bus.journals().await?, learning != Learning::Off);
+        Ok(Self { bus: bus.clone(), memory, passages, facts, reader, learns, model, journals })
     }
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, memory, passages, model, journals } = self;
-        let stored = Arc::new(Notify::new());
-        let projector =
-            Projector { memory: Arc::clone(&memory), journals: journals.clone(), stored: Arc::clone(&stored) };
+        let Self { bus, memory, passages, facts, reader, learns, model, journals } = self;
+        let stored = Bell::default();
+        let projector = Projector { memory: Arc::clone(&memory), journals: journals.clone(), stored: stored.clone() };
         let projector = Arc::new(projector);
         let name = model.as_ref().map_or_else(String::new, |model| model.model().to_owned());
         let indexes = Indexes::new(Arc::clone(&passages), name);
-        let finder = Arc::new(PassageServer { passages: Arc::clone(&passages), indexes, model: model.clone() });
-        let recall = Arc::new(RecallServer { memory: Arc::clone(&memory), passages: Arc::clone(&finder), journals });
-        let facts = Arc::new(FactServer { memory });
+        let search = Arc::new(Search { indexes, model: model.clone() });
+        let knowledge = Arc::new(Knowledge { facts, search: Arc::clone(&search) });
+        let finder = Arc::new(PassageServer { passages: Arc::clone(&passages), search });
+        let recall = RecallServer {
+            memory,
+            passages: Arc::clone(&finder),
+            knowledge: Arc::clone(&knowledge),
+            journals: journals.clone(),
+        };
+        let recall = Arc::new(recall);
+        let replica = bus.replica().to_owned();
+        let learner = Learner { knowledge: Arc::clone(&knowledge), reader, replica, stored: stored.clone() };
+        let learner = Arc::new(learner);
+        let facts = Arc::new(FactServer { knowledge, learner: Arc::clone(&learner), journals });
+        let learner = learns.then(|| {
+            Part::new("memory/learner", move |stop| {
+                let learner = Arc::clone(&learner);
+                async move { learner.run(stop).await }
+            })
+        });
         let embedder = model.map(|model| {
             let embedder = Arc::new(PassageEmbedder { passages, model, stored });
             Part::new("memory/embedder", move |stop| {
@@ -87,6 +118,23 @@ impl App {
                 async move { Ok(bus.answer("memory-passages", bus::Endpoints::MemoryPassages, finder, stop).await?) }
             }),
         ];
-        Ok(Service { name: "memory", parts: parts.into_iter().chain(embedder).collect() })
+        Ok(Service { name: "memory", parts: parts.into_iter().chain(embedder).chain(learner).collect() })
     }
+}
+
+/// By what is learnt, and the model that is asked for it.
+fn learning(settings: &Settings) -> anyhow::Result<(Learning, Option<Reader>)> {
+    match settings.text("CLARA_LEARNING").as_str() {
+        "off" => return Ok((Learning::Off, None)),
+        "rules" => return Ok((Learning::Rules, None)),
+        _ => {}
+    }
+    // A model that cannot be used is no reason not to remember: the orchestrator says what is wrong with it.
+    let Ok(config) = ModelConfig::from_settings(settings) else { return Ok((Learning::Rules, None)) };
+    if matches!(config.provider, Provider::Offline { .. }) {
+        return Ok((Learning::Rules, None));
+    }
+    let name = settings.optional("ROOK_MODEL").unwrap_or_else(|| config.model(Tier::Low).to_owned());
+    let model = model::open(&config).map_err(|err| anyhow::anyhow!("{err}"))?;
+    Ok((Learning::Model, Some(Reader { model, name })))
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use recall::{Embedding, Index, Question};
 use tokio::sync::Mutex;
+use tracing::warn;
 
 use crate::ports::{Changes, MemoryError, Passages, Stored};
 use crate::scope::Scope;
@@ -47,7 +48,6 @@ struct Entry {
 struct Known {
     index: Index,
     changes: Changes,
-    position: i64,
     /// The newest passage, by position and id.
     newest: (i64, String),
     /// Passages without vectors, by position and id, with their numbers.
@@ -61,6 +61,8 @@ pub(crate) struct Found {
     pub(crate) speaker: String,
     pub(crate) text: String,
     pub(crate) at_ms: i64,
+    /// How well it fits, as a part of the best.
+    pub(crate) fit: f64,
 }
 
 impl Indexes {
@@ -84,9 +86,13 @@ impl Indexes {
         let searched = tokio::task::spawn_blocking(move || {
             let question = Question { text: &query, embedding: embedding.as_ref() };
             let hits = guard.index.search(&question, limit);
-            hits.into_iter().map(|hit| found(hit.passage)).collect::<Vec<_>>()
+            let best = hits.first().map_or(1.0, |hit| hit.score).max(f32::MIN_POSITIVE);
+            hits.into_iter().map(|hit| found(hit.passage, hit.score / best)).collect::<Vec<_>>()
         });
-        Ok(searched.await.unwrap_or_default())
+        Ok(searched.await.unwrap_or_else(|err| {
+            warn!(error = %err, "a search broke off");
+            Vec::new()
+        }))
     }
 
     async fn refresh(&self, scope: &Scope, known: &mut Known) -> Result<(), MemoryError> {
@@ -97,7 +103,7 @@ impl Indexes {
         if !known.index.is_empty() && changes.erased == known.changes.erased {
             let since = match known.lacking.first_key_value() {
                 Some((position, _)) if changes.embedded != known.changes.embedded => position.0 - 1,
-                _ => known.position,
+                _ => known.newest.0,
             };
             let said = known.add(self.passages.after(scope, since, &self.model).await?);
             // What was stored late stands before what is known: then all is read anew.
@@ -153,16 +159,17 @@ impl Known {
             if passage.vectors.is_none() {
                 self.lacking.insert(place.clone(), self.index.len());
             }
-            (self.position, self.newest) = (position, place);
+            self.newest = place;
             self.index.push(passage);
         }
         new
     }
 }
 
-fn found(passage: &recall::Passage) -> Found {
+fn found(passage: &recall::Passage, fit: f32) -> Found {
     let recall::Passage { id, speaker, text, at_ms, .. } = passage;
-    Found { id: id.clone(), speaker: speaker.clone(), text: text.clone(), at_ms: *at_ms }
+    let fit = f64::from(fit.clamp(0.0, 1.0));
+    Found { id: id.clone(), speaker: speaker.clone(), text: text.clone(), at_ms: *at_ms, fit }
 }
 
 #[cfg(test)]

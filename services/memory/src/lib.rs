@@ -7,9 +7,13 @@
 mod actors; // Who answers and who listens.
 mod adapters; // The databases behind the ports.
 mod app; // Building and running.
+mod bell; // Tells those who wait that something was stored.
 mod indexes; // What was said, ready to be searched.
+mod knowledge; // What is known of people.
+mod learning; // What a statement changes.
 mod ports; // What the service needs from a database.
 mod projection; // From a turn's journal to messages.
-mod scope; // Whose passages are searched together.
+mod scope; // What is searched together.
+mod search; // Finds what fits a question.
 
 pub use app::App;

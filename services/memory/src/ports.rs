@@ -1,8 +1,10 @@
 //! What the service needs from a database.
 
 use async_trait::async_trait;
+use domain::ids::ConversationId;
 use domain::ids::TurnId;
-use domain::memory::{Fact, HistoryMessage, RecallRequest};
+use domain::memory::{Count, Fact, FactChange, HistoryMessage, Passage, RecallRequest, Searched};
+use learn::strength::Strength;
 use recall::Embedding;
 
 use crate::projection::TurnRows;
@@ -13,7 +15,7 @@ use crate::scope::Scope;
 #[error("the memory database did not answer")]
 pub(crate) struct MemoryError(#[from] pub(crate) store::StoreError);
 
-/// Sessions, messages and facts. Every write is idempotent by its ids.
+/// Sessions and messages. Every write is idempotent by its ids.
 #[async_trait]
 pub(crate) trait Memory: Send + Sync {
     /// Stores the messages of a turn, in the session they belong to.
@@ -22,13 +24,6 @@ pub(crate) trait Memory: Send + Sync {
     async fn has_reply(&self, turn: TurnId) -> Result<bool, MemoryError>;
     /// The newest messages, oldest first.
     async fn history(&self, request: &RecallRequest) -> Result<Vec<HistoryMessage>, MemoryError>;
-    async fn remember(&self, user: &str, fact: &Fact) -> Result<Fact, MemoryError>;
-    /// The facts that match the words best; none for words that are all common.
-    async fn search(&self, user: &str, query: &str, limit: u32) -> Result<Vec<Fact>, MemoryError>;
-    /// Newest first.
-    async fn list(&self, user: &str, limit: u32) -> Result<Vec<Fact>, MemoryError>;
-    /// Forgets these facts, and says which there were.
-    async fn forget(&self, user: &str, ids: &[String]) -> Result<Vec<Fact>, MemoryError>;
 }
 
 /// How much of a scope has changed so far: whoever holds an index compares.
@@ -45,7 +40,7 @@ pub(crate) struct Stored {
     pub passage: recall::Passage,
 }
 
-/// A passage that has no vectors of the model in use.
+/// A passage, or a fact, that has no vectors of the model in use.
 pub(crate) struct Unembedded {
     pub id: String,
     pub scope: Scope,
@@ -65,8 +60,115 @@ pub(crate) trait Passages: Send + Sync {
     async fn is_participant(&self, scope: &Scope, user: &str) -> Result<bool, MemoryError>;
     /// Queues everything that has no vectors of this model.
     async fn embed_all(&self, model: &str) -> Result<(), MemoryError>;
-    /// Newest first.
-    async fn unembedded(&self, limit: u32) -> Result<Vec<Unembedded>, MemoryError>;
+    /// What was said, the newest first; then what is remembered.
+    async fn unembedded(&self, model: &str, limit: u32) -> Result<Vec<Unembedded>, MemoryError>;
     async fn count_unembedded(&self) -> Result<u64, MemoryError>;
     async fn store_vectors(&self, model: &str, of: &Unembedded, vectors: &Embedding) -> Result<(), MemoryError>;
+}
+
+/// A fact with how strong it is.
+pub(crate) struct Remembered {
+    pub fact: Fact,
+    pub strength: Strength,
+    /// When the strength was found out.
+    pub graded_at_ms: i64,
+}
+
+/// What happens to facts of one person. Applied together, or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Change {
+    Add {
+        fact: Fact,
+        /// The messages it comes from.
+        sources: Vec<String>,
+    },
+    /// Another text, by an edit or a merge.
+    Rewrite {
+        id: String,
+        text: String,
+        event: &'static str,
+        sources: Vec<String>,
+    },
+    /// No longer true, because of another.
+    Supersede {
+        old: String,
+        by: String,
+        reason: &'static str,
+    },
+    Mark {
+        id: String,
+        is_key: Option<bool>,
+        is_public: Option<bool>,
+    },
+    Strengthen {
+        id: String,
+        strength: Strength,
+    },
+}
+
+/// What a turn said that nothing was learnt from yet.
+pub(crate) struct Unlearnt {
+    pub turn: TurnId,
+    /// How often it was tried before.
+    pub tries: u32,
+    pub said: Vec<SaidBy>,
+}
+
+/// A message of a person.
+pub(crate) struct SaidBy {
+    pub id: String,
+    pub user: String,
+    pub text: String,
+    pub at_ms: i64,
+}
+
+/// What was erased.
+#[derive(Default)]
+pub(crate) struct Erased {
+    pub facts: Vec<Fact>,
+    /// The turns whose messages went with them.
+    pub turns: Vec<(ConversationId, TurnId)>,
+    /// Texts that no store may hold any more.
+    pub texts: Vec<String>,
+}
+
+/// What is to be erased.
+pub(crate) enum Erasure<'a> {
+    Facts(&'a [String]),
+    Everything,
+}
+
+/// What is remembered of people. Nobody sees or changes what is another's.
+#[async_trait]
+pub(crate) trait Facts: Send + Sync {
+    /// Newest first, those before another if it is named.
+    async fn list(&self, user: &str, before: Option<&str>, limit: u32) -> Result<Vec<Fact>, MemoryError>;
+    /// Those that stand in every prompt, newest first.
+    async fn keys(&self, user: &str, limit: u32) -> Result<Vec<Fact>, MemoryError>;
+    /// In no order; what is superseded is left out.
+    async fn find(&self, user: &str, ids: &[String]) -> Result<Vec<Remembered>, MemoryError>;
+    /// The vectors of facts by their ids, as far as they have some of this model.
+    async fn vectors(&self, ids: &[String], model: &str) -> Result<Vec<(String, Vec<f32>)>, MemoryError>;
+    /// Applies changes, and notes that a turn was learnt from.
+    async fn change(
+        &self,
+        user: &str,
+        actor: &str,
+        at_ms: i64,
+        changes: &[Change],
+        learnt: Option<TurnId>,
+    ) -> Result<(), MemoryError>;
+    /// A fact, superseded or not, with its changes and what was said that it comes from.
+    async fn story(&self, user: &str, id: &str) -> Result<Option<(Fact, Vec<FactChange>, Vec<Passage>)>, MemoryError>;
+    /// Takes the newest change since a time back, and gives the fact as it is then.
+    async fn undo(&self, user: &str, id: &str, since_ms: i64, at_ms: i64) -> Result<Option<Fact>, MemoryError>;
+    async fn counts(&self, user: &str) -> Result<Vec<Count>, MemoryError>;
+    /// Drops the vectors of a person's facts and messages, so that they are made anew.
+    async fn reindex(&self, user: &str) -> Result<(), MemoryError>;
+    /// Erases facts with what they come from, or all of a person.
+    async fn erase(&self, user: &str, what: Erasure<'_>, at_ms: i64) -> Result<Erased, MemoryError>;
+    /// How often each store holds any of these texts of a person.
+    async fn search_everywhere(&self, user: &str, texts: &[String]) -> Result<Vec<Searched>, MemoryError>;
+    /// The oldest turn that nothing was learnt from, for this replica alone until then.
+    async fn claim(&self, replica: &str, now_ms: i64, until_ms: i64) -> Result<Option<Unlearnt>, MemoryError>;
 }

@@ -1,4 +1,4 @@
-//! Whose passages are searched together. Pure.
+//! What is searched together. Pure.
 //!
 //! A person's direct conversations are one scope; each group is one of its own,
 //! so that nothing said in private can be found from a group.
@@ -12,6 +12,8 @@ use domain::message::Audience;
 pub(crate) enum Scope {
     Person(String),
     Group(ConversationId),
+    /// What is remembered of a person.
+    Facts(String),
 }
 
 impl Scope {
@@ -28,6 +30,7 @@ impl fmt::Display for Scope {
         match self {
             Scope::Person(user) => write!(f, "person:{user}"),
             Scope::Group(conversation) => write!(f, "group:{conversation}"),
+            Scope::Facts(user) => write!(f, "facts:{user}"),
         }
     }
 }

@@ -428,6 +428,14 @@ pub const CATALOGUE: &[Setting] = &[
         "Folder of a BERT-type embedding model (config.json, tokenizer.json, model.safetensors); without it, what was \
          said is found by its words alone",
     ),
+    setting(
+        "CLARA_LEARNING",
+        Kind::Choice(&["model", "rules", "off"]),
+        "model",
+        "How memories are found in what people say: by the model of the low tier (by rules where it is the offline one), \
+         by rules alone, or not at all",
+    ),
+    setting("ROOK_MODEL", Kind::Text, "", "The model that is asked for memories; the one of the low tier if not set"),
     // The terminal.
     setting("CLI_USER_ID", Kind::Text, "cli-user", "Who the person at the terminal is"),
     setting("USER", Kind::Text, "you", "Account name, shown as the person's name"),

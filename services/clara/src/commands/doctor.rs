@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bus::{Bus, Endpoints, Room};
-use domain::memory::{Fact, FactCommand, FactRequest};
+use domain::memory::{FactAnswer, FactCommand, FactRequest};
 use model::ModelConfig;
 use serde_json::json;
 use service_kit::settings::Settings;
@@ -182,8 +182,8 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
         }
         Err(err) => findings.push(bad("services", err.to_string())),
     }
-    let asked = FactRequest { principal: person(settings), command: FactCommand::List { limit: 1 } };
-    findings.push(match bus.request::<_, Vec<Fact>>(Endpoints::MemoryFacts, &asked, Duration::from_secs(5)).await {
+    let asked = FactRequest { principal: person(settings), command: FactCommand::List { limit: 1, before: None } };
+    findings.push(match bus.request::<_, FactAnswer>(Endpoints::MemoryFacts, &asked, Duration::from_secs(5)).await {
         Ok(_) => good("memory", "its database answers"),
         Err(err) => bad("memory", format!("{err}; its log says more")),
     });

@@ -1,77 +1,355 @@
-//! What Clara remembers of the person: asked of the memory service.
+//! What Clara remembers of a person: asked of the memory service.
 
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
-use domain::memory::{Fact, FactCommand, FactRequest, Passage, PassageRequest};
-use domain::message::without_controls;
+use domain::memory::{
+    FACTS, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Passage, PassageRequest,
+};
+use domain::message::{Principal, without_controls};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service_kit::settings::Settings;
 
 use super::turn::one_line;
 use super::{attach, person, time};
-use crate::cli::MemoryCommand;
+use crate::cli::{MemoryCommand, Whose};
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to erase, or to learn from a text with a model.
+const LONG: Duration = Duration::from_secs(600);
+/// Largest file that is read, in bytes.
+const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Finds what was said in the person's own conversations.
-async fn search(bus: &Bus, settings: &Settings, query: String, limit: u32, json: bool) -> anyhow::Result<ExitCode> {
-    let request = PassageRequest { principal: person(settings), group: None, query, limit };
-    let found: Vec<Passage> = bus.request(Endpoints::MemoryPassages, &request, PATIENCE).await?;
-    for Passage { id, speaker, text, at_ms } in &found {
-        if json {
+/// A person's memories, and how they are shown.
+struct Memories {
+    bus: Bus,
+    principal: Principal,
+    json: bool,
+}
+
+pub(super) async fn run(
+    settings: &Settings,
+    whose: Whose,
+    what: MemoryCommand,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut principal = person(settings);
+    if let Some(user) = whose.user {
+        principal.user = user;
+    }
+    let memories = Memories { bus: attach(settings).await?, principal, json };
+    memories.run(what).await
+}
+
+impl Memories {
+    async fn run(&self, what: MemoryCommand) -> anyhow::Result<ExitCode> {
+        match what {
+            MemoryCommand::List { query, limit } => match query.join(" ") {
+                query if query.is_empty() => {
+                    self.list(FactCommand::List { limit, before: None }, "Nothing is remembered.").await
+                }
+                query => {
+                    let none = "Nothing that is remembered fits these words.";
+                    self.list(FactCommand::Search { query, limit }, none).await
+                }
+            },
+            MemoryCommand::Search { query, limit } => self.search(query.join(" "), limit).await,
+            MemoryCommand::Remember { text, key } => {
+                let id = uuid::Uuid::now_v7().to_string();
+                self.told(FactCommand::Remember { id, text: text.join(" "), is_key: key }, "Remembered:").await
+            }
+            MemoryCommand::Edit { id, text } => {
+                self.told(FactCommand::Edit { id, text: text.join(" ") }, "Changed:").await
+            }
+            MemoryCommand::Mark { key: None, public: None, .. } => {
+                bail!("say what to change: --key yes|no, --public yes|no")
+            }
+            MemoryCommand::Mark { id, key, public } => {
+                self.told(FactCommand::Mark { id, is_key: key, is_public: public }, "Changed:").await
+            }
+            MemoryCommand::Undo { id } => self.told(FactCommand::Undo { id }, "As it was before:").await,
+            MemoryCommand::Show { id } => self.story(id, true, true).await,
+            MemoryCommand::History { id } => self.story(id, true, false).await,
+            MemoryCommand::Why { id } => self.story(id, false, true).await,
+            MemoryCommand::Forget { which } => {
+                let answer = self.ask(FactCommand::Forget { which: which.join(" ") }, LONG).await?;
+                self.erased(&answer, "There was no such memory.")
+            }
+            MemoryCommand::Clear { yes } => self.clear(yes).await,
+            MemoryCommand::Export => self.export().await,
+            MemoryCommand::Import { file } => self.import(&file).await,
+            MemoryCommand::Bootstrap { file, apply } => self.bootstrap(&file, apply).await,
+            MemoryCommand::Stats => self.counts(FactCommand::Stats).await,
+            MemoryCommand::Reindex => self.counts(FactCommand::Reindex).await,
+        }
+    }
+
+    async fn ask(&self, command: FactCommand, patience: Duration) -> anyhow::Result<FactAnswer> {
+        let request = FactRequest { principal: self.principal.clone(), command };
+        Ok(self.bus.request(Endpoints::MemoryFacts, &request, patience).await?)
+    }
+
+    async fn list(&self, command: FactCommand, none: &str) -> anyhow::Result<ExitCode> {
+        let answer = self.ask(command, PATIENCE).await?;
+        if answer.facts.is_empty() && !self.json {
+            println!("{none}");
+        }
+        answer.facts.iter().for_each(|fact| self.show(fact));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn told(&self, command: FactCommand, done: &str) -> anyhow::Result<ExitCode> {
+        let answer = self.ask(command, PATIENCE).await?;
+        if !self.json {
+            println!("{done}");
+        }
+        answer.facts.iter().for_each(|fact| self.show(fact));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn show(&self, fact: &Fact) {
+        if self.json {
+            println!("{}", json!(Line::of(fact)));
+            return;
+        }
+        let mut marks = String::new();
+        for (mark, is_set) in [("key, ", fact.is_key), ("public, ", fact.is_public)] {
+            if is_set {
+                marks.push_str(mark);
+            }
+        }
+        marks.push_str(fact.origin.as_str());
+        println!("{}  {}  {}  ({marks})", fact.id, time(fact.created_at_ms), without_controls(&fact.text));
+    }
+
+    /// Finds what was said in the person's own conversations.
+    async fn search(&self, query: String, limit: u32) -> anyhow::Result<ExitCode> {
+        let request = PassageRequest { principal: self.principal.clone(), group: None, query, limit };
+        let found: Vec<Passage> = self.bus.request(Endpoints::MemoryPassages, &request, PATIENCE).await?;
+        found.iter().for_each(|passage| self.show_passage(passage));
+        if found.is_empty() && !self.json {
+            println!("Nothing was said yet.");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn show_passage(&self, Passage { id, speaker, text, at_ms }: &Passage) {
+        if self.json {
             println!("{}", json!({"id": id, "speaker": speaker, "text": text, "at_ms": at_ms}));
         } else {
             println!("{}  {}: {}", time(*at_ms), one_line(speaker), one_line(text));
         }
     }
-    if found.is_empty() && !json {
-        println!("Nothing was said yet.");
+
+    async fn story(&self, id: String, changes: bool, sources: bool) -> anyhow::Result<ExitCode> {
+        let answer = self.ask(FactCommand::Show { id }, PATIENCE).await?;
+        answer.facts.iter().for_each(|fact| self.show(fact));
+        if sources {
+            if !self.json {
+                println!("{}", if answer.sources.is_empty() { "No message is its source." } else { "It comes from:" });
+            }
+            answer.sources.iter().for_each(|passage| self.show_passage(passage));
+        }
+        for FactChange { at_ms, event, old, new, actor, reason } in answer.changes.iter().filter(|_| changes) {
+            if self.json {
+                let change =
+                    json!({"at_ms": at_ms, "event": event, "old": old, "new": new, "actor": actor, "reason": reason});
+                println!("{change}");
+                continue;
+            }
+            let from = if old.is_empty() { String::new() } else { format!("{} → ", one_line(old)) };
+            let why = if reason.is_empty() { String::new() } else { format!(" ({})", one_line(reason)) };
+            println!("{}  {event} by {}: {from}{}{why}", time(*at_ms), one_line(actor), one_line(new));
+        }
+        Ok(ExitCode::SUCCESS)
     }
-    Ok(ExitCode::SUCCESS)
+
+    async fn counts(&self, command: FactCommand) -> anyhow::Result<ExitCode> {
+        let answer = self.ask(command, PATIENCE).await?;
+        if self.json {
+            let counts: serde_json::Map<_, _> =
+                answer.counts.into_iter().map(|count| (count.name, json!(count.value))).collect();
+            println!("{}", json!(counts));
+            return Ok(ExitCode::SUCCESS);
+        }
+        for count in &answer.counts {
+            println!("{:>8}  {}", count.value, count.name);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn clear(&self, yes: bool) -> anyhow::Result<ExitCode> {
+        if !yes {
+            if !std::io::stdin().is_terminal() {
+                bail!("this erases everything of {}: say --yes if that is meant", self.principal.user);
+            }
+            print!(
+                "This erases every memory and every conversation of {}. Type \"erase\" to go on: ",
+                self.principal.user
+            );
+            std::io::stdout().flush()?;
+            let mut said = String::new();
+            std::io::stdin().lock().take(64).read_line(&mut said)?;
+            if said.trim() != "erase" {
+                println!("Nothing was erased.");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        let answer = self.ask(FactCommand::Clear, LONG).await?;
+        self.erased(&answer, "Everything is erased.")
+    }
+
+    /// Says what was erased, and shows the proof; a failure if something is left.
+    fn erased(&self, answer: &FactAnswer, none: &str) -> anyhow::Result<ExitCode> {
+        let left: u64 = answer.proof.iter().map(|searched| searched.found).sum();
+        if self.json {
+            let proof: serde_json::Map<_, _> =
+                answer.proof.iter().map(|searched| (searched.store.clone(), json!(searched.found))).collect();
+            let facts: Vec<Line> = answer.facts.iter().map(Line::of).collect();
+            println!("{}", json!({"forgotten": facts, "proof": proof}));
+        } else {
+            println!("{}", if answer.facts.is_empty() { none } else { "Forgotten:" });
+            answer.facts.iter().for_each(|fact| self.show(fact));
+            for count in &answer.counts {
+                println!("{}: {}", count.name, count.value);
+            }
+            if !answer.proof.is_empty() {
+                println!("What was erased was looked for everywhere:");
+            }
+            for searched in &answer.proof {
+                println!("{:>8}  {}", searched.found, searched.store);
+            }
+            if left > 0 {
+                println!("Something is left: its words stand in what was said about something else.");
+            }
+        }
+        let nothing = answer.facts.is_empty() && answer.proof.is_empty();
+        Ok(if nothing || left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    async fn export(&self) -> anyhow::Result<ExitCode> {
+        let mut before = None;
+        loop {
+            let answer = self.ask(FactCommand::List { limit: FACTS as u32, before: before.take() }, PATIENCE).await?;
+            let Some(last) = answer.facts.last() else { return Ok(ExitCode::SUCCESS) };
+            before = Some(last.id.clone());
+            let mut out = std::io::stdout().lock();
+            for fact in &answer.facts {
+                writeln!(out, "{}", json!(Line::of(fact)))?;
+            }
+        }
+    }
+
+    async fn import(&self, file: &Path) -> anyhow::Result<ExitCode> {
+        let text = read(file)?;
+        let mut facts = Vec::new();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let line: Line = serde_json::from_str(line).with_context(|| {
+                format!("line {} is no memory as `memory export` prints it; nothing was stored", number + 1)
+            })?;
+            facts.push(line.fact());
+        }
+        let mut counts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+        // The oldest first, as they came to be.
+        facts.reverse();
+        for some in facts.chunks(FACTS / 2) {
+            let answer = self.ask(FactCommand::Import { facts: some.to_vec() }, LONG).await?;
+            for count in answer.counts {
+                *counts.entry(count.name).or_default() += count.value;
+            }
+        }
+        self.verdicts(&counts);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn bootstrap(&self, file: &Path, apply: bool) -> anyhow::Result<ExitCode> {
+        let answer = self.ask(FactCommand::Learn { text: read(file)?, apply }, LONG).await?;
+        answer.facts.iter().for_each(|fact| self.show(fact));
+        self.verdicts(&answer.counts.into_iter().map(|count| (count.name, count.value)).collect());
+        if !apply && !self.json {
+            println!("Nothing was stored: say --apply to remember it.");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the gate said of all that came.
+    fn verdicts(&self, counts: &std::collections::BTreeMap<String, u64>) {
+        let of = |name: &str| counts.get(name).copied().unwrap_or(0);
+        let (new, known, merged, replaced) = (of("add"), of("known"), of("merge"), of("supersede"));
+        if self.json {
+            println!("{}", json!({"new": new, "known": known, "merged": merged, "replaced": replaced}));
+        } else {
+            println!("{new} new, {known} known, {merged} merged, {replaced} in place of what is no longer true");
+        }
+    }
 }
 
-pub(super) async fn run(settings: &Settings, what: MemoryCommand, json: bool) -> anyhow::Result<ExitCode> {
-    let bus = attach(settings).await?;
-    let (command, none, some) = match what {
-        MemoryCommand::List { query, limit } => {
-            let command = match query.join(" ") {
-                query if query.is_empty() => FactCommand::List { limit },
-                query => FactCommand::Search { query, limit },
-            };
-            let none = match command {
-                FactCommand::Search { .. } => "Nothing that is remembered holds these words.",
-                _ => "Nothing is remembered.",
-            };
-            (command, none, "")
-        }
-        MemoryCommand::Search { query, limit } => return search(&bus, settings, query.join(" "), limit, json).await,
-        MemoryCommand::Remember { text } => {
-            let id = uuid::Uuid::now_v7().to_string();
-            (FactCommand::Remember { id, text: text.join(" ") }, "", "Remembered:")
-        }
-        MemoryCommand::Forget { which } => {
-            (FactCommand::Forget { which: which.join(" ") }, "There was no such memory.", "Forgotten:")
-        }
-    };
-    let forgets = matches!(command, FactCommand::Forget { .. });
-    let request = FactRequest { principal: person(settings), command };
-    let facts: Vec<Fact> = bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await?;
-    if json {
-        for fact in &facts {
-            println!("{}", json!({"id": fact.id, "text": fact.text, "created_at_ms": fact.created_at_ms}));
-        }
-    } else {
-        match (facts.is_empty(), none, some) {
-            (true, none, _) => println!("{none}"),
-            (false, _, "") => {}
-            (false, _, some) => println!("{some}"),
-        }
-        for fact in &facts {
-            println!("{}  {}  {}", fact.id, time(fact.created_at_ms), without_controls(&fact.text));
+/// A memory as a line of JSON.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    #[serde(default)]
+    id: String,
+    text: String,
+    #[serde(default)]
+    created_at_ms: i64,
+    #[serde(default)]
+    category: String,
+    #[serde(default)]
+    is_key: bool,
+    #[serde(default)]
+    is_public: bool,
+    #[serde(default)]
+    origin: String,
+    #[serde(default = "sure")]
+    confidence: u32,
+}
+
+fn sure() -> u32 {
+    100
+}
+
+impl Line {
+    fn of(fact: &Fact) -> Self {
+        Self {
+            id: fact.id.clone(),
+            text: fact.text.clone(),
+            created_at_ms: fact.created_at_ms,
+            category: fact.category.clone(),
+            is_key: fact.is_key,
+            is_public: fact.is_public,
+            origin: fact.origin.as_str().to_owned(),
+            confidence: fact.confidence,
         }
     }
-    Ok(if forgets && facts.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+
+    fn fact(self) -> Fact {
+        Fact {
+            category: self.category,
+            is_key: self.is_key,
+            is_public: self.is_public,
+            origin: FactOrigin::Imported,
+            confidence: self.confidence,
+            ..Fact::asked(self.id, self.text, self.created_at_ms)
+        }
+    }
+}
+
+/// The text of a file, or of the standard input.
+fn read(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let source: Box<dyn Read> = match file.to_str() {
+        Some("-") => Box::new(std::io::stdin()),
+        _ => Box::new(std::fs::File::open(file).with_context(|| format!("open {}", file.display()))?),
+    };
+    source.take(FILE_BYTES + 1).read_to_string(&mut text).with_context(|| format!("read {}", file.display()))?;
+    if text.len() as u64 > FILE_BYTES {
+        bail!("{} is larger than {} MB", file.display(), FILE_BYTES / 1024 / 1024);
+    }
+    Ok(text)
 }

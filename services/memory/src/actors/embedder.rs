@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embed::Embedder;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::actors::projector::describe;
+use crate::bell::Bell;
 use crate::ports::{Passages, Unembedded};
 
 /// Passages that are embedded at once; each is two texts.
@@ -24,19 +24,18 @@ pub(crate) struct PassageEmbedder {
     pub(crate) passages: Arc<dyn Passages>,
     pub(crate) model: Arc<dyn Embedder>,
     /// Rings when something was stored.
-    pub(crate) stored: Arc<Notify>,
+    pub(crate) stored: Bell,
 }
 
 impl PassageEmbedder {
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
         self.passages.embed_all(self.model.model()).await.map_err(|err| anyhow::anyhow!(describe(err)))?;
-        let mut done: u64 = 0;
+        let (mut done, mut heard): (u64, _) = (0, self.stored.listen());
         while !stop.is_cancelled() {
             match self.embed_some().await {
                 Ok(0) => {
                     done = 0;
-                    let more = tokio::time::timeout(PAUSE, self.stored.notified());
-                    stop.run_until_cancelled(more).await;
+                    stop.run_until_cancelled(heard.next(PAUSE)).await;
                 }
                 Ok(some) => {
                     let before = done;
@@ -57,7 +56,7 @@ impl PassageEmbedder {
 
     /// Embeds the newest passages that have no vectors; says how many.
     async fn embed_some(&self) -> Result<u64, String> {
-        let batch = self.passages.unembedded(BATCH).await.map_err(describe)?;
+        let batch = self.passages.unembedded(self.model.model(), BATCH).await.map_err(describe)?;
         let texts = batch.iter().flat_map(|passage| [own(passage), around(passage)]).collect();
         let vectors = self.model.embed(texts).await.map_err(|err| err.to_string())?;
         let mut vectors = vectors.into_iter();

@@ -1,59 +1,236 @@
-//! What people asked her to remember: stores, finds, lists, forgets.
+//! What is remembered of people, as they ask for it: stores, finds, shows, changes,
+//! erases. Everybody has their own; a request is about its principal's alone.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bus::Serve;
-use domain::memory::{FACT_BYTES, FACTS, Fact, FactCommand, FactRequest, search_words};
+use bus::{JournalStore, Serve};
+use domain::memory::{Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, search_words};
+use learn::statement::{Statement, category};
 use service_kit::clock::now_ms;
+use tracing::warn;
+use uuid::Uuid;
 
+use super::learner::Learner;
 use super::projector::describe;
-use crate::ports::Memory;
+use crate::knowledge::Knowledge;
+use crate::learning::New;
+use crate::ports::{Change, Erased, Erasure};
+
+/// How long a change can be taken back.
+const UNDO_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// Longest text that is learnt from at once, in bytes.
+const TEXT_BYTES: usize = 256 * 1024;
 
 pub(crate) struct FactServer {
-    pub(crate) memory: Arc<dyn Memory>,
+    pub(crate) knowledge: Arc<Knowledge>,
+    pub(crate) learner: Arc<Learner>,
+    pub(crate) journals: JournalStore,
 }
 
+type Answered = Result<FactAnswer, String>;
+
 #[async_trait]
-impl Serve<FactRequest, Vec<Fact>> for FactServer {
-    async fn serve(&self, request: FactRequest) -> Result<Vec<Fact>, String> {
+impl Serve<FactRequest, FactAnswer> for FactServer {
+    async fn serve(&self, request: FactRequest) -> Answered {
         let user = request.principal.user.as_str();
+        let facts = &self.knowledge.facts;
         match request.command {
-            FactCommand::Remember { id, text } => {
-                let text = text.trim();
-                if text.is_empty() || text.len() > FACT_BYTES {
-                    return Err(format!("a memory has between 1 and {FACT_BYTES} bytes; this has {}", text.len()));
-                }
-                let fact = Fact { id, text: text.to_owned(), created_at_ms: now_ms() };
-                Ok(vec![self.memory.remember(user, &fact).await.map_err(describe)?])
-            }
+            FactCommand::Remember { id, text, is_key } => self.remember(user, id, &text, is_key).await,
             FactCommand::Search { query, limit } => {
-                self.memory.search(user, &query, limit.min(FACTS as u32)).await.map_err(describe)
+                let limit = (limit as usize).min(FACTS);
+                Ok(found(self.knowledge.matching(user, &query, limit).await.map_err(describe)?))
             }
-            FactCommand::List { limit } => self.memory.list(user, limit.min(FACTS as u32)).await.map_err(describe),
+            FactCommand::List { limit, before } => {
+                let limit = limit.min(FACTS as u32);
+                Ok(found(facts.list(user, before.as_deref(), limit).await.map_err(describe)?))
+            }
+            FactCommand::Show { id } => {
+                let story = facts.story(user, id.trim()).await.map_err(describe)?;
+                let (fact, changes, sources) = story.ok_or_else(|| no_such(&id))?;
+                Ok(FactAnswer { facts: vec![fact], changes, sources, ..FactAnswer::default() })
+            }
+            FactCommand::Edit { id, text } => self.edit(user, id.trim(), &text).await,
+            FactCommand::Mark { id, is_key, is_public } => {
+                let id = self.known(user, id.trim()).await?;
+                self.change(user, Change::Mark { id: id.clone(), is_key, is_public }).await?;
+                self.one(user, &id).await
+            }
+            FactCommand::Undo { id } => {
+                let now = now_ms();
+                let undone = facts.undo(user, id.trim(), now - UNDO_MS, now).await.map_err(describe)?;
+                Ok(found(vec![undone.ok_or("nothing of it was changed within 30 days that could be taken back")?]))
+            }
             FactCommand::Forget { which } => self.forget(user, which.trim()).await,
+            FactCommand::Clear => {
+                let erased = facts.erase(user, Erasure::Everything, now_ms()).await.map_err(describe)?;
+                self.prove(user, erased).await
+            }
+            FactCommand::Learn { text, apply } => self.learn(user, &text, apply).await,
+            FactCommand::Import { facts } => self.import(user, facts).await,
+            FactCommand::Stats => {
+                let counts = facts.counts(user).await.map_err(describe)?;
+                Ok(FactAnswer { counts, ..FactAnswer::default() })
+            }
+            FactCommand::Reindex => {
+                facts.reindex(user).await.map_err(describe)?;
+                let counts = facts.counts(user).await.map_err(describe)?;
+                Ok(FactAnswer { counts, ..FactAnswer::default() })
+            }
         }
     }
 }
 
 impl FactServer {
+    async fn remember(&self, user: &str, id: String, text: &str, is_key: bool) -> Answered {
+        let text = sound(text)?;
+        // The same id again is the same fact, whatever became of its text.
+        if let Ok(known) = self.one(user, &id).await {
+            return Ok(known);
+        }
+        let statement = Statement { category: category(&text), text, is_key, confidence: 1.0 };
+        let (origin, at_ms) = (FactOrigin::Asked, now_ms());
+        let new = New { id, statement, origin, at_ms, is_public: false, sources: Vec::new() };
+        let stored = self.knowledge.store(user, user, &new).await.map_err(describe)?;
+        let Some(fact) = stored else { return Err("it was forgotten in the same moment".to_owned()) };
+        if is_key && !fact.is_key {
+            self.change(user, Change::Mark { id: fact.id.clone(), is_key: Some(true), is_public: None }).await?;
+            return self.one(user, &fact.id).await;
+        }
+        self.learner.stored.ring();
+        Ok(found(vec![fact]))
+    }
+
+    async fn edit(&self, user: &str, id: &str, text: &str) -> Answered {
+        let (id, text) = (self.known(user, id).await?, sound(text)?);
+        self.change(user, Change::Rewrite { id: id.clone(), text, event: "UPDATE", sources: Vec::new() }).await?;
+        self.learner.stored.ring();
+        self.one(user, &id).await
+    }
+
     /// By id; else every fact that holds all the words, so that a vague word
     /// does not take more with it than was meant.
-    async fn forget(&self, user: &str, which: &str) -> Result<Vec<Fact>, String> {
-        let known = self.memory.list(user, FACTS as u32).await.map_err(describe)?;
-        let mut ids: Vec<String> = known.iter().filter(|fact| fact.id == which).map(|fact| fact.id.clone()).collect();
+    async fn forget(&self, user: &str, which: &str) -> Answered {
+        let mut ids = match self.one(user, which).await {
+            Ok(known) => known.facts.into_iter().map(|fact| fact.id).collect(),
+            Err(_) => Vec::new(),
+        };
         if ids.is_empty() {
             let words = search_words(which);
             if words.is_empty() {
                 return Err("say which memory: its id, or words that stand in it".into());
             }
-            let found = self.memory.search(user, which, FACTS as u32).await.map_err(describe)?;
             let holds_all = |fact: &Fact| {
                 let text = fact.text.to_lowercase();
                 words.iter().all(|word| text.contains(word.as_str()))
             };
-            ids = found.into_iter().filter(holds_all).map(|fact| fact.id).collect();
+            let near = self.knowledge.matching(user, which, FACTS).await.map_err(describe)?;
+            ids = near.into_iter().filter(holds_all).map(|fact| fact.id).collect();
         }
-        self.memory.forget(user, &ids).await.map_err(describe)
+        if ids.is_empty() {
+            return Ok(FactAnswer::default());
+        }
+        let erased = self.knowledge.facts.erase(user, Erasure::Facts(&ids), now_ms()).await.map_err(describe)?;
+        self.prove(user, erased).await
     }
+
+    /// Takes what was erased from the journals too, and looks for it everywhere.
+    async fn prove(&self, user: &str, erased: Erased) -> Answered {
+        let mut left = 0;
+        for (conversation, turn) in &erased.turns {
+            if let Err(err) = self.journals.erase(conversation, *turn).await {
+                warn!(%turn, error = %err, "failed to erase a journal");
+                left += 1;
+            }
+        }
+        let mut proof = self.knowledge.facts.search_everywhere(user, &erased.texts).await.map_err(describe)?;
+        proof.push(domain::memory::Searched { store: "journals of its turns".to_owned(), found: left });
+        let turns = Count { name: "exchanges erased with it".to_owned(), value: erased.turns.len() as u64 };
+        Ok(FactAnswer { facts: erased.facts, proof, counts: vec![turns], ..FactAnswer::default() })
+    }
+
+    /// What a text says, each with what the gate says of it.
+    async fn learn(&self, user: &str, text: &str, apply: bool) -> Answered {
+        if text.len() > TEXT_BYTES {
+            return Err(format!("a text to learn from has at most {TEXT_BYTES} bytes; this has {}", text.len()));
+        }
+        let mut answer = FactAnswer::default();
+        let mut counts = std::collections::BTreeMap::new();
+        for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
+            for statement in self.learner.read(paragraph, 0).await? {
+                if answer.facts.len() >= FACTS {
+                    return Err(format!("it says more than {FACTS} things: split it"));
+                }
+                let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{user}/{}", statement.text).as_bytes());
+                let (origin, at_ms) = (FactOrigin::Imported, now_ms());
+                let new = New { id: id.to_string(), statement, origin, at_ms, is_public: false, sources: Vec::new() };
+                let plan = self.knowledge.plan(user, &new).await.map_err(describe)?;
+                *counts.entry(plan.verdict).or_default() += 1;
+                let mut fact = Fact::asked(new.id.clone(), new.statement.text.clone(), at_ms);
+                fact.is_key = new.statement.is_key;
+                fact.category =
+                    new.statement.category.map_or_else(String::new, |category| category.as_str().to_owned());
+                fact.origin = origin;
+                if apply {
+                    self.knowledge.store(user, user, &new).await.map_err(describe)?;
+                }
+                answer.facts.push(fact);
+            }
+        }
+        self.learner.stored.ring();
+        answer.counts = counts.into_iter().map(|(name, value)| Count { name: name.to_owned(), value }).collect();
+        Ok(answer)
+    }
+
+    /// Facts as they were exported; what is known already is left.
+    async fn import(&self, user: &str, facts: Vec<Fact>) -> Answered {
+        if facts.len() > FACTS {
+            return Err(format!("at most {FACTS} memories at once; these are {}", facts.len()));
+        }
+        let mut counts = std::collections::BTreeMap::new();
+        for fact in facts {
+            let text = sound(&fact.text)?;
+            let confidence = f64::from(fact.confidence.min(100)) / 100.0;
+            let statement = Statement { category: category(&text), text, is_key: fact.is_key, confidence };
+            let (id, origin, at_ms) = (fact.id, FactOrigin::Imported, fact.created_at_ms);
+            let id = if id.is_empty() { Uuid::now_v7().to_string() } else { format!("{user}/{id}") };
+            let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).to_string();
+            let new = New { id, statement, origin, at_ms, is_public: fact.is_public, sources: Vec::new() };
+            let plan = self.knowledge.plan(user, &new).await.map_err(describe)?;
+            self.knowledge.facts.change(user, user, now_ms(), &plan.changes, None).await.map_err(describe)?;
+            *counts.entry(plan.verdict).or_default() += 1;
+        }
+        self.learner.stored.ring();
+        let counts = counts.into_iter().map(|(name, value)| Count { name: name.to_owned(), value }).collect();
+        Ok(FactAnswer { counts, ..FactAnswer::default() })
+    }
+
+    async fn change(&self, user: &str, change: Change) -> Result<(), String> {
+        self.knowledge.facts.change(user, user, now_ms(), &[change], None).await.map_err(describe)
+    }
+
+    async fn known(&self, user: &str, id: &str) -> Result<String, String> {
+        self.one(user, id).await.map(|_| id.to_owned())
+    }
+
+    async fn one(&self, user: &str, id: &str) -> Answered {
+        let known = self.knowledge.facts.find(user, &[id.to_owned()]).await.map_err(describe)?.pop();
+        known.map(|known| found(vec![known.fact])).ok_or_else(|| no_such(id))
+    }
+}
+
+fn found(facts: Vec<Fact>) -> FactAnswer {
+    FactAnswer { facts, ..FactAnswer::default() }
+}
+
+fn no_such(id: &str) -> String {
+    format!("there is no memory {id:?}: `clara memory list` shows their ids")
+}
+
+fn sound(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > FACT_BYTES {
+        return Err(format!("a memory has between 1 and {FACT_BYTES} bytes; this has {}", text.len()));
+    }
+    Ok(text.to_owned())
 }

@@ -8,9 +8,9 @@ use bus::{Delivery, Handler, JournalStore, Verdict};
 use domain::ids::{ConversationId, TurnId};
 use domain::journal::{Entry, Record, TurnState};
 use service_kit::crash::{CrashPoint, crash_point};
-use tokio::sync::Notify;
 use tracing::warn;
 
+use crate::bell::Bell;
 use crate::ports::{Memory, MemoryError};
 use crate::projection;
 
@@ -20,8 +20,8 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(crate) struct Projector {
     pub(crate) memory: Arc<dyn Memory>,
     pub(crate) journals: JournalStore,
-    /// Rings for the embedder.
-    pub(crate) stored: Arc<Notify>,
+    /// Rings for the embedder and the learner.
+    pub(crate) stored: Bell,
 }
 
 #[async_trait]
@@ -42,7 +42,7 @@ impl Handler<Record> for Projector {
         }
         match project(self.memory.as_ref(), &self.journals, &conversation, turn).await {
             Ok(()) => {
-                self.stored.notify_one();
+                self.stored.ring();
                 crash_point(CrashPoint::Caused);
                 Verdict::Done
             }

@@ -10,11 +10,13 @@ use tracing::warn;
 
 use super::passages::PassageServer;
 use super::projector::{describe, project};
+use crate::knowledge::Knowledge;
 use crate::ports::{Memory, MemoryError};
 
 pub(crate) struct RecallServer {
     pub(crate) memory: Arc<dyn Memory>,
     pub(crate) passages: Arc<PassageServer>,
+    pub(crate) knowledge: Arc<Knowledge>,
     pub(crate) journals: JournalStore,
 }
 
@@ -64,26 +66,9 @@ impl RecallServer {
         })
     }
 
-    /// What fits the question, then what is newest.
+    /// What a prompt holds of what is remembered of the person.
     async fn facts(&self, request: &RecallRequest) -> Result<Vec<Fact>, MemoryError> {
-        // Facts are private: a group never sees them.
-        if request.audience == Audience::Group {
-            return Ok(Vec::new());
-        }
-        let (user, limit) = (&request.principal.user, request.fact_limit.min(FACTS as u32));
-        let newest = self.memory.list(user, limit).await?;
-        if newest.is_empty() {
-            return Ok(newest);
-        }
-        Ok(merge(self.memory.search(user, &request.query, limit).await?, newest, limit))
+        let limit = request.fact_limit.min(FACTS as u32);
+        self.knowledge.recall(&request.principal.user, request.audience, &request.query, limit).await
     }
-}
-
-fn merge(mut found: Vec<Fact>, newest: Vec<Fact>, limit: u32) -> Vec<Fact> {
-    for fact in newest {
-        if found.len() < limit as usize && !found.iter().any(|known| known.id == fact.id) {
-            found.push(fact);
-        }
-    }
-    found
 }

@@ -1,14 +1,17 @@
-//! Sessions, messages and facts in SQL, on SQLite and PostgreSQL.
+//! Sessions and messages in SQL, on SQLite and PostgreSQL.
 
+mod erase; // Erasing, and proving it.
+mod facts; // What is remembered of people.
 mod passages; // What was said, for the index.
 
 use async_trait::async_trait;
 use domain::ids::TurnId;
-use domain::memory::{Fact, HistoryMessage, RecallRequest, Role, search_words};
+use domain::memory::{HistoryMessage, RecallRequest, Role};
 use domain::message::Audience;
-use store::{Database, Dialect, Migration, Row, StoreError, Transaction, Value};
+use store::{Database, Migration, Row, StoreError, Transaction};
 use uuid::Uuid;
 
+use crate::learning::Learning;
 use crate::ports::{Memory, MemoryError};
 use crate::projection::{MessageRow, TurnRows, reply_id};
 use crate::scope::Scope;
@@ -35,6 +38,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0003_passages.sqlite.sql"),
         postgres: include_str!("../../migrations/0003_passages.postgres.sql"),
     },
+    Migration {
+        version: 4,
+        name: "memories",
+        sqlite: include_str!("../../migrations/0004_memories.sqlite.sql"),
+        postgres: include_str!("../../migrations/0004_memories.postgres.sql"),
+    },
 ];
 
 pub(crate) struct SqlMemory {
@@ -43,12 +52,28 @@ pub(crate) struct SqlMemory {
     project: String,
     /// Whether what is said is queued for a model that embeds.
     embeds: bool,
+    learning: Learning,
 }
 
 impl SqlMemory {
-    pub(crate) async fn prepare(database: Database, project: String, embeds: bool) -> Result<Self, StoreError> {
+    pub(crate) async fn prepare(
+        database: Database,
+        project: String,
+        embeds: bool,
+        learning: Learning,
+    ) -> Result<Self, StoreError> {
         database.migrate(MIGRATIONS).await?;
-        Ok(Self { database, project, embeds })
+        Ok(Self { database, project, embeds, learning })
+    }
+
+    /// Whether something may be learnt from a text.
+    fn learns(&self, text: &str) -> bool {
+        match self.learning {
+            Learning::Off => false,
+            // Rules are quick: what they find nothing in is not queued.
+            Learning::Rules => !learn::statement::statements(text).is_empty(),
+            Learning::Model => true,
+        }
     }
 
     /// The session that a message at `at_ms` belongs to: the running one, or a
@@ -118,12 +143,16 @@ impl Memory for SqlMemory {
         let mut transaction = self.database.begin().await?;
         // Two replicas that project turns of one conversation take turns.
         transaction.lock(rows.conversation.as_str()).await?;
+        let erased = "SELECT turn_id FROM erased_turns WHERE turn_id = $1";
+        if !transaction.fetch(erased, &[rows.turn.to_string().into()]).await?.is_empty() {
+            return Ok(());
+        }
         let known = "SELECT session_id FROM messages WHERE turn_id = $1 LIMIT 1";
         let session = match transaction.fetch(known, &[rows.turn.to_string().into()]).await?.first() {
             Some(row) => row.text("session_id")?,
             None => self.session(&mut transaction, rows, newest).await?,
         };
-        let mut said = 0;
+        let (mut said, mut to_learn) = (0, None);
         for message in &rows.messages {
             let role = match message.role {
                 Role::User => "user",
@@ -152,6 +181,8 @@ impl Memory for SqlMemory {
                 continue;
             }
             said += 1;
+            to_learn =
+                to_learn.or((message.role == Role::User && self.learns(&message.text)).then_some(message.position));
             if self.embeds {
                 let sql = "INSERT INTO messages_to_embed (message_id, position) VALUES ($1, $2)";
                 transaction.execute(sql, &[message.id.as_str().into(), message.position.into()]).await?;
@@ -161,12 +192,18 @@ impl Memory for SqlMemory {
             let scope = Scope::of(rows.audience, &rows.owner, &rows.conversation);
             transaction.execute(passages::CHANGED, &[scope.to_string().into(), said.into(), 0.into()]).await?;
         }
+        if let Some(position) = to_learn {
+            let sql = "INSERT INTO turns_to_learn (turn_id, position) VALUES ($1, $2) ON CONFLICT (turn_id) DO NOTHING";
+            transaction.execute(sql, &[rows.turn.to_string().into(), position.into()]).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
 
     async fn has_reply(&self, turn: TurnId) -> Result<bool, MemoryError> {
-        let rows = self.database.fetch("SELECT id FROM messages WHERE id = $1", &[reply_id(turn).into()]).await?;
+        // One that was erased is there no more, and must not be brought in again.
+        let sql = "SELECT id FROM messages WHERE id = $1 UNION ALL SELECT turn_id FROM erased_turns WHERE turn_id = $2";
+        let rows = self.database.fetch(sql, &[reply_id(turn).into(), turn.to_string().into()]).await?;
         Ok(!rows.is_empty())
     }
 
@@ -184,65 +221,6 @@ impl Memory for SqlMemory {
         history.reverse();
         Ok(history)
     }
-
-    async fn remember(&self, user: &str, fact: &Fact) -> Result<Fact, MemoryError> {
-        // The same words again are the same memory.
-        let sql = "SELECT id, content, created_at FROM facts WHERE user_id = $1 AND (id = $2 OR content = $3) LIMIT 1";
-        let known =
-            self.database.fetch(sql, &[user.into(), fact.id.as_str().into(), fact.text.as_str().into()]).await?;
-        if let Some(row) = known.first() {
-            return Ok(fact_row(row)?);
-        }
-        let sql =
-            "INSERT INTO facts (id, user_id, content, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
-        let values = [fact.id.as_str().into(), user.into(), fact.text.as_str().into(), fact.created_at_ms.into()];
-        self.database.execute(sql, &values).await?;
-        Ok(fact.clone())
-    }
-
-    async fn search(&self, user: &str, query: &str, limit: u32) -> Result<Vec<Fact>, MemoryError> {
-        let words = search_words(query);
-        if words.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Words hold letters and digits alone, so they cannot change the query.
-        let (sql, expression) = match self.database.dialect() {
-            Dialect::Sqlite => (
-                "SELECT f.id, f.content, f.created_at FROM facts_text t JOIN facts f ON f.rowid = t.rowid \
-                 WHERE t.content MATCH $1 AND f.user_id = $2 ORDER BY bm25(facts_text), f.created_at DESC LIMIT $3",
-                words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" OR "),
-            ),
-            Dialect::Postgres => (
-                "SELECT id, content, created_at FROM facts \
-                 WHERE to_tsvector('english', content) @@ to_tsquery('english', $1) AND user_id = $2 \
-                 ORDER BY ts_rank(to_tsvector('english', content), to_tsquery('english', $1)) DESC, created_at DESC LIMIT $3",
-                words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" | "),
-            ),
-        };
-        let rows = self.database.fetch(sql, &[expression.into(), user.into(), i64::from(limit).into()]).await?;
-        Ok(rows.iter().map(fact_row).collect::<Result<_, _>>()?)
-    }
-
-    async fn list(&self, user: &str, limit: u32) -> Result<Vec<Fact>, MemoryError> {
-        let sql = "SELECT id, content, created_at FROM facts WHERE user_id = $1 ORDER BY created_at DESC, id LIMIT $2";
-        let rows = self.database.fetch(sql, &[user.into(), i64::from(limit).into()]).await?;
-        Ok(rows.iter().map(fact_row).collect::<Result<_, _>>()?)
-    }
-
-    async fn forget(&self, user: &str, ids: &[String]) -> Result<Vec<Fact>, MemoryError> {
-        let mut forgotten = Vec::new();
-        let mut transaction = self.database.begin().await?;
-        for id in ids {
-            let values: [Value; 2] = [id.as_str().into(), user.into()];
-            let sql = "SELECT id, content, created_at FROM facts WHERE id = $1 AND user_id = $2";
-            for row in transaction.fetch(sql, &values).await? {
-                forgotten.push(fact_row(&row)?);
-            }
-            transaction.execute("DELETE FROM facts WHERE id = $1 AND user_id = $2", &values).await?;
-        }
-        transaction.commit().await?;
-        Ok(forgotten)
-    }
 }
 
 /// Whether a message can be found later.
@@ -255,6 +233,23 @@ fn history_message(row: &Row) -> Result<HistoryMessage, StoreError> {
     Ok(HistoryMessage { role, name: row.text("name")?, text: row.text("content")?, at_ms: row.integer("created_at")? })
 }
 
-fn fact_row(row: &Row) -> Result<Fact, StoreError> {
-    Ok(Fact { id: row.text("id")?, text: row.text("content")?, created_at_ms: row.integer("created_at")? })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::Facts;
+
+    #[tokio::test]
+    async fn facts_of_an_older_build_are_memories_of_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::sqlite(&folder.path().join("m.sqlite")).await.unwrap();
+        database.migrate(&MIGRATIONS[..3]).await.unwrap();
+        let sql = "INSERT INTO facts (id, user_id, content, created_at) VALUES ('1', 'ann', 'likes tea', 7)";
+        database.execute(sql, &[]).await.unwrap();
+        let memory = SqlMemory::prepare(database, "p".into(), false, Learning::Off).await.unwrap();
+        let listed = memory.list("ann", None, 10).await.unwrap();
+        let found = memory.find("ann", &["1".into()]).await.unwrap();
+        let shown = memory.facts_after("ann", i64::MIN, "").await.unwrap();
+        assert_eq!((listed.len(), found.len(), shown.len()), (1, 1, 1));
+        assert_eq!((listed[0].text.as_str(), found[0].fact.created_at_ms), ("likes tea", 7));
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Endpoints};
-use domain::memory::{Fact, FactCommand, FactRequest};
+use domain::memory::{FactAnswer, FactCommand, FactRequest};
 use domain::message::Audience;
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
@@ -17,11 +17,19 @@ use crate::registry::Tool;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Memories that one recall gives.
 const RECALLED: u32 = 20;
+/// Memories among which the public ones are looked for.
+const LISTED: u32 = 200;
 
+#[derive(Clone, Copy)]
 enum Doing {
     Remember,
     Recall,
     Forget,
+    SetVisibility,
+    ListPublic,
+    /// Looks into one memory, or changes it.
+    One,
+    Undo,
 }
 
 struct FactTool {
@@ -69,6 +77,56 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
             ),
             Doing::Forget,
         ),
+        tool(
+            spec(
+                "memory_set_visibility",
+                "Lets groups see a memory, or hides it from them. Memories are private until the person says otherwise.",
+                Effect::Idempotent,
+                Risk::Moderate,
+                json!({"id": string("The id that recall shows", 64), "visibility": {"type": "string", "enum": ["public", "private"]}}),
+                &["id", "visibility"],
+            ),
+            Doing::SetVisibility,
+        ),
+        tool(
+            spec(
+                "memory_list_public",
+                "Lists the memories that groups may see.",
+                Effect::ReadOnly,
+                Risk::Safe,
+                json!({}),
+                &[],
+            ),
+            Doing::ListPublic,
+        ),
+        tool(
+            spec(
+                "memory",
+                "Looks into one memory, or changes it: where it comes from (why), what became of it (history), \
+                 another text (edit), whether it stands in every prompt (key, unkey).",
+                Effect::Idempotent,
+                Risk::Moderate,
+                json!({
+                    "action": {"type": "string", "enum": ["show", "why", "history", "edit", "key", "unkey"]},
+                    "id": string("The id that recall shows", 64),
+                    "text": string("What it says from now on, for edit", 4000),
+                }),
+                &["action", "id"],
+            ),
+            Doing::One,
+        ),
+        tool(
+            spec(
+                "memory_undo",
+                "Takes the newest edit, merge or replacement of a memory back, within 30 days.",
+                // A second time takes the change before it back too.
+                Effect::Once,
+                Risk::Moderate,
+                json!({"id": string("The id that recall shows", 64)}),
+                &["id"],
+            ),
+            Doing::Undo,
+        ),
     ]
 }
 
@@ -82,29 +140,91 @@ impl Tool for FactTool {
         if request.audience == Audience::Group {
             return Err("memories are private: ask me in a direct conversation".to_owned());
         }
-        let command = match self.doing {
-            Doing::Remember => {
-                FactCommand::Remember { id: request.call.to_string(), text: text(&arguments, "text").to_owned() }
-            }
-            Doing::Recall => match text(&arguments, "query").trim() {
-                "" => FactCommand::List { limit: RECALLED },
-                query => FactCommand::Search { query: query.to_owned(), limit: RECALLED },
-            },
-            Doing::Forget => FactCommand::Forget { which: text(&arguments, "which").to_owned() },
-        };
-        let asked = FactRequest { principal: request.principal.clone(), command };
-        let facts: Vec<Fact> = self
+        let asked = FactRequest { principal: request.principal.clone(), command: self.command(request, &arguments) };
+        let answer: FactAnswer = self
             .bus
             .request(Endpoints::MemoryFacts, &asked, PATIENCE)
             .await
             .map_err(|err| format!("memory unavailable: {err}"))?;
-        let list = || facts.iter().map(|fact| format!("- {}", fact.text)).collect::<Vec<_>>().join("\n");
-        Ok(match (&self.doing, facts.len()) {
-            (Doing::Remember, _) => format!("I will remember: {}", facts.first().map_or("", |fact| fact.text.as_str())),
-            (Doing::Recall, 0) => "I remember nothing about that.".to_owned(),
-            (Doing::Recall, _) => format!("I remember:\n\n{}", list()),
-            (Doing::Forget, 0) => "There was no such memory.".to_owned(),
-            (Doing::Forget, _) => format!("Forgotten:\n\n{}", list()),
-        })
+        Ok(self.told(&answer, &arguments))
     }
+}
+
+impl FactTool {
+    fn command(&self, request: &ToolRequest, arguments: &Value) -> FactCommand {
+        let id = || text(arguments, "id").trim().to_owned();
+        match self.doing {
+            Doing::Remember => FactCommand::Remember {
+                id: request.call.to_string(),
+                text: text(arguments, "text").to_owned(),
+                is_key: false,
+            },
+            Doing::Recall => match text(arguments, "query").trim() {
+                "" => FactCommand::List { limit: RECALLED, before: None },
+                query => FactCommand::Search { query: query.to_owned(), limit: RECALLED },
+            },
+            Doing::Forget => FactCommand::Forget { which: text(arguments, "which").to_owned() },
+            Doing::SetVisibility => {
+                let is_public = Some(text(arguments, "visibility") == "public");
+                FactCommand::Mark { id: id(), is_key: None, is_public }
+            }
+            Doing::Undo => FactCommand::Undo { id: id() },
+            Doing::ListPublic => FactCommand::List { limit: LISTED, before: None },
+            Doing::One => match text(arguments, "action") {
+                "edit" => FactCommand::Edit { id: id(), text: text(arguments, "text").to_owned() },
+                "key" => FactCommand::Mark { id: id(), is_key: Some(true), is_public: None },
+                "unkey" => FactCommand::Mark { id: id(), is_key: Some(false), is_public: None },
+                _ => FactCommand::Show { id: id() },
+            },
+        }
+    }
+
+    /// What the model, and perhaps the person, reads.
+    fn told(&self, answer: &FactAnswer, arguments: &Value) -> String {
+        let facts: Vec<_> =
+            answer.facts.iter().filter(|fact| !matches!(self.doing, Doing::ListPublic) || fact.is_public).collect();
+        let list = || facts.iter().map(|fact| format!("- {}", fact.text)).collect::<Vec<_>>().join("\n");
+        let listed =
+            || facts.iter().map(|fact| format!("- {} ({})", fact.text, fact.id)).collect::<Vec<_>>().join("\n");
+        match (self.doing, facts.len()) {
+            (Doing::Remember, _) => {
+                format!("I will remember: {}", facts.first().map_or("", |fact| fact.text.as_str()))
+            }
+            (Doing::Recall, 0) => "I remember nothing about that.".to_owned(),
+            (Doing::Recall, _) => format!("I remember:\n\n{}", listed()),
+            (Doing::Forget, 0) => "There was no such memory.".to_owned(),
+            // What is forgotten is not said once more: the answer is kept.
+            (Doing::Forget, count) => {
+                let left: u64 = answer.proof.iter().map(|searched| searched.found).sum();
+                let left =
+                    if left == 0 { "nothing of it is left" } else { "some of its words stand in other messages" };
+                let memories = if count == 1 { "1 memory".to_owned() } else { format!("{count} memories") };
+                format!("Forgotten: {memories}, with what they came from; {left}.")
+            }
+            (Doing::ListPublic, 0) => "Groups may see none of your memories.".to_owned(),
+            (Doing::ListPublic, _) => format!("Groups may see:\n\n{}", listed()),
+            (Doing::Undo, _) => format!("As it was before:\n\n{}", list()),
+            (Doing::SetVisibility, _) => format!("Changed:\n\n{}", list()),
+            (Doing::One, _) => one(answer, text(arguments, "action")),
+        }
+    }
+}
+
+/// One memory as it was asked about.
+fn one(answer: &FactAnswer, action: &str) -> String {
+    let fact = answer.facts.first().map_or("", |fact| fact.text.as_str());
+    let mut lines = vec![fact.to_owned()];
+    if matches!(action, "show" | "why") {
+        lines.extend(answer.sources.iter().map(|said| format!("- {} said: {}", said.speaker, said.text)));
+        if answer.sources.is_empty() {
+            lines.push("- no message is its source".to_owned());
+        }
+    }
+    if matches!(action, "show" | "history") {
+        let changes = answer.changes.iter();
+        lines.extend(
+            changes.map(|change| format!("- {} by {}: {} → {}", change.event, change.actor, change.old, change.new)),
+        );
+    }
+    lines.join("\n")
 }

@@ -10,7 +10,7 @@ use crate::ports::{Changes, MemoryError, Passages, Stored, Unembedded};
 use crate::scope::Scope;
 
 /// Her name in what was said.
-const ASSISTANT: &str = "Clara";
+pub(super) const ASSISTANT: &str = "Clara";
 
 /// The columns of a passage.
 const COLUMNS: &str = "m.id, m.session_id, m.role, m.name, m.content, m.created_at, m.position, v.vector, v.tokens";
@@ -21,6 +21,8 @@ impl SqlMemory {
         match scope {
             Scope::Person(user) => ("s.user_id = $1 AND s.audience = 'direct'", user.as_str().into()),
             Scope::Group(conversation) => ("s.context_id = $1 AND s.audience = 'group'", conversation.as_str().into()),
+            // Facts are no messages: no message is theirs.
+            Scope::Facts(user) => ("s.user_id = $1 AND 1 = 0", user.as_str().into()),
         }
     }
 }
@@ -35,6 +37,9 @@ impl Passages for SqlMemory {
     }
 
     async fn after(&self, scope: &Scope, position: i64, model: &str) -> Result<Vec<Stored>, MemoryError> {
+        if let Scope::Facts(user) = scope {
+            return self.facts_after(user, position, model).await;
+        }
         let (place, key) = Self::place(scope);
         let sql = format!(
             "SELECT {COLUMNS} FROM messages m JOIN sessions s ON s.id = m.session_id \
@@ -63,7 +68,7 @@ impl Passages for SqlMemory {
         Ok(())
     }
 
-    async fn unembedded(&self, limit: u32) -> Result<Vec<Unembedded>, MemoryError> {
+    async fn unembedded(&self, model: &str, limit: u32) -> Result<Vec<Unembedded>, MemoryError> {
         // With what was said before in the same session.
         let sql = "SELECT m.id, m.role, m.name, m.content, s.audience, s.user_id, s.context_id, \
                    (SELECT b.content FROM messages b WHERE b.session_id = m.session_id AND b.position < m.position \
@@ -74,6 +79,9 @@ impl Passages for SqlMemory {
                    FROM messages_to_embed e JOIN messages m ON m.id = e.message_id \
                    JOIN sessions s ON s.id = m.session_id ORDER BY e.position DESC LIMIT $1";
         let rows = self.database.fetch(sql, &[i64::from(limit).into(), ASSISTANT.into()]).await?;
+        if rows.is_empty() {
+            return self.unembedded_facts(model, limit).await;
+        }
         Ok(rows.iter().map(unembedded).collect::<Result<_, _>>()?)
     }
 
@@ -84,16 +92,17 @@ impl Passages for SqlMemory {
     }
 
     async fn store_vectors(&self, model: &str, of: &Unembedded, vectors: &Embedding) -> Result<(), MemoryError> {
+        if matches!(of.scope, Scope::Facts(_)) {
+            return self.store_fact_vectors(model, of, vectors).await;
+        }
         let mut transaction = self.database.begin().await?;
         let id = of.id.as_str();
         let removed = transaction.execute("DELETE FROM messages_to_embed WHERE message_id = $1", &[id.into()]).await?;
         // Another replica was faster, or the message was forgotten meanwhile.
         if removed > 0 {
-            let vector: Vec<u8> = vectors.text.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let tokens = vectors.tokens.as_ref().map(TokenVectors::to_bytes);
+            let (vector, tokens) = bytes_of(vectors);
             let sql = "INSERT INTO message_vectors (message_id, model, vector, tokens) VALUES ($1, $2, $3, $4) \
                        ON CONFLICT (message_id) DO UPDATE SET model = $2, vector = $3, tokens = $4";
-            let tokens = tokens.unwrap_or_default();
             transaction.execute(sql, &[id.into(), model.into(), vector.into(), tokens.into()]).await?;
             transaction.execute(CHANGED, &[of.scope.to_string().into(), 0.into(), 1.into()]).await?;
         }
@@ -106,16 +115,33 @@ impl Passages for SqlMemory {
 pub(super) const CHANGED: &str = "INSERT INTO passage_changes (scope, said, embedded) VALUES ($1, $2, $3) \
      ON CONFLICT (scope) DO UPDATE SET said = passage_changes.said + $2, embedded = passage_changes.embedded + $3";
 
+/// Notes that something of a scope is gone, or is another: its indexes begin anew.
+pub(super) const ERASED: &str = "INSERT INTO passage_changes (scope, erased) VALUES ($1, 1) \
+     ON CONFLICT (scope) DO UPDATE SET erased = passage_changes.erased + 1";
+
 fn speaker(row: &Row) -> Result<String, StoreError> {
     if row.text("role")? == "assistant" { Ok(ASSISTANT.to_owned()) } else { row.text("name") }
 }
 
-fn stored(row: &Row) -> Result<Stored, StoreError> {
-    let vector = row.bytes("vector")?.map(|bytes| {
-        let values = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-        values.collect::<Vec<f32>>()
-    });
+/// Vectors as they are stored. A model without vectors of words leaves theirs
+/// empty: databases behind one driver do not agree on how an absent value of
+/// bytes is bound.
+pub(super) fn bytes_of(vectors: &Embedding) -> (Vec<u8>, Vec<u8>) {
+    let vector = vectors.text.iter().flat_map(|value| value.to_le_bytes()).collect();
+    (vector, vectors.tokens.as_ref().map(TokenVectors::to_bytes).unwrap_or_default())
+}
+
+pub(super) fn values_of(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+}
+
+/// The vectors of a row's `vector` and `tokens`; none for NULL.
+pub(super) fn vectors_of(row: &Row) -> Result<Option<Embedding>, StoreError> {
     let tokens = row.bytes("tokens")?.and_then(|bytes| TokenVectors::from_bytes(&bytes).ok());
+    Ok(row.bytes("vector")?.map(|bytes| Embedding { text: values_of(&bytes), tokens }))
+}
+
+fn stored(row: &Row) -> Result<Stored, StoreError> {
     Ok(Stored {
         position: row.integer("position")?,
         passage: Passage {
@@ -124,7 +150,7 @@ fn stored(row: &Row) -> Result<Stored, StoreError> {
             speaker: speaker(row)?,
             text: row.text("content")?,
             at_ms: row.integer("created_at")?,
-            vectors: vector.map(|text| Embedding { text, tokens }),
+            vectors: vectors_of(row)?,
         },
     })
 }

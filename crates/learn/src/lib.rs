@@ -1,0 +1,13 @@
+//! What becomes a memory, and how long it stays strong. Pure: it sees no clock,
+//! no database and no model; answers of models come in as text.
+//!
+//! [`statement`] finds what a person says about themselves, [`gate`] compares it
+//! with what is known, [`fsrs`] and [`strength`] say how well it is remembered.
+//! Storing is the memory service's business.
+
+pub mod contradiction; // Whether two memories can both be true.
+pub mod fsrs; // How memories fade: FSRS-6.
+pub mod gate; // Add, merge, supersede or drop.
+pub mod model; // What a language model is asked, and what it answered.
+pub mod statement; // What a person says about themselves.
+pub mod strength; // How strong a memory is, and whether an answer used it.

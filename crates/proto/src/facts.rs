@@ -1,0 +1,157 @@
+//! Facts, and what is done with them.
+
+use domain::memory::{Count, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Searched};
+
+use crate::fields::{self, raws, required};
+use crate::{InvalidMessage, v1, wire};
+
+wire!(FactRequest as v1::FactRequest);
+wire!(FactAnswer as v1::FactAnswer);
+
+impl From<&Fact> for v1::Fact {
+    fn from(value: &Fact) -> Self {
+        Self {
+            id: value.id.clone(),
+            text: value.text.clone(),
+            created_at_ms: value.created_at_ms,
+            updated_at_ms: value.updated_at_ms,
+            category: value.category.clone(),
+            is_key: value.is_key,
+            is_public: value.is_public,
+            origin: value.origin.as_str().to_owned(),
+            confidence: value.confidence,
+        }
+    }
+}
+
+impl From<v1::Fact> for Fact {
+    fn from(raw: v1::Fact) -> Self {
+        Self {
+            updated_at_ms: if raw.updated_at_ms == 0 { raw.created_at_ms } else { raw.updated_at_ms },
+            origin: FactOrigin::parse(&raw.origin).unwrap_or(FactOrigin::Asked),
+            confidence: if raw.confidence == 0 { 100 } else { raw.confidence },
+            id: raw.id,
+            text: raw.text,
+            created_at_ms: raw.created_at_ms,
+            category: raw.category,
+            is_key: raw.is_key,
+            is_public: raw.is_public,
+        }
+    }
+}
+
+impl From<&FactChange> for v1::FactChange {
+    fn from(value: &FactChange) -> Self {
+        Self {
+            at_ms: value.at_ms,
+            event: value.event.clone(),
+            old: value.old.clone(),
+            new: value.new.clone(),
+            actor: value.actor.clone(),
+            reason: value.reason.clone(),
+        }
+    }
+}
+
+impl From<v1::FactChange> for FactChange {
+    fn from(raw: v1::FactChange) -> Self {
+        let v1::FactChange { at_ms, event, old, new, actor, reason } = raw;
+        Self { at_ms, event, old, new, actor, reason }
+    }
+}
+
+impl From<&Searched> for v1::Searched {
+    fn from(value: &Searched) -> Self {
+        Self { store: value.store.clone(), found: value.found }
+    }
+}
+
+impl From<v1::Searched> for Searched {
+    fn from(raw: v1::Searched) -> Self {
+        Self { store: raw.store, found: raw.found }
+    }
+}
+
+impl From<&Count> for v1::Count {
+    fn from(value: &Count) -> Self {
+        Self { name: value.name.clone(), value: value.value }
+    }
+}
+
+impl From<v1::Count> for Count {
+    fn from(raw: v1::Count) -> Self {
+        Self { name: raw.name, value: raw.value }
+    }
+}
+
+impl From<&FactAnswer> for v1::FactAnswer {
+    fn from(value: &FactAnswer) -> Self {
+        Self {
+            facts: raws(&value.facts),
+            changes: raws(&value.changes),
+            sources: raws(&value.sources),
+            proof: raws(&value.proof),
+            counts: raws(&value.counts),
+        }
+    }
+}
+
+impl TryFrom<v1::FactAnswer> for FactAnswer {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::FactAnswer) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            facts: raw.facts.into_iter().map(Into::into).collect(),
+            changes: raw.changes.into_iter().map(Into::into).collect(),
+            sources: raw.sources.into_iter().map(Into::into).collect(),
+            proof: raw.proof.into_iter().map(Into::into).collect(),
+            counts: raw.counts.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<&FactRequest> for v1::FactRequest {
+    fn from(value: &FactRequest) -> Self {
+        use v1::fact_request::*;
+        let command = match value.command.clone() {
+            FactCommand::Remember { id, text, is_key } => Command::Remember(Remember { id, text, is_key }),
+            FactCommand::Search { query, limit } => Command::Search(Search { query, limit }),
+            FactCommand::List { limit, before } => Command::List(List { limit, before: before.unwrap_or_default() }),
+            FactCommand::Forget { which } => Command::Forget(Forget { which }),
+            FactCommand::Show { id } => Command::Show(Show { id }),
+            FactCommand::Edit { id, text } => Command::Edit(Edit { id, text }),
+            FactCommand::Mark { id, is_key, is_public } => Command::Mark(Mark { id, is_key, is_public }),
+            FactCommand::Undo { id } => Command::Undo(Undo { id }),
+            FactCommand::Clear => Command::Clear(Clear {}),
+            FactCommand::Learn { text, apply } => Command::Learn(Learn { text, apply }),
+            FactCommand::Import { facts } => Command::Import(Import { facts: raws(&facts) }),
+            FactCommand::Stats => Command::Stats(Stats {}),
+            FactCommand::Reindex => Command::Reindex(Reindex {}),
+        };
+        Self { principal: Some((&value.principal).into()), command: Some(command) }
+    }
+}
+
+impl TryFrom<v1::FactRequest> for FactRequest {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::FactRequest) -> Result<Self, InvalidMessage> {
+        use v1::fact_request::*;
+        let command = match required(raw.command, "command")? {
+            Command::Remember(Remember { id, text, is_key }) => FactCommand::Remember { id, text, is_key },
+            Command::Search(Search { query, limit }) => FactCommand::Search { query, limit },
+            Command::List(List { limit, before }) => FactCommand::List { limit, before: fields::optional_text(before) },
+            Command::Forget(Forget { which }) => FactCommand::Forget { which },
+            Command::Show(Show { id }) => FactCommand::Show { id },
+            Command::Edit(Edit { id, text }) => FactCommand::Edit { id, text },
+            Command::Mark(Mark { id, is_key, is_public }) => FactCommand::Mark { id, is_key, is_public },
+            Command::Undo(Undo { id }) => FactCommand::Undo { id },
+            Command::Clear(Clear {}) => FactCommand::Clear,
+            Command::Learn(Learn { text, apply }) => FactCommand::Learn { text, apply },
+            Command::Import(Import { facts }) => {
+                FactCommand::Import { facts: facts.into_iter().map(Into::into).collect() }
+            }
+            Command::Stats(Stats {}) => FactCommand::Stats,
+            Command::Reindex(Reindex {}) => FactCommand::Reindex,
+        };
+        Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, command })
+    }
+}

@@ -1,0 +1,220 @@
+//! What is learnt from conversations, what becomes of it, and how it is erased.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bus::{Bus, Endpoints};
+use domain::ids::{ConversationId, Place};
+use domain::memory::{FactAnswer, FactCommand, FactRequest, RecallRequest, Recalled};
+use domain::message::{Audience, Principal};
+use testkit::eventually;
+use testkit::model::{Act, FakeModel};
+use testkit::postgres::Postgres;
+use testkit::sandbox::{Plan, Sandbox};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const ANN: &str = "cli-user";
+
+fn principal(user: &str) -> Principal {
+    Principal { user: user.into(), name: user.into(), tenant: "local".into() }
+}
+
+async fn ask(bus: &Bus, user: &str, command: FactCommand) -> Result<FactAnswer, String> {
+    let request = FactRequest { principal: principal(user), command };
+    bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await.map_err(|err| err.to_string())
+}
+
+async fn facts(bus: &Bus, user: &str) -> Vec<(String, String)> {
+    let answer = ask(bus, user, FactCommand::List { limit: 200, before: None }).await.unwrap();
+    answer.facts.into_iter().map(|fact| (fact.text, fact.id)).collect()
+}
+
+async fn texts(bus: &Bus, user: &str) -> Vec<String> {
+    facts(bus, user).await.into_iter().map(|(text, _)| text).collect()
+}
+
+/// Waits until exactly this is known, newest first, and gives the ids.
+async fn known(bus: &Bus, user: &str, expected: &[&str]) -> Vec<String> {
+    eventually("exactly what was expected is known", async || {
+        let facts = facts(bus, user).await;
+        facts
+            .iter()
+            .map(|(text, _)| text.as_str())
+            .eq(expected.iter().copied())
+            .then(|| facts.into_iter().map(|(_, id)| id).collect())
+    })
+    .await
+}
+
+async fn recall(bus: &Bus, user: &str, audience: Audience, query: &str) -> Vec<String> {
+    let place =
+        Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() };
+    let request = RecallRequest {
+        conversation: ConversationId::derive(&place),
+        principal: principal(user),
+        audience,
+        generation: 0,
+        previous: None,
+        query: query.into(),
+        history_limit: 0,
+        fact_limit: 35,
+        passage_limit: 20,
+    };
+    let recalled: Recalled = bus.request(Endpoints::MemoryRecall, &request, PATIENCE).await.unwrap();
+    recalled
+        .facts
+        .into_iter()
+        .map(|fact| fact.text)
+        .chain(recalled.passages.into_iter().map(|said| said.text))
+        .collect()
+}
+
+/// Learnt with its source, superseded with a history, undone, and changed by hand.
+async fn check_story(plan: Plan) {
+    let sandbox = plan.replicas(2).start().await;
+    let bus = sandbox.bus().await;
+    let mut terminal = sandbox.terminal("main").await;
+    terminal.asks("Hello! My dog is called Rex. What is a dog?").await;
+    let rex = known(&bus, ANN, &["My dog is called Rex"]).await.remove(0);
+    let story = ask(&bus, ANN, FactCommand::Show { id: rex.clone() }).await.unwrap();
+    let said: Vec<_> = story.sources.iter().map(|said| said.text.as_str()).collect();
+    assert_eq!(said, ["Hello! My dog is called Rex. What is a dog?"], "it says where it is from");
+    assert_eq!((story.facts[0].category.as_str(), story.facts[0].confidence), ("personal", 85));
+
+    terminal.asks("my dog is called Max").await;
+    let max = known(&bus, ANN, &["my dog is called Max"]).await.remove(0);
+    let story = ask(&bus, ANN, FactCommand::Show { id: rex.clone() }).await.unwrap();
+    let events: Vec<_> = story.changes.iter().map(|change| (change.event.as_str(), change.reason.as_str())).collect();
+    assert_eq!(events, [("ADD", "learnt"), ("SUPERSEDE", "value")]);
+
+    ask(&bus, ANN, FactCommand::Undo { id: rex.clone() }).await.unwrap();
+    known(&bus, ANN, &["my dog is called Max", "My dog is called Rex"]).await;
+    ask(&bus, ANN, FactCommand::Edit { id: max.clone(), text: "My cat is called Max".into() }).await.unwrap();
+    known(&bus, ANN, &["My cat is called Max", "My dog is called Rex"]).await;
+    assert_eq!(recall(&bus, ANN, Audience::Direct, "cat?").await.first().unwrap(), "My cat is called Max");
+    ask(&bus, ANN, FactCommand::Undo { id: max.clone() }).await.unwrap();
+    known(&bus, ANN, &["my dog is called Max", "My dog is called Rex"]).await;
+
+    // Whose memory it is, is checked for everything.
+    let forget = FactCommand::Forget { which: rex.clone() };
+    for command in [
+        FactCommand::Show { id: rex.clone() },
+        FactCommand::Edit { id: rex.clone(), text: "x".into() },
+        FactCommand::Mark { id: rex.clone(), is_key: None, is_public: Some(true) },
+        FactCommand::Undo { id: rex.clone() },
+    ] {
+        let refused = ask(&bus, "bob", command.clone()).await;
+        assert!(refused.is_err(), "{command:?}: {refused:?}");
+    }
+    assert_eq!(ask(&bus, "bob", forget).await.unwrap(), FactAnswer::default());
+    known(&bus, ANN, &["my dog is called Max", "My dog is called Rex"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn story_of_a_memory_on_sqlite() {
+    check_story(Sandbox::plan()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn story_of_a_memory_on_postgres() {
+    let postgres = Postgres::start();
+    check_story(Sandbox::plan().set("DATABASE_URL", postgres.url())).await;
+}
+
+/// What stands in a prompt or in an answer is not learnt again: of a hundred turns
+/// that recall and repeat, nothing is left but what was said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_turns_that_repeat_leave_no_junk() {
+    // It answers with what it was told to remember, as models do.
+    let model =
+        FakeModel::start(|_, _| Act::say("I remember: My dog is called Rex. I love hiking. I live in Rome.")).await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).start().await;
+    let bus = sandbox.bus().await;
+    let mut terminal = sandbox.terminal("main").await;
+    terminal.asks("My dog is called Rex. I love hiking.").await;
+    known(&bus, ANN, &["I love hiking", "My dog is called Rex"]).await;
+    for turn in 0..99 {
+        let said = match turn % 3 {
+            0 => "what do you know about me?",
+            1 => "My dog is called Rex!",
+            _ => "You said: > I live in Rome\nI really love hiking.",
+        };
+        terminal.asks(said).await;
+    }
+    let statistics = async || {
+        let counts = ask(&bus, ANN, FactCommand::Stats).await.unwrap().counts;
+        let of = |name: &str| counts.iter().find(|count| count.name == name).unwrap().value;
+        (of("memories"), of("turns to learn from"))
+    };
+    eventually("every turn was learnt from", async || (statistics().await.1 == 0).then_some(())).await;
+    assert_eq!(texts(&bus, ANN).await, ["I love hiking", "My dog is called Rex"]);
+}
+
+/// Whether a file of a folder holds a text, whatever the file is.
+fn holds(folder: &Path, text: &str) -> Vec<String> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = files.filter(|file| {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+    });
+    found.map(|file| file.display().to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_is_in_no_file_any_more() {
+    let mut sandbox = Sandbox::start().await;
+    let bus = sandbox.bus().await;
+    let mut terminal = sandbox.terminal("main").await;
+    terminal.asks("My password hint is quokkaberry. I love hiking.").await;
+    terminal.asks("remember that my password hint is quokkaberry").await;
+    terminal.asks("hello").await;
+    known(&bus, ANN, &["I love hiking", "My password hint is quokkaberry"]).await;
+    let folder = sandbox.folder().join("data");
+    assert!(!holds(&folder, "quokkaberry").is_empty(), "it is there before");
+
+    let answer = ask(&bus, ANN, FactCommand::Forget { which: "quokkaberry".into() }).await.unwrap();
+    assert_eq!(answer.facts.len(), 1, "{answer:?}");
+    assert!(answer.proof.len() > 8 && answer.proof.iter().all(|searched| searched.found == 0), "{answer:?}");
+    assert_eq!(holds(&folder, "quokkaberry"), [""; 0], "nor in the raw files");
+    assert_eq!(texts(&bus, ANN).await, ["I love hiking"], "what it was said with stays remembered");
+
+    // Nothing brings it back: not a cache, not a journal, not a restart.
+    let recalled = recall(&bus, ANN, Audience::Direct, "what is my password hint?").await;
+    assert!(recalled.iter().all(|text| !text.contains("quokkaberry")), "{recalled:?}");
+    sandbox.kill("memory", 0);
+    sandbox.start_service("memory", 0);
+    sandbox.ready(1).await;
+    terminal.asks("what is my password hint?").await;
+    let recalled = recall(&bus, ANN, Audience::Direct, "quokkaberry").await;
+    assert!(recalled.iter().all(|text| !text.contains("quokkaberry")), "{recalled:?}");
+    assert_eq!(texts(&bus, ANN).await, ["I love hiking"]);
+
+    let cleared = ask(&bus, ANN, FactCommand::Clear).await.unwrap();
+    assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{cleared:?}");
+    assert_eq!(holds(&folder, "hiking"), [""; 0]);
+    assert!(recall(&bus, ANN, Audience::Direct, "hiking").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_sees_what_is_public_and_nobody_sees_anothers() {
+    let sandbox = Sandbox::start().await;
+    let bus = sandbox.bus().await;
+    let remember = async |user: &str, id: &str, text: &str, is_key: bool| {
+        let command = FactCommand::Remember { id: id.into(), text: text.into(), is_key };
+        ask(&bus, user, command).await.unwrap().facts.remove(0).id
+    };
+    let canary = remember("ann", "1", "My canary is called Zebra", true).await;
+    remember("ann", "2", "My parrot is called Lion", false).await;
+    remember("bob", "3", "My canary is called Tiger", true).await;
+    let seen = async |user: &str, audience| recall(&bus, user, audience, "what is my canary called?").await;
+    assert_eq!(seen("ann", Audience::Direct).await, ["My canary is called Zebra", "My parrot is called Lion"]);
+    assert_eq!(seen("bob", Audience::Direct).await, ["My canary is called Tiger"]);
+    // Private by default, key memories too; public by choice; and private again at once.
+    assert_eq!(seen("ann", Audience::Group).await, [""; 0]);
+    let public = |is_public| FactCommand::Mark { id: canary.clone(), is_key: None, is_public: Some(is_public) };
+    ask(&bus, "ann", public(true)).await.unwrap();
+    assert_eq!(seen("ann", Audience::Group).await, ["My canary is called Zebra"]);
+    ask(&bus, "ann", public(false)).await.unwrap();
+    assert_eq!(seen("ann", Audience::Group).await, [""; 0]);
+    assert_eq!(seen("bob", Audience::Group).await, [""; 0]);
+}

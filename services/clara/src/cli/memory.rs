@@ -1,0 +1,122 @@
+//! The commands about what is remembered.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Whose memories: everybody has their own.
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// Another person than the one at this terminal (CLI_USER_ID).
+    #[arg(long, value_name = "ID", global = true)]
+    pub user: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MemoryCommand {
+    /// What Clara remembers of you, newest first; with words, what matches them.
+    List {
+        /// Words to look for.
+        query: Vec<String>,
+        /// How many, at most.
+        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+    },
+    /// What was said in your conversations that fits a question best, whichever words it used.
+    Search {
+        /// A question, or words.
+        #[arg(required = true)]
+        query: Vec<String>,
+        /// How many, at most.
+        #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+    },
+    /// Remember something.
+    #[command(visible_alias = "add")]
+    Remember {
+        /// One fact, such as: my bicycle is green
+        #[arg(required = true)]
+        text: Vec<String>,
+        /// It stands in every prompt.
+        #[arg(long)]
+        key: bool,
+    },
+    /// One memory with all that is known of it.
+    Show {
+        /// The id that `memory list` shows.
+        id: String,
+    },
+    /// Change the text of a memory; `undo` takes it back.
+    Edit {
+        /// The id that `memory list` shows.
+        id: String,
+        /// What it says from now on.
+        #[arg(required = true)]
+        text: Vec<String>,
+    },
+    /// Whether a memory stands in every prompt, and whether groups may see it.
+    Mark {
+        /// The id that `memory list` shows.
+        id: String,
+        /// It stands in every prompt, or not.
+        #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+        key: Option<bool>,
+        /// Groups may see it, or not.
+        #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+        public: Option<bool>,
+    },
+    /// Erase a memory for good, with the exchanges that it comes from: by id, or all that hold these words.
+    Forget {
+        /// The id that `memory list` shows, or words.
+        #[arg(required = true)]
+        which: Vec<String>,
+    },
+    /// What became of a memory over time.
+    History {
+        /// The id that `memory list` shows.
+        id: String,
+    },
+    /// Where a memory comes from: who said what, and when.
+    Why {
+        /// The id that `memory list` shows.
+        id: String,
+    },
+    /// Take back the newest edit, merge or replacement of a memory, within 30 days.
+    Undo {
+        /// The id that `memory list` or `memory history` shows.
+        id: String,
+    },
+    /// Print every memory as a line of JSON, for `memory import`.
+    Export,
+    /// Store what `memory export` printed; what is known is left as it is.
+    Import {
+        /// A file of such lines; - for the standard input.
+        file: PathBuf,
+    },
+    /// Learn from a text, such as a profile of yourself: shows what it would remember.
+    Bootstrap {
+        /// A file of text.
+        file: PathBuf,
+        /// Remember it.
+        #[arg(long)]
+        apply: bool,
+    },
+    /// Erase everything: memories, conversations and what was made of them.
+    Clear {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// How much there is.
+    Stats,
+    /// Make all vectors anew, in the background.
+    Reindex,
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" | "true" | "on" => Ok(true),
+        "no" | "false" | "off" => Ok(false),
+        _ => Err("give yes or no".to_owned()),
+    }
+}

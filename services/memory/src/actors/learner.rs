@@ -1,0 +1,136 @@
+//! Learns from what people said, in the background: nobody waits for it.
+//!
+//! Only a person's own messages are read: what she answered, what stood in a
+//! prompt and what a tool gave is never learnt, so nothing is learnt twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::chat::ChatMessage;
+use domain::decide::Tools;
+use domain::ids::TurnId;
+use domain::memory::FactOrigin;
+use learn::model::{INSTRUCTION, read};
+use learn::statement::{Statement, statements};
+use model::{ChatModel, ChatRequest};
+use service_kit::clock::now_ms;
+use service_kit::crash::{CrashPoint, crash_point};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::projector::describe;
+use crate::bell::Bell;
+use crate::knowledge::Knowledge;
+use crate::learning::New;
+use crate::ports::{SaidBy, Unlearnt};
+
+/// How long one turn may take; then another replica may try it.
+const LEASE: Duration = Duration::from_secs(120);
+/// How long the model may take for one message.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Longest answer of the model, in tokens.
+const ANSWER_TOKENS: u32 = 800;
+/// Tries with a model; then rules must do.
+const TRIES: u32 = 5;
+/// Wait after a failure, and for what another replica stored.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Longest part of a message that a model reads, in bytes.
+const MESSAGE_BYTES: usize = 6000;
+
+/// A model that is asked for facts, by its name.
+pub(crate) struct Reader {
+    pub(crate) model: Arc<dyn ChatModel>,
+    pub(crate) name: String,
+}
+
+pub(crate) struct Learner {
+    pub(crate) knowledge: Arc<Knowledge>,
+    /// None: rules alone.
+    pub(crate) reader: Option<Reader>,
+    pub(crate) replica: String,
+    /// Rings when something was stored.
+    pub(crate) stored: Bell,
+}
+
+impl Learner {
+    pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut heard = self.stored.listen();
+        while !stop.is_cancelled() {
+            let learnt = stop.run_until_cancelled(self.learn_from_one()).await;
+            match learnt {
+                Some(Ok(true)) => self.stored.ring(),
+                Some(Ok(false)) => {
+                    stop.run_until_cancelled(heard.next(PAUSE)).await;
+                }
+                Some(Err(why)) => {
+                    warn!(why, "failed to learn from a turn; trying again");
+                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns from the oldest turn that waits; whether there was one.
+    async fn learn_from_one(&self) -> Result<bool, String> {
+        let now = now_ms();
+        let until = now + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
+        let facts = &self.knowledge.facts;
+        let Some(Unlearnt { turn, tries, said }) = facts.claim(&self.replica, now, until).await.map_err(describe)?
+        else {
+            return Ok(false);
+        };
+        for said in &said {
+            let found = self.read(&said.text, tries).await?;
+            for (place, statement) in found.into_iter().enumerate() {
+                self.store(turn, said, place, statement).await?;
+            }
+        }
+        crash_point(CrashPoint::Caused);
+        let user = said.first().map_or("", |said| said.user.as_str());
+        facts.change(user, "clara", now_ms(), &[], Some(turn)).await.map_err(describe)?;
+        Ok(true)
+    }
+
+    async fn store(&self, turn: TurnId, said: &SaidBy, place: usize, statement: Statement) -> Result<(), String> {
+        // The same turn gives the same ids, whoever learns from it and however often.
+        let name = format!("{turn}/{}/{place}", said.id);
+        let new = New {
+            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string(),
+            statement,
+            origin: FactOrigin::Learnt,
+            at_ms: said.at_ms,
+            is_public: false,
+            sources: vec![said.id.clone()],
+        };
+        self.knowledge.store(&said.user, "clara", &new).await.map_err(describe)?;
+        Ok(())
+    }
+
+    /// The statements of a message: by the model, or by rules where there is none
+    /// or it failed too often.
+    pub(crate) async fn read(&self, message: &str, tries: u32) -> Result<Vec<Statement>, String> {
+        let Some(reader) = self.reader.as_ref().filter(|_| tries < TRIES) else { return Ok(statements(message)) };
+        let message = &message[..message.floor_char_boundary(MESSAGE_BYTES)];
+        let request = ChatRequest {
+            model: reader.name.clone(),
+            system: INSTRUCTION.into(),
+            messages: vec![ChatMessage::user(message.to_owned())],
+            tools: [].into(),
+            tool_use: Tools::Withheld,
+            max_tokens: ANSWER_TOKENS,
+        };
+        // Nobody watches this answer come in.
+        let (progress, _) = mpsc::channel(1);
+        let answer = tokio::time::timeout(ANSWER, reader.model.chat(&request, &progress)).await;
+        let answer = answer.map_err(|_| format!("the model gave no answer within {ANSWER:?}"))?;
+        let answer = answer.map_err(|err| err.to_string())?;
+        Ok(read(&answer.text, message).unwrap_or_else(|| {
+            debug!("the model's answer holds no facts in the form that was asked for");
+            Vec::new()
+        }))
+    }
+}

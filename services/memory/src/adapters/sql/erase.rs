@@ -1,0 +1,234 @@
+//! Erasing what is remembered with everything it came from, and searching every
+//! store for what was erased.
+//!
+//! A fact goes with its vectors, its history and what it superseded; the exchanges
+//! that it was learnt from go with it, and so does whatever else of the person's
+//! holds its words. A turn that was erased is noted, without its words, so that
+//! nobody brings it in again from a journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::ids::{ConversationId, TurnId};
+use domain::memory::Searched;
+use store::{StoreError, Transaction, Value};
+
+use super::SqlMemory;
+use super::facts::{fact, places, with_ids};
+use super::passages::ERASED;
+use crate::ports::{Erased, Erasure, MemoryError};
+use crate::scope::Scope;
+
+/// Shortest text that is looked for in everything that was said, in bytes: a
+/// shorter one stands in what has nothing to do with it.
+const LOOKED_FOR: usize = 8;
+
+/// Where text of people is kept: the store's name, its column, and how its rows
+/// belong to a person (`$1`).
+const STORES: &[(&str, &str, &str)] = &[
+    ("memories", "SELECT COUNT(*) AS n FROM memories t WHERE t.user_id = $1", "t.content"),
+    ("memory_history, old", "SELECT COUNT(*) AS n FROM memory_history t WHERE t.user_id = $1", "t.old_memory"),
+    ("memory_history, new", "SELECT COUNT(*) AS n FROM memory_history t WHERE t.user_id = $1", "t.new_memory"),
+    (
+        "memory_vectors",
+        "SELECT COUNT(*) AS n FROM memory_vectors v JOIN memories t ON t.id = v.memory_id WHERE t.user_id = $1",
+        "t.content",
+    ),
+    (
+        "memory_sources",
+        "SELECT COUNT(*) AS n FROM memory_sources v JOIN memories t ON t.id = v.memory_id WHERE t.user_id = $1",
+        "t.content",
+    ),
+    (
+        "messages",
+        "SELECT COUNT(*) AS n FROM messages t JOIN sessions s ON s.id = t.session_id \
+         WHERE (t.user_id = $1 OR (s.user_id = $1 AND s.audience = 'direct'))",
+        "t.content",
+    ),
+    (
+        "message_vectors",
+        "SELECT COUNT(*) AS n FROM message_vectors v JOIN messages t ON t.id = v.message_id WHERE t.user_id = $1",
+        "t.content",
+    ),
+    (
+        "messages_to_embed",
+        "SELECT COUNT(*) AS n FROM messages_to_embed v JOIN messages t ON t.id = v.message_id WHERE t.user_id = $1",
+        "t.content",
+    ),
+    (
+        "turns_to_learn",
+        "SELECT COUNT(*) AS n FROM turns_to_learn l JOIN messages t ON t.turn_id = l.turn_id WHERE t.user_id = $1",
+        "t.content",
+    ),
+    (
+        "sessions",
+        "SELECT COUNT(*) AS n FROM sessions t WHERE t.user_id = $1",
+        "COALESCE(t.title, '') || ' ' || COALESCE(t.session_summary, '') || ' ' || COALESCE(t.context_snapshot, '')",
+    ),
+];
+
+impl SqlMemory {
+    pub(super) async fn erase_all(&self, user: &str, what: Erasure<'_>, at_ms: i64) -> Result<Erased, MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        transaction.lock(&Scope::Facts(user.to_owned()).to_string()).await?;
+        let mut erasing = Erasing { transaction: &mut transaction, user, at_ms, erased: Erased::default() };
+        match what {
+            Erasure::Facts(ids) => erasing.facts(ids).await?,
+            Erasure::Everything => erasing.everything().await?,
+        }
+        let erased = erasing.erased;
+        transaction.commit().await?;
+        // What was deleted leaves the files too.
+        self.database.scrub().await?;
+        Ok(erased)
+    }
+
+    pub(super) async fn search_stores(&self, user: &str, texts: &[String]) -> Result<Vec<Searched>, MemoryError> {
+        let mut all = Vec::with_capacity(STORES.len());
+        for (store, sql, column) in STORES {
+            let mut sql = (*sql).to_owned();
+            let mut values: Vec<Value> = vec![user.into()];
+            let any: Vec<String> = (0..texts.len()).map(|place| holds(column, place + 2)).collect();
+            if !any.is_empty() {
+                sql.push_str(&format!(" AND ({})", any.join(" OR ")));
+            }
+            values.extend(texts.iter().map(|text| pattern(text).into()));
+            let rows = self.database.fetch(&sql, &values).await?;
+            let found = rows.first().map_or(Ok(0), |row| row.integer("n"))?;
+            all.push(Searched { store: (*store).to_owned(), found: u64::try_from(found).unwrap_or(0) });
+        }
+        Ok(all)
+    }
+}
+
+/// Whether a column holds a text, in either case, that is bound as a pattern.
+fn holds(column: &str, place: usize) -> String {
+    format!("LOWER({column}) LIKE ${place} ESCAPE '\\'")
+}
+
+fn pattern(text: &str) -> String {
+    let plain = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{plain}%")
+}
+
+struct Erasing<'a> {
+    transaction: &'a mut Transaction,
+    user: &'a str,
+    at_ms: i64,
+    erased: Erased,
+}
+
+impl Erasing<'_> {
+    async fn facts(&mut self, ids: &[String]) -> Result<(), StoreError> {
+        let mut open: Vec<String> = ids.to_vec();
+        let mut known = BTreeSet::new();
+        let mut texts = BTreeSet::new();
+        let mut turns = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            let values: [Value; 2] = [id.as_str().into(), self.user.into()];
+            let sql = "SELECT f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, f.created_at, \
+                       f.updated_at FROM memories f WHERE f.id = $1 AND f.user_id = $2";
+            let Some(row) = self.transaction.fetch(sql, &values).await?.pop() else { continue };
+            let fact = fact(&row)?;
+            texts.insert(fact.text.clone());
+            if ids.contains(&id) {
+                self.erased.facts.push(fact);
+            }
+            // What took its place is another's text, and stays.
+            let sql = "SELECT old_memory, new_memory FROM memory_history \
+                       WHERE memory_id = $1 AND user_id = $2 AND event IN ('ADD', 'UPDATE', 'MERGE')";
+            for row in self.transaction.fetch(sql, &values).await? {
+                texts.extend([row.text("old_memory")?, row.text("new_memory")?]);
+            }
+            let sql =
+                "SELECT m.turn_id FROM memory_sources s JOIN messages m ON m.id = s.message_id WHERE s.memory_id = $1";
+            for row in self.transaction.fetch(sql, &values[..1]).await? {
+                turns.insert(row.text("turn_id")?);
+            }
+            // What it took the place of says much the same.
+            let sql = "SELECT id FROM memories WHERE superseded_by = $1 AND user_id = $2";
+            for row in self.transaction.fetch(sql, &values).await? {
+                let before = row.text("id")?;
+                if known.insert(before.clone()) {
+                    open.push(before);
+                }
+            }
+            known.insert(id);
+        }
+        texts.remove("");
+        for text in texts.iter().filter(|text| text.len() >= LOOKED_FOR && text.contains(' ')) {
+            let sql = format!(
+                "SELECT DISTINCT t.turn_id FROM messages t JOIN sessions s ON s.id = t.session_id \
+                 WHERE (t.user_id = $1 OR (s.user_id = $1 AND s.audience = 'direct')) AND {}",
+                holds("t.content", 2)
+            );
+            for row in self.transaction.fetch(&sql, &[self.user.into(), pattern(text).into()]).await? {
+                turns.insert(row.text("turn_id")?);
+            }
+        }
+        let known: Vec<String> = known.into_iter().collect();
+        for ids in known.chunks(100) {
+            let sql = format!("DELETE FROM memories WHERE user_id = $1 AND id IN ({})", places(2, ids.len()));
+            self.transaction.execute(&sql, &with_ids(&[self.user.into()], ids)).await?;
+        }
+        if !known.is_empty() {
+            self.begin_anew(&Scope::Facts(self.user.to_owned())).await?;
+        }
+        self.erased.texts = texts.into_iter().collect();
+        self.turns(turns).await
+    }
+
+    /// Erases what a person said in these turns, and what was answered.
+    async fn turns(&mut self, turns: BTreeSet<String>) -> Result<(), StoreError> {
+        let mut scopes = BTreeMap::new();
+        for turn in turns {
+            let sql = "SELECT DISTINCT s.id, s.context_id, s.audience, s.user_id FROM messages m \
+                       JOIN sessions s ON s.id = m.session_id WHERE m.turn_id = $1";
+            for row in self.transaction.fetch(sql, &[turn.as_str().into()]).await? {
+                let (session, audience) = (row.text("id")?, row.text("audience")?);
+                let Ok(conversation) = ConversationId::parse(&row.text("context_id")?) else { continue };
+                if let Ok(turn) = TurnId::parse(&turn) {
+                    self.erased.turns.push((conversation.clone(), turn));
+                }
+                let scope =
+                    if audience == "group" { Scope::Group(conversation) } else { Scope::Person(row.text("user_id")?) };
+                scopes.insert(scope.to_string(), scope);
+                // Summaries may tell of it: they are written anew.
+                let sql =
+                    "UPDATE sessions SET title = NULL, session_summary = NULL, context_snapshot = NULL WHERE id = $1";
+                self.transaction.execute(sql, &[session.into()]).await?;
+            }
+            let sql = "DELETE FROM messages WHERE turn_id = $1 AND (user_id = $2 OR role = 'assistant')";
+            self.transaction.execute(sql, &[turn.as_str().into(), self.user.into()]).await?;
+            self.transaction.execute("DELETE FROM turns_to_learn WHERE turn_id = $1", &[turn.as_str().into()]).await?;
+            let sql = "INSERT INTO erased_turns (turn_id, erased_at) VALUES ($1, $2) ON CONFLICT (turn_id) DO NOTHING";
+            self.transaction.execute(sql, &[turn.into(), self.at_ms.into()]).await?;
+        }
+        for scope in scopes.into_values() {
+            self.begin_anew(&scope).await?;
+        }
+        Ok(())
+    }
+
+    async fn everything(&mut self) -> Result<(), StoreError> {
+        let user: [Value; 1] = [self.user.into()];
+        let sql = "SELECT DISTINCT m.turn_id FROM messages m JOIN sessions s ON s.id = m.session_id \
+                   WHERE m.user_id = $1 OR (s.user_id = $1 AND s.audience = 'direct')";
+        let rows = self.transaction.fetch(sql, &user).await?;
+        let turns = rows.iter().map(|row| row.text("turn_id")).collect::<Result<BTreeSet<_>, _>>()?;
+        self.turns(turns).await?;
+        self.transaction.execute("DELETE FROM memories WHERE user_id = $1", &user).await?;
+        let sql = "DELETE FROM sessions WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.session_id = sessions.id)";
+        self.transaction.execute(sql, &user).await?;
+        let sql = "DELETE FROM projects WHERE owner_id = $1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.project_id = projects.id)";
+        self.transaction.execute(sql, &user).await?;
+        for scope in [Scope::Facts(self.user.to_owned()), Scope::Person(self.user.to_owned())] {
+            self.begin_anew(&scope).await?;
+        }
+        Ok(())
+    }
+
+    /// Every index of a scope is read anew before its next search.
+    async fn begin_anew(&mut self, scope: &Scope) -> Result<(), StoreError> {
+        self.transaction.execute(ERASED, &[scope.to_string().into()]).await.map(|_| ())
+    }
+}

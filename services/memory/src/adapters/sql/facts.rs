@@ -1,0 +1,492 @@
+//! What is remembered of people: facts with their sources, their strength and the
+//! history of their changes.
+
+use async_trait::async_trait;
+use domain::ids::TurnId;
+use domain::memory::{Count, Fact, FactChange, FactOrigin, Passage, Searched};
+use learn::fsrs::Memory;
+use learn::strength::Strength;
+use recall::Embedding;
+use store::{Row, StoreError, Transaction, Value};
+use uuid::Uuid;
+
+use super::SqlMemory;
+use super::passages::{ASSISTANT, CHANGED, ERASED, bytes_of, values_of, vectors_of};
+use crate::ports::{Change, Erased, Erasure, Facts, MemoryError, Remembered, SaidBy, Stored, Unembedded, Unlearnt};
+use crate::scope::Scope;
+
+/// The columns of a fact.
+const FACT: &str =
+    "f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, f.created_at, f.updated_at";
+/// Most ids of one statement: databases limit what is bound.
+const IDS: usize = 500;
+
+impl SqlMemory {
+    pub(super) async fn facts_after(&self, user: &str, position: i64, model: &str) -> Result<Vec<Stored>, MemoryError> {
+        let sql = "SELECT f.id, f.content, f.created_at, f.position, v.vector, v.tokens FROM memories f \
+                   LEFT JOIN memory_vectors v ON v.memory_id = f.id AND v.model = $3 \
+                   WHERE f.user_id = $1 AND f.position > $2 AND f.superseded_by IS NULL ORDER BY f.position, f.id";
+        let rows = self.database.fetch(sql, &[user.into(), position.into(), model.into()]).await?;
+        Ok(rows.iter().map(stored).collect::<Result<_, _>>()?)
+    }
+
+    pub(super) async fn unembedded_facts(&self, model: &str, limit: u32) -> Result<Vec<Unembedded>, MemoryError> {
+        let sql = "SELECT f.id, f.user_id, f.content FROM memories f LEFT JOIN memory_vectors v \
+                   ON v.memory_id = f.id AND v.model = $1 WHERE v.memory_id IS NULL AND f.superseded_by IS NULL \
+                   ORDER BY f.position DESC LIMIT $2";
+        let rows = self.database.fetch(sql, &[model.into(), i64::from(limit).into()]).await?;
+        let unembedded = rows.iter().map(|row| {
+            Ok::<_, StoreError>(Unembedded {
+                id: row.text("id")?,
+                scope: Scope::Facts(row.text("user_id")?),
+                speaker: String::new(),
+                text: row.text("content")?,
+                before: None,
+            })
+        });
+        Ok(unembedded.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) async fn store_fact_vectors(
+        &self,
+        model: &str,
+        of: &Unembedded,
+        vectors: &Embedding,
+    ) -> Result<(), MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        // It may have been erased, or have another text, meanwhile.
+        let sql = "SELECT id FROM memories WHERE id = $1 AND content = $2";
+        if transaction.fetch(sql, &[of.id.as_str().into(), of.text.as_str().into()]).await?.is_empty() {
+            return Ok(());
+        }
+        let (vector, tokens) = bytes_of(vectors);
+        let sql = "INSERT INTO memory_vectors (memory_id, model, vector, tokens) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (memory_id) DO UPDATE SET model = $2, vector = $3, tokens = $4";
+        transaction.execute(sql, &[of.id.as_str().into(), model.into(), vector.into(), tokens.into()]).await?;
+        transaction.execute(CHANGED, &[of.scope.to_string().into(), 0.into(), 1.into()]).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Facts for SqlMemory {
+    async fn list(&self, user: &str, before: Option<&str>, limit: u32) -> Result<Vec<Fact>, MemoryError> {
+        let sql = format!(
+            "SELECT {FACT} FROM memories f WHERE f.user_id = $1 AND f.superseded_by IS NULL \
+             AND ($2 = '' OR f.position < (SELECT b.position FROM memories b WHERE b.id = $2 AND b.user_id = $1)) \
+             ORDER BY f.position DESC, f.id LIMIT $3"
+        );
+        let values = [user.into(), before.unwrap_or_default().into(), i64::from(limit).into()];
+        let rows = self.database.fetch(&sql, &values).await?;
+        Ok(rows.iter().map(fact).collect::<Result<_, _>>()?)
+    }
+
+    async fn keys(&self, user: &str, limit: u32) -> Result<Vec<Fact>, MemoryError> {
+        let sql = format!(
+            "SELECT {FACT} FROM memories f WHERE f.user_id = $1 AND f.is_key = 1 AND f.superseded_by IS NULL \
+             ORDER BY f.position DESC, f.id LIMIT $2"
+        );
+        let rows = self.database.fetch(&sql, &[user.into(), i64::from(limit).into()]).await?;
+        Ok(rows.iter().map(fact).collect::<Result<_, _>>()?)
+    }
+
+    async fn find(&self, user: &str, ids: &[String]) -> Result<Vec<Remembered>, MemoryError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(IDS) {
+            let sql = format!(
+                "SELECT {FACT}, d.stability, d.difficulty, d.retrieval_strength, d.storage_strength, d.last_accessed_at \
+                 FROM memories f JOIN memory_dynamics d ON d.memory_id = f.id \
+                 WHERE f.user_id = $1 AND f.superseded_by IS NULL AND f.id IN ({})",
+                places(2, ids.len())
+            );
+            let rows = self.database.fetch(&sql, &with_ids(&[user.into()], ids)).await?;
+            for row in &rows {
+                found.push(remembered(row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn vectors(&self, ids: &[String], model: &str) -> Result<Vec<(String, Vec<f32>)>, MemoryError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(IDS) {
+            let sql = format!(
+                "SELECT memory_id, vector FROM memory_vectors WHERE model = $1 AND memory_id IN ({})",
+                places(2, ids.len())
+            );
+            for row in &self.database.fetch(&sql, &with_ids(&[model.into()], ids)).await? {
+                found.push((row.text("memory_id")?, values_of(&row.bytes("vector")?.unwrap_or_default())));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn change(
+        &self,
+        user: &str,
+        actor: &str,
+        at_ms: i64,
+        changes: &[Change],
+        learnt: Option<TurnId>,
+    ) -> Result<(), MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        let scope = Scope::Facts(user.to_owned()).to_string();
+        transaction.lock(&scope).await?;
+        let mut by = By { transaction: &mut transaction, user, actor, at_ms };
+        let (mut added, mut is_another) = (0, false);
+        for change in changes {
+            match by.apply(change).await? {
+                Effect::Added => added += 1,
+                Effect::Another => is_another = true,
+                Effect::Same => {}
+            }
+        }
+        if added > 0 {
+            transaction.execute(CHANGED, &[scope.as_str().into(), added.into(), 0.into()]).await?;
+        }
+        if is_another {
+            transaction.execute(ERASED, &[scope.as_str().into()]).await?;
+        }
+        if let Some(turn) = learnt {
+            transaction.execute("DELETE FROM turns_to_learn WHERE turn_id = $1", &[turn.to_string().into()]).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn story(&self, user: &str, id: &str) -> Result<Option<(Fact, Vec<FactChange>, Vec<Passage>)>, MemoryError> {
+        let values: [Value; 2] = [id.into(), user.into()];
+        let sql = format!("SELECT {FACT} FROM memories f WHERE f.id = $1 AND f.user_id = $2");
+        let Some(row) = self.database.fetch(&sql, &values).await?.pop() else { return Ok(None) };
+        let sql = "SELECT event, old_memory, new_memory, actor_id, reason, created_at FROM memory_history \
+                   WHERE memory_id = $1 AND user_id = $2 ORDER BY created_at, id";
+        let changes = self.database.fetch(sql, &values).await?;
+        let sql = "SELECT m.id, m.role, m.name, m.content, m.created_at FROM memory_sources s \
+                   JOIN memories f ON f.id = s.memory_id JOIN messages m ON m.id = s.message_id \
+                   WHERE s.memory_id = $1 AND f.user_id = $2 ORDER BY m.position";
+        let sources = self.database.fetch(sql, &values).await?;
+        Ok(Some((
+            fact(&row)?,
+            changes.iter().map(change).collect::<Result<_, _>>()?,
+            sources.iter().map(source).collect::<Result<_, _>>()?,
+        )))
+    }
+
+    async fn undo(&self, user: &str, id: &str, since_ms: i64, at_ms: i64) -> Result<Option<Fact>, MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        let scope = Scope::Facts(user.to_owned()).to_string();
+        transaction.lock(&scope).await?;
+        let sql = "SELECT id, event, old_memory, new_memory FROM memory_history WHERE memory_id = $1 AND user_id = $2 \
+                   AND undone = 0 AND event IN ('UPDATE', 'MERGE', 'SUPERSEDE') AND created_at >= $3 \
+                   ORDER BY created_at DESC, id DESC LIMIT 1";
+        let found = transaction.fetch(sql, &[id.into(), user.into(), since_ms.into()]).await?;
+        let Some(last) = found.first() else { return Ok(None) };
+        let (event, old, new) = (last.text("event")?, last.text("old_memory")?, last.text("new_memory")?);
+        let sql =
+            "UPDATE memories SET content = $3, updated_at = $4, superseded_by = NULL WHERE id = $1 AND user_id = $2";
+        let values: [Value; 4] = [id.into(), user.into(), old.as_str().into(), at_ms.into()];
+        transaction.execute(sql, &values).await?;
+        transaction.execute("DELETE FROM memory_vectors WHERE memory_id = $1", &[id.into()]).await?;
+        transaction.execute("UPDATE memory_history SET undone = 1 WHERE id = $1", &[last.text("id")?.into()]).await?;
+        transaction.execute(ERASED, &[scope.into()]).await?;
+        let mut by = By { transaction: &mut transaction, user, actor: user, at_ms };
+        by.note(id, "UNDO", &new, &old, &event.to_lowercase()).await?;
+        let sql = format!("SELECT {FACT} FROM memories f WHERE f.id = $1");
+        let fact = transaction.fetch(&sql, &[id.into()]).await?.first().map(fact).transpose()?;
+        transaction.commit().await?;
+        Ok(fact)
+    }
+
+    async fn counts(&self, user: &str) -> Result<Vec<Count>, MemoryError> {
+        const ALL: &[(&str, &str)] = &[
+            ("memories", "SELECT COUNT(*) AS n FROM memories WHERE user_id = $1 AND superseded_by IS NULL"),
+            ("key", "SELECT COUNT(*) AS n FROM memories WHERE user_id = $1 AND superseded_by IS NULL AND is_key = 1"),
+            (
+                "public",
+                "SELECT COUNT(*) AS n FROM memories WHERE user_id = $1 AND superseded_by IS NULL AND visibility = 'public'",
+            ),
+            ("superseded", "SELECT COUNT(*) AS n FROM memories WHERE user_id = $1 AND superseded_by IS NOT NULL"),
+            ("changes", "SELECT COUNT(*) AS n FROM memory_history WHERE user_id = $1"),
+            (
+                "memories with vectors",
+                "SELECT COUNT(*) AS n FROM memory_vectors v JOIN memories f ON f.id = v.memory_id WHERE f.user_id = $1",
+            ),
+            (
+                "messages",
+                "SELECT COUNT(*) AS n FROM messages m JOIN sessions s ON s.id = m.session_id \
+                 WHERE s.user_id = $1 AND s.audience = 'direct'",
+            ),
+            (
+                "messages to embed",
+                "SELECT COUNT(*) AS n FROM messages_to_embed e JOIN messages m ON m.id = e.message_id \
+                 JOIN sessions s ON s.id = m.session_id WHERE s.user_id = $1 AND s.audience = 'direct'",
+            ),
+            (
+                "turns to learn from",
+                "SELECT COUNT(DISTINCT l.turn_id) AS n FROM turns_to_learn l JOIN messages m ON m.turn_id = l.turn_id \
+                 WHERE m.user_id = $1",
+            ),
+        ];
+        let mut counts = Vec::with_capacity(ALL.len());
+        for (name, sql) in ALL {
+            let rows = self.database.fetch(sql, &[user.into()]).await?;
+            let value = rows.first().map_or(Ok(0), |row| row.integer("n"))?;
+            counts.push(Count { name: (*name).to_owned(), value: u64::try_from(value).unwrap_or(0) });
+        }
+        Ok(counts)
+    }
+
+    async fn reindex(&self, user: &str) -> Result<(), MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        let sql = "DELETE FROM memory_vectors WHERE memory_id IN (SELECT id FROM memories WHERE user_id = $1)";
+        transaction.execute(sql, &[user.into()]).await?;
+        let own = "SELECT m.id FROM messages m JOIN sessions s ON s.id = m.session_id \
+                   WHERE s.user_id = $1 AND s.audience = 'direct' AND m.kind IN ('said', 'answered') AND m.content <> ''";
+        let sql = format!("DELETE FROM message_vectors WHERE message_id IN ({own})");
+        transaction.execute(&sql, &[user.into()]).await?;
+        if self.embeds {
+            let sql = format!(
+                "INSERT INTO messages_to_embed (message_id, position) SELECT m.id, m.position FROM messages m \
+                 WHERE m.id IN ({own}) ON CONFLICT (message_id) DO NOTHING"
+            );
+            transaction.execute(&sql, &[user.into()]).await?;
+        }
+        for scope in [Scope::Facts(user.to_owned()), Scope::Person(user.to_owned())] {
+            transaction.execute(ERASED, &[scope.to_string().into()]).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn erase(&self, user: &str, what: Erasure<'_>, at_ms: i64) -> Result<Erased, MemoryError> {
+        self.erase_all(user, what, at_ms).await
+    }
+
+    async fn search_everywhere(&self, user: &str, texts: &[String]) -> Result<Vec<Searched>, MemoryError> {
+        self.search_stores(user, texts).await
+    }
+
+    async fn claim(&self, replica: &str, now_ms: i64, until_ms: i64) -> Result<Option<Unlearnt>, MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        transaction.lock("turns_to_learn").await?;
+        let sql = "SELECT turn_id, tries FROM turns_to_learn WHERE claimed_until < $1 ORDER BY position LIMIT 1";
+        let Some(row) = transaction.fetch(sql, &[now_ms.into()]).await?.pop() else { return Ok(None) };
+        let (id, tries) = (row.text("turn_id")?, row.integer("tries")?);
+        let sql = "UPDATE turns_to_learn SET claimed_by = $2, claimed_until = $3, tries = tries + 1 WHERE turn_id = $1";
+        transaction.execute(sql, &[id.as_str().into(), replica.into(), until_ms.into()]).await?;
+        let sql = "SELECT id, user_id, content, created_at FROM messages \
+                   WHERE turn_id = $1 AND role = 'user' AND kind = 'said' ORDER BY position";
+        let rows = transaction.fetch(sql, &[id.as_str().into()]).await?;
+        transaction.commit().await?;
+        let Ok(turn) = TurnId::parse(&id) else { return Ok(None) };
+        let said = rows.iter().map(|row| {
+            Ok::<_, StoreError>(SaidBy {
+                id: row.text("id")?,
+                user: row.text("user_id")?,
+                text: row.text("content")?,
+                at_ms: row.integer("created_at")?,
+            })
+        });
+        let said = said.collect::<Result<_, _>>()?;
+        Ok(Some(Unlearnt { turn, tries: u32::try_from(tries).unwrap_or(u32::MAX), said }))
+    }
+}
+
+/// What a change does to an index of the facts.
+enum Effect {
+    Added,
+    /// Something in it is another, or gone.
+    Another,
+    Same,
+}
+
+/// Changes by one actor, at one time.
+struct By<'a> {
+    transaction: &'a mut Transaction,
+    user: &'a str,
+    actor: &'a str,
+    at_ms: i64,
+}
+
+impl By<'_> {
+    async fn apply(&mut self, change: &Change) -> Result<Effect, StoreError> {
+        match change {
+            Change::Add { fact, sources } => self.add(fact, sources).await,
+            Change::Rewrite { id, text, event, sources } => {
+                let Some(old) = self.text(id).await? else { return Ok(Effect::Same) };
+                let sql = "UPDATE memories SET content = $2, updated_at = $3 WHERE id = $1";
+                self.transaction.execute(sql, &[id.as_str().into(), text.as_str().into(), self.at_ms.into()]).await?;
+                self.transaction
+                    .execute("DELETE FROM memory_vectors WHERE memory_id = $1", &[id.as_str().into()])
+                    .await?;
+                self.cite(id, sources).await?;
+                self.note(id, event, &old, text, "").await?;
+                Ok(Effect::Another)
+            }
+            Change::Supersede { old, by, reason } => {
+                let (Some(was), Some(now)) = (self.text(old).await?, self.text(by).await?) else {
+                    return Ok(Effect::Same);
+                };
+                let sql = "UPDATE memories SET superseded_by = $2, updated_at = $3 WHERE id = $1";
+                self.transaction.execute(sql, &[old.as_str().into(), by.as_str().into(), self.at_ms.into()]).await?;
+                self.note(old, "SUPERSEDE", &was, &now, reason).await?;
+                Ok(Effect::Another)
+            }
+            Change::Mark { id, is_key, is_public } => {
+                let visibility = is_public.map(|public| if public { "public" } else { "private" }.to_owned());
+                let sql = "UPDATE memories SET visibility = COALESCE($3, visibility) WHERE id = $1 AND user_id = $2";
+                self.transaction.execute(sql, &[id.as_str().into(), self.user.into(), visibility.into()]).await?;
+                if let Some(is_key) = is_key {
+                    let sql = "UPDATE memories SET is_key = $3 WHERE id = $1 AND user_id = $2";
+                    let values: [Value; 3] = [id.as_str().into(), self.user.into(), i64::from(*is_key).into()];
+                    self.transaction.execute(sql, &values).await?;
+                }
+                Ok(Effect::Same)
+            }
+            Change::Strengthen { id, strength } => {
+                let sql = "UPDATE memory_dynamics SET stability = $3, difficulty = $4, retrieval_strength = $5, \
+                           storage_strength = $6, last_accessed_at = $7, access_count = access_count + 1 \
+                           WHERE memory_id = $1 AND user_id = $2";
+                let mut values: Vec<Value> = vec![id.as_str().into(), self.user.into()];
+                values.extend(strength_values(strength));
+                values.push(self.at_ms.into());
+                self.transaction.execute(sql, &values).await?;
+                Ok(Effect::Same)
+            }
+        }
+    }
+
+    async fn add(&mut self, fact: &Fact, sources: &[String]) -> Result<Effect, StoreError> {
+        // In the order in which facts are stored, whatever they say of their age.
+        let sql = "INSERT INTO memories (id, user_id, content, category, is_key, visibility, origin, confidence, created_at, \
+                   updated_at, position) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, \
+                   COALESCE(MAX(position), 0) + 1 FROM memories WHERE user_id = $2 ON CONFLICT (id) DO NOTHING";
+        // PostgreSQL stores no NUL in text.
+        let text = fact.text.replace('\0', "");
+        let values = [
+            fact.id.as_str().into(),
+            self.user.into(),
+            text.as_str().into(),
+            fact.category.as_str().into(),
+            i64::from(fact.is_key).into(),
+            if fact.is_public { "public" } else { "private" }.into(),
+            fact.origin.as_str().into(),
+            i64::from(fact.confidence).into(),
+            fact.created_at_ms.into(),
+        ];
+        if self.transaction.execute(sql, &values).await? == 0 {
+            return Ok(Effect::Same);
+        }
+        let sql = "INSERT INTO memory_dynamics (memory_id, user_id, stability, difficulty, retrieval_strength, \
+                   storage_strength, last_accessed_at, access_count) VALUES ($1, $2, $3, $4, $5, $6, $7, 0)";
+        let mut values: Vec<Value> = vec![fact.id.as_str().into(), self.user.into()];
+        values.extend(strength_values(&Strength::default()));
+        values.push(fact.created_at_ms.into());
+        self.transaction.execute(sql, &values).await?;
+        self.cite(&fact.id, sources).await?;
+        self.note(&fact.id, "ADD", "", &text, fact.origin.as_str()).await?;
+        Ok(Effect::Added)
+    }
+
+    async fn text(&mut self, id: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT content FROM memories WHERE id = $1 AND user_id = $2";
+        let rows = self.transaction.fetch(sql, &[id.into(), self.user.into()]).await?;
+        rows.first().map(|row| row.text("content")).transpose()
+    }
+
+    async fn cite(&mut self, id: &str, sources: &[String]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO memory_sources (memory_id, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        for source in sources {
+            self.transaction.execute(sql, &[id.into(), source.as_str().into()]).await?;
+        }
+        Ok(())
+    }
+
+    async fn note(&mut self, id: &str, event: &str, old: &str, new: &str, reason: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO memory_history (id, memory_id, user_id, event, old_memory, new_memory, actor_id, reason, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let values = [
+            Uuid::now_v7().to_string().into(),
+            id.into(),
+            self.user.into(),
+            event.into(),
+            old.into(),
+            new.into(),
+            self.actor.into(),
+            reason.into(),
+            self.at_ms.into(),
+        ];
+        self.transaction.execute(sql, &values).await.map(|_| ())
+    }
+}
+
+/// `$from, $from+1, …`.
+pub(super) fn places(from: usize, count: usize) -> String {
+    (from..from + count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn with_ids(first: &[Value], ids: &[String]) -> Vec<Value> {
+    first.iter().cloned().chain(ids.iter().map(|id| id.as_str().into())).collect()
+}
+
+fn strength_values(strength: &Strength) -> [Value; 4] {
+    let Strength { memory: Memory { stability, difficulty }, retrieval, storage } = *strength;
+    [stability.into(), difficulty.into(), retrieval.into(), storage.into()]
+}
+
+pub(super) fn fact(row: &Row) -> Result<Fact, StoreError> {
+    Ok(Fact {
+        id: row.text("id")?,
+        text: row.text("content")?,
+        created_at_ms: row.integer("created_at")?,
+        updated_at_ms: row.integer("updated_at")?,
+        category: row.text("category")?,
+        is_key: row.integer("is_key")? != 0,
+        is_public: row.text("visibility")? == "public",
+        origin: FactOrigin::parse(&row.text("origin")?).unwrap_or(FactOrigin::Asked),
+        confidence: u32::try_from(row.integer("confidence")?).unwrap_or(100),
+    })
+}
+
+fn remembered(row: &Row) -> Result<Remembered, StoreError> {
+    let memory = Memory { stability: row.real("stability")?, difficulty: row.real("difficulty")? };
+    let (retrieval, storage) = (row.real("retrieval_strength")?, row.real("storage_strength")?);
+    Ok(Remembered {
+        fact: fact(row)?,
+        strength: Strength { memory, retrieval, storage },
+        graded_at_ms: row.integer("last_accessed_at")?,
+    })
+}
+
+fn change(row: &Row) -> Result<FactChange, StoreError> {
+    Ok(FactChange {
+        at_ms: row.integer("created_at")?,
+        event: row.text("event")?,
+        old: row.text("old_memory")?,
+        new: row.text("new_memory")?,
+        actor: row.text("actor_id")?,
+        reason: row.text("reason")?,
+    })
+}
+
+fn source(row: &Row) -> Result<Passage, StoreError> {
+    let speaker = if row.text("role")? == "assistant" { ASSISTANT.to_owned() } else { row.text("name")? };
+    Ok(Passage { id: row.text("id")?, speaker, text: row.text("content")?, at_ms: row.integer("created_at")? })
+}
+
+fn stored(row: &Row) -> Result<Stored, StoreError> {
+    let id = row.text("id")?;
+    Ok(Stored {
+        position: row.integer("position")?,
+        passage: recall::Passage {
+            // Facts were not said in one go with others.
+            session: id.clone(),
+            id,
+            speaker: String::new(),
+            text: row.text("content")?,
+            at_ms: row.integer("created_at")?,
+            vectors: vectors_of(row)?,
+        },
+    })
+}

@@ -1,0 +1,120 @@
+//! What is known of people: ranked for a question, and changed through the gate.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::memory::{FACTS, Fact};
+use domain::message::Audience;
+use learn::strength::rank;
+use recall::{cosine, terms};
+use service_kit::clock::now_ms;
+
+use crate::learning::{New, Plan, dynamics, plan};
+use crate::ports::{Facts, MemoryError, Remembered};
+use crate::scope::Scope;
+use crate::search::Search;
+
+/// Key memories of a prompt, at most.
+const KEYS: u32 = 15;
+/// The nearest facts that a new one is compared with.
+const NEIGHBOURS: usize = 50;
+/// The facts that are ranked for a question.
+const RANKED: usize = 200;
+/// The cosine from which a fact fits a question that shares no word with it.
+const FITS: f32 = 0.4;
+
+pub(crate) struct Knowledge {
+    pub(crate) facts: Arc<dyn Facts>,
+    pub(crate) search: Arc<Search>,
+}
+
+impl Knowledge {
+    /// What a turn works from: what stands in every prompt, then what fits the
+    /// question and is strong. A group sees what is public alone; that is read
+    /// from the database each time.
+    pub(crate) async fn recall(
+        &self,
+        user: &str,
+        audience: Audience,
+        query: &str,
+        limit: u32,
+    ) -> Result<Vec<Fact>, MemoryError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let query = if query.trim().is_empty() { "?" } else { query };
+        let (fits, found) = self.near(user, query, RANKED).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let may_see = |fact: &Fact| audience == Audience::Direct || fact.is_public;
+        let mut facts: Vec<Fact> =
+            self.facts.keys(user, FACTS as u32).await?.into_iter().filter(may_see).take(KEYS as usize).collect();
+        let now = now_ms();
+        let weigh = |known: &Remembered| {
+            let fit = fits.get(&known.fact.id).copied().unwrap_or(0.0);
+            rank(fit, dynamics(known.strength, known.graded_at_ms, now))
+        };
+        let mut ranked: Vec<(f64, Fact)> = found
+            .into_iter()
+            .filter(|known| may_see(&known.fact) && !facts.iter().any(|key| key.id == known.fact.id))
+            .map(|known| (weigh(&known), known.fact))
+            .collect();
+        ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.id.cmp(&other.1.id)));
+        facts.extend(ranked.into_iter().take(limit as usize).map(|(_, fact)| fact));
+        Ok(facts)
+    }
+
+    /// The facts that fit a question by a word, or by their meaning; best first.
+    pub(crate) async fn matching(&self, user: &str, query: &str, limit: usize) -> Result<Vec<Fact>, MemoryError> {
+        let (fits, found) = self.near(user, query, RANKED.max(limit)).await?;
+        let ids: Vec<String> = found.iter().map(|known| known.fact.id.clone()).collect();
+        let meaning = self.meaning(query, &ids).await?;
+        let asked = terms(query);
+        let shares = |text: &str| terms(text).iter().any(|term| asked.contains(term));
+        let mut facts: Vec<Fact> = found
+            .into_iter()
+            .map(|known| known.fact)
+            .filter(|fact| shares(&fact.text) || meaning.get(&fact.id).is_some_and(|meaning| *meaning >= FITS))
+            .collect();
+        let fit = |fact: &Fact| fits.get(&fact.id).copied().unwrap_or(0.0);
+        facts.sort_by(|one, other| fit(other).total_cmp(&fit(one)).then_with(|| one.id.cmp(&other.id)));
+        facts.truncate(limit);
+        Ok(facts)
+    }
+
+    /// What would become of a statement.
+    pub(crate) async fn plan(&self, user: &str, new: &New) -> Result<Plan, MemoryError> {
+        let (_, near) = self.near(user, &new.statement.text, NEIGHBOURS).await?;
+        let ids: Vec<String> = near.iter().map(|known| known.fact.id.clone()).collect();
+        let meaning = self.meaning(&new.statement.text, &ids).await?;
+        Ok(plan(new, &near, |id| meaning.get(id).map(|meaning| f64::from(*meaning))))
+    }
+
+    /// Puts a statement through the gate, and gives the fact that holds it then.
+    pub(crate) async fn store(&self, user: &str, actor: &str, new: &New) -> Result<Option<Fact>, MemoryError> {
+        let plan = self.plan(user, new).await?;
+        self.facts.change(user, actor, new.at_ms, &plan.changes, None).await?;
+        Ok(self.facts.find(user, &[plan.fact]).await?.pop().map(|known| known.fact))
+    }
+
+    /// The facts nearest to a text, and how well each fits, by id.
+    async fn near(
+        &self,
+        user: &str,
+        text: &str,
+        limit: usize,
+    ) -> Result<(HashMap<String, f64>, Vec<Remembered>), MemoryError> {
+        let found = self.search.find(&Scope::Facts(user.to_owned()), text, limit).await?;
+        let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
+        let facts = if ids.is_empty() { Vec::new() } else { self.facts.find(user, &ids).await? };
+        Ok((found.into_iter().map(|found| (found.id, found.fit)).collect(), facts))
+    }
+
+    /// The cosine of a text with facts, where both have vectors.
+    async fn meaning(&self, text: &str, ids: &[String]) -> Result<HashMap<String, f32>, MemoryError> {
+        let Some(asked) = self.search.embed(text).await else { return Ok(HashMap::new()) };
+        let vectors = self.facts.vectors(ids, self.search.model_name()).await?;
+        Ok(vectors.into_iter().map(|(id, vector)| (id, cosine(&asked.text, &vector))).collect())
+    }
+}

@@ -1,0 +1,143 @@
+//! What a statement changes in what is known of a person. Pure.
+
+use domain::memory::{Fact, FactOrigin};
+use learn::fsrs::Grade;
+use learn::gate::{Gate, Known, gate};
+use learn::statement::Statement;
+use learn::strength::{Signal, Strength};
+
+use crate::ports::{Change, Remembered};
+
+/// A day, in milliseconds.
+const DAY_MS: f64 = 86_400_000.0;
+
+/// By what facts are found in what people say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Learning {
+    Off,
+    Rules,
+    Model,
+}
+
+/// A statement on its way to become a fact.
+#[derive(Debug, Clone)]
+pub(crate) struct New {
+    pub id: String,
+    pub statement: Statement,
+    pub origin: FactOrigin,
+    pub at_ms: i64,
+    pub is_public: bool,
+    /// The messages it comes from.
+    pub sources: Vec<String>,
+}
+
+/// What is done with a statement, and the fact that holds it then.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Plan {
+    pub verdict: &'static str,
+    pub fact: String,
+    pub changes: Vec<Change>,
+}
+
+/// Decides by what is nearest to it; `meaning` gives the cosine with a fact, by id.
+pub(crate) fn plan(new: &New, near: &[Remembered], meaning: impl Fn(&str) -> Option<f64>) -> Plan {
+    let known: Vec<Known> = near
+        .iter()
+        .map(|Remembered { fact, .. }| Known {
+            id: fact.id.clone(),
+            text: fact.text.clone(),
+            meaning: meaning(&fact.id),
+        })
+        .collect();
+    let text = &new.statement.text;
+    let added = || Change::Add { fact: fact(new), sources: new.sources.clone() };
+    match gate(text, &known) {
+        Gate::Add => Plan { verdict: "add", fact: new.id.clone(), changes: vec![added()] },
+        // Learnt from the same words before: nothing has happened since.
+        Gate::Drop { known } if known == new.id => Plan { verdict: "known", fact: known, changes: Vec::new() },
+        Gate::Drop { known } => {
+            let changes = graded(near, &known, Signal::MentionedByUser.grade(), new.at_ms).into_iter().collect();
+            Plan { verdict: "known", fact: known, changes }
+        }
+        Gate::Merge { into } => {
+            let (text, sources) = (text.clone(), new.sources.clone());
+            let merged = Change::Rewrite { id: into.clone(), text, event: "MERGE", sources };
+            let grade = graded(near, &into, Signal::MentionedByUser.grade(), new.at_ms);
+            Plan { verdict: "merge", fact: into, changes: std::iter::once(merged).chain(grade).collect() }
+        }
+        Gate::Supersede { old, layer } => {
+            let superseded = Change::Supersede { old, by: new.id.clone(), reason: layer.as_str() };
+            Plan { verdict: "supersede", fact: new.id.clone(), changes: vec![added(), superseded] }
+        }
+    }
+}
+
+/// A fact's strength after a grade.
+pub(crate) fn graded(near: &[Remembered], id: &str, grade: Grade, at_ms: i64) -> Option<Change> {
+    let known = near.iter().find(|known| known.fact.id == id)?;
+    let strength = known.strength.after(days(known.graded_at_ms, at_ms), grade);
+    Some(Change::Strengthen { id: id.to_owned(), strength })
+}
+
+/// How strong a fact is now, from 0 to 1.
+pub(crate) fn dynamics(strength: Strength, graded_at_ms: i64, now_ms: i64) -> f64 {
+    strength.dynamics(days(graded_at_ms, now_ms))
+}
+
+fn days(since_ms: i64, now_ms: i64) -> f64 {
+    (now_ms.saturating_sub(since_ms)) as f64 / DAY_MS
+}
+
+fn fact(new: &New) -> Fact {
+    let Statement { text, category, is_key, confidence } = &new.statement;
+    Fact {
+        id: new.id.clone(),
+        text: text.clone(),
+        created_at_ms: new.at_ms,
+        updated_at_ms: new.at_ms,
+        category: category.map_or_else(String::new, |category| category.as_str().to_owned()),
+        is_key: *is_key,
+        is_public: new.is_public,
+        origin: new.origin,
+        confidence: (confidence.clamp(0.0, 1.0) * 100.0).round() as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(id: &str, text: &str) -> New {
+        let statement = Statement { text: text.into(), category: None, is_key: false, confidence: 0.8 };
+        let origin = FactOrigin::Learnt;
+        New { id: id.into(), statement, origin, at_ms: 10 * 86_400_000, is_public: false, sources: vec!["m".into()] }
+    }
+
+    fn known(id: &str, text: &str) -> Remembered {
+        Remembered { fact: Fact::asked(id, text, 0), strength: Strength::default(), graded_at_ms: 0 }
+    }
+
+    #[test]
+    fn what_is_said_again_grows_stronger_and_is_not_stored_again() {
+        let near = [known("k", "My dog is called Rex")];
+        let plan = plan(&new("n", "my dog is called Rex"), &near, |_| None);
+        assert_eq!((plan.verdict, plan.fact.as_str()), ("known", "k"));
+        let [Change::Strengthen { id, strength }] = &plan.changes[..] else { panic!("{:?}", plan.changes) };
+        assert_eq!(id, "k");
+        assert!(strength.memory.stability > Strength::default().memory.stability);
+    }
+
+    #[test]
+    fn learning_a_turn_twice_changes_nothing_the_second_time() {
+        let plan = plan(&new("k", "My dog is called Rex"), &[known("k", "My dog is called Rex")], |_| None);
+        assert_eq!(plan.changes, []);
+    }
+
+    #[test]
+    fn what_is_no_longer_true_stays_behind_what_is() {
+        let plan = plan(&new("n", "My dog is called Max"), &[known("k", "My dog is called Rex")], |_| None);
+        assert_eq!((plan.verdict, plan.fact.as_str()), ("supersede", "n"));
+        let expected = Change::Supersede { old: "k".into(), by: "n".into(), reason: "value" };
+        assert_eq!(plan.changes.last(), Some(&expected));
+    }
+}
