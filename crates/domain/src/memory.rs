@@ -94,6 +94,27 @@ pub struct Searched {
     pub found: u64,
 }
 
+/// Something that a person wants to be reminded of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intention {
+    pub id: String,
+    pub content: String,
+    /// When it fires, as JSON: `{"type": "keyword", "keywords": ["rome"]}`.
+    pub trigger: String,
+    /// Higher comes first.
+    pub priority: i32,
+    pub fires_once: bool,
+    /// 0: never.
+    pub expires_at_ms: i64,
+}
+
+/// A reminder that fired for a turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reminder {
+    pub id: String,
+    pub content: String,
+}
+
 /// A number with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
@@ -129,6 +150,7 @@ pub struct RecallRequest {
     pub query: String,
     pub history_limit: u32,
     pub fact_limit: u32,
+    pub relation_limit: u32,
     pub passage_limit: u32,
 }
 
@@ -138,6 +160,12 @@ pub struct Recalled {
     pub history: Vec<HistoryMessage>,
     /// Best match first.
     pub facts: Vec<Fact>,
+    /// Lines such as "user — sister — Ida", best match first.
+    pub relations: Vec<String>,
+    /// What sessions before the history were about, oldest first.
+    pub summaries: Vec<String>,
+    /// What the person wants to be reminded of now.
+    pub reminders: Vec<Reminder>,
     /// What was said before the history, best match first.
     pub passages: Vec<Passage>,
 }
@@ -216,6 +244,15 @@ pub enum FactCommand {
         facts: Vec<Fact>,
     },
     Stats,
+    /// Stores under the intention's id: the same id twice is one.
+    Intend {
+        intention: Intention,
+    },
+    /// The reminders that wait.
+    Intentions,
+    Dismiss {
+        id: String,
+    },
     /// Makes all vectors anew, in the background.
     Reindex,
 }
@@ -238,6 +275,7 @@ pub struct FactAnswer {
     /// Every store that was searched for what was erased.
     pub proof: Vec<Searched>,
     pub counts: Vec<Count>,
+    pub intentions: Vec<Intention>,
 }
 
 /// Words too common to search by.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::carry::Origin;
 use crate::chat::{ChatMessage, Usage};
 use crate::ids::{ConversationId, MessageId, TurnId};
-use crate::memory::{Fact, Passage};
+use crate::memory::{Fact, Passage, Reminder};
 use crate::message::{Principal, Route, UserMessage};
 use crate::tier::Tier;
 use crate::tool::ToolSpec;
@@ -55,6 +55,8 @@ pub struct TurnContext {
     pub recalled: Vec<Fact>,
     /// What was said in earlier conversations and stands there too.
     pub passages: Vec<Passage>,
+    /// What the person is reminded of in this turn; it stands there too.
+    pub reminders: Vec<Reminder>,
     /// What the person is told about this answer, such as "memory unavailable".
     pub notices: Vec<String>,
 }

@@ -403,7 +403,7 @@ fn related(said: &[String]) -> Option<(bool, f64)> {
 }
 
 /// The sentences of a message that are its writer's own: no code, no quotations.
-fn sentences(message: &str) -> Vec<String> {
+pub(crate) fn sentences(message: &str) -> Vec<String> {
     let mut all = Vec::new();
     let mut in_code = false;
     for line in message.lines() {

@@ -1,6 +1,6 @@
 //! Facts, and what is done with them.
 
-use domain::memory::{Count, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Searched};
+use domain::memory::{Count, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Intention, Searched};
 
 use crate::fields::{self, raws, required};
 use crate::{InvalidMessage, v1, wire};
@@ -84,6 +84,20 @@ impl From<v1::Count> for Count {
     }
 }
 
+impl From<&Intention> for v1::Intention {
+    fn from(value: &Intention) -> Self {
+        let Intention { id, content, trigger, priority, fires_once, expires_at_ms } = value.clone();
+        Self { id, content, trigger, priority, fires_once, expires_at_ms }
+    }
+}
+
+impl From<v1::Intention> for Intention {
+    fn from(raw: v1::Intention) -> Self {
+        let v1::Intention { id, content, trigger, priority, fires_once, expires_at_ms } = raw;
+        Self { id, content, trigger, priority, fires_once, expires_at_ms }
+    }
+}
+
 impl From<&FactAnswer> for v1::FactAnswer {
     fn from(value: &FactAnswer) -> Self {
         Self {
@@ -92,6 +106,7 @@ impl From<&FactAnswer> for v1::FactAnswer {
             sources: raws(&value.sources),
             proof: raws(&value.proof),
             counts: raws(&value.counts),
+            intentions: raws(&value.intentions),
         }
     }
 }
@@ -105,6 +120,7 @@ impl TryFrom<v1::FactAnswer> for FactAnswer {
             sources: raw.sources.into_iter().map(Into::into).collect(),
             proof: raw.proof.into_iter().map(Into::into).collect(),
             counts: raw.counts.into_iter().map(Into::into).collect(),
+            intentions: raw.intentions.into_iter().map(Into::into).collect(),
         })
     }
 }
@@ -126,6 +142,9 @@ impl From<&FactRequest> for v1::FactRequest {
             FactCommand::Import { facts } => Command::Import(Import { facts: raws(&facts) }),
             FactCommand::Stats => Command::Stats(Stats {}),
             FactCommand::Reindex => Command::Reindex(Reindex {}),
+            FactCommand::Intend { intention } => Command::Intend((&intention).into()),
+            FactCommand::Intentions => Command::Intentions(Intentions {}),
+            FactCommand::Dismiss { id } => Command::Dismiss(Dismiss { id }),
         };
         Self { principal: Some((&value.principal).into()), command: Some(command) }
     }
@@ -151,6 +170,9 @@ impl TryFrom<v1::FactRequest> for FactRequest {
             }
             Command::Stats(Stats {}) => FactCommand::Stats,
             Command::Reindex(Reindex {}) => FactCommand::Reindex,
+            Command::Intend(intention) => FactCommand::Intend { intention: intention.into() },
+            Command::Intentions(Intentions {}) => FactCommand::Intentions,
+            Command::Dismiss(Dismiss { id }) => FactCommand::Dismiss { id },
         };
         Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, command })
     }

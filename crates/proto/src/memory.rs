@@ -1,6 +1,6 @@
 //! Recall and passages.
 
-use domain::memory::{HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled, Role};
+use domain::memory::{HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled, Reminder, Role};
 
 use crate::fields::{self, raws, required};
 use crate::{InvalidMessage, Wire, decode, v1, wire};
@@ -20,6 +20,7 @@ impl From<&RecallRequest> for v1::Recall {
             query: value.query.clone(),
             history_limit: value.history_limit,
             fact_limit: value.fact_limit,
+            relation_limit: value.relation_limit,
             passage_limit: value.passage_limit,
         }
     }
@@ -37,6 +38,7 @@ impl TryFrom<v1::Recall> for RecallRequest {
             query: raw.query,
             history_limit: raw.history_limit,
             fact_limit: raw.fact_limit,
+            relation_limit: raw.relation_limit,
             passage_limit: raw.passage_limit,
         })
     }
@@ -44,7 +46,14 @@ impl TryFrom<v1::Recall> for RecallRequest {
 
 impl From<&Recalled> for v1::Recalled {
     fn from(value: &Recalled) -> Self {
-        Self { history: raws(&value.history), facts: raws(&value.facts), passages: raws(&value.passages) }
+        Self {
+            history: raws(&value.history),
+            facts: raws(&value.facts),
+            passages: raws(&value.passages),
+            relations: value.relations.clone(),
+            summaries: value.summaries.clone(),
+            reminders: raws(&value.reminders),
+        }
     }
 }
 
@@ -55,6 +64,9 @@ impl TryFrom<v1::Recalled> for Recalled {
             history: raw.history.into_iter().map(Into::into).collect(),
             facts: raw.facts.into_iter().map(Into::into).collect(),
             passages: raw.passages.into_iter().map(Into::into).collect(),
+            relations: raw.relations,
+            summaries: raw.summaries,
+            reminders: raw.reminders.into_iter().map(Into::into).collect(),
         })
     }
 }
@@ -74,6 +86,18 @@ impl From<v1::HistoryMessage> for HistoryMessage {
     fn from(raw: v1::HistoryMessage) -> Self {
         let role = if raw.assistant { Role::Assistant } else { Role::User };
         Self { role, name: raw.name, text: raw.text, at_ms: raw.at_ms }
+    }
+}
+
+impl From<&Reminder> for v1::Reminder {
+    fn from(value: &Reminder) -> Self {
+        Self { id: value.id.clone(), content: value.content.clone() }
+    }
+}
+
+impl From<v1::Reminder> for Reminder {
+    fn from(raw: v1::Reminder) -> Self {
+        Self { id: raw.id, content: raw.content }
     }
 }
 

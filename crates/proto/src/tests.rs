@@ -7,7 +7,7 @@ use domain::decide::Tools;
 use domain::delivery::DeliveryRecord;
 use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
 use domain::journal::{Entry, Fault, Record};
-use domain::memory::{Fact, Passage};
+use domain::memory::{Fact, Passage, Reminder};
 use domain::message::{Audience, Event, Inbound, Principal, Route, TurnFinished, UserMessage};
 use domain::queue::QueueMode;
 use domain::tier::Tier;
@@ -106,6 +106,7 @@ fn context() -> TurnContext {
         tier: Tier::Mid,
         recalled: vec![Fact { is_key: true, is_public: true, ..Fact::asked("f", "likes tea", 4) }],
         passages: vec![Passage { id: "c/m".into(), speaker: "Ann".into(), text: "I like tea".into(), at_ms: 3 }],
+        reminders: vec![Reminder { id: "r".into(), content: "Buy milk".into() }],
         notices: vec![],
     }
 }

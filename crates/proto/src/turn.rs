@@ -61,6 +61,7 @@ impl From<&TurnContext> for v1::RunTurn {
             notices: value.notices.clone(),
             recalled: raws(&value.recalled),
             passages: raws(&value.passages),
+            reminders: raws(&value.reminders),
         }
     }
 }
@@ -77,6 +78,7 @@ impl TryFrom<v1::RunTurn> for TurnContext {
             notices: raw.notices,
             recalled: raw.recalled.into_iter().map(Into::into).collect(),
             passages: raw.passages.into_iter().map(Into::into).collect(),
+            reminders: raw.reminders.into_iter().map(Into::into).collect(),
         })
     }
 }

@@ -90,6 +90,7 @@ impl Ingested {
             tier: Tier::Low,
             recalled: Vec::new(),
             passages: Vec::new(),
+            reminders: Vec::new(),
             notices: Vec::new(),
         };
         let mut journal = self.bus.journals().await?.read(&self.conversation, turn).await?;
@@ -109,6 +110,7 @@ impl Ingested {
             query: String::new(),
             history_limit: 1,
             fact_limit: 0,
+            relation_limit: 0,
             passage_limit: 0,
         };
         let _: Recalled = self.bus.request(Endpoints::MemoryRecall, &request, PATIENCE).await?;

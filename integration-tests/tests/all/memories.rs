@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bus::{Bus, Endpoints};
 use domain::ids::{ConversationId, Place};
-use domain::memory::{FactAnswer, FactCommand, FactRequest, RecallRequest, Recalled};
+use domain::memory::{FactAnswer, FactCommand, FactRequest, Intention, RecallRequest, Recalled};
 use domain::message::{Audience, Principal};
+use store::Database;
 use testkit::eventually;
 use testkit::model::{Act, FakeModel};
 use testkit::postgres::Postgres;
@@ -58,6 +59,7 @@ async fn recall(bus: &Bus, user: &str, audience: Audience, query: &str) -> Vec<S
         query: query.into(),
         history_limit: 0,
         fact_limit: 35,
+        relation_limit: 20,
         passage_limit: 20,
     };
     let recalled: Recalled = bus.request(Endpoints::MemoryRecall, &request, PATIENCE).await.unwrap();
@@ -217,4 +219,126 @@ async fn a_group_sees_what_is_public_and_nobody_sees_anothers() {
     ask(&bus, "ann", public(false)).await.unwrap();
     assert_eq!(seen("ann", Audience::Group).await, [""; 0]);
     assert_eq!(seen("bob", Audience::Group).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_finds_facts_that_rules_do_not_and_cannot_make_them_up() {
+    let model = FakeModel::start(|asked, _| {
+        if !asked.body.to_string().contains("You note what a person says about their own life") {
+            return Act::say("all right");
+        }
+        let facts = match asked.last_user.contains("pup") {
+            true => r#"{"facts": [{"text": "We got a puppy, Rex", "is_key": true}, {"text": "I live in Berlin"}]}"#,
+            false => "I cannot help with that.",
+        };
+        Act::say(facts)
+    })
+    .await;
+    let plan = Sandbox::plan().with(model.as_openai()).set("CLARA_LEARNING", "model").set("ROOK_MODEL", "small-model");
+    let sandbox = plan.start().await;
+    let bus = sandbox.bus().await;
+    let mut terminal = sandbox.terminal("main").await;
+    terminal.asks("so, big news: we got a puppy! we named him Rex").await;
+    known(&bus, ANN, &["We got a puppy, Rex"]).await;
+    terminal.asks("what do you think?").await;
+    let asked = eventually("both were asked about", async || {
+        let asked: Vec<_> = model.asked().into_iter().filter(|asked| asked.model == "small-model").collect();
+        (asked.len() == 2).then_some(asked)
+    })
+    .await;
+    assert!(asked.iter().all(|asked| !asked.body.to_string().contains("all right")), "her answers are not read");
+    let fact = ask(&bus, ANN, FactCommand::List { limit: 9, before: None }).await.unwrap().facts.remove(0);
+    assert!(fact.is_key, "{fact:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_used_grows_stronger_and_relations_stand_in_the_prompt() {
+    let model = FakeModel::start(|asked, _| {
+        Act::say(if asked.last_user.contains("where") { "Your sister Ida lives in Rome." } else { "all right" })
+    })
+    .await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).start().await;
+    let bus = sandbox.bus().await;
+    let mut terminal = sandbox.terminal("main").await;
+    terminal.asks("My sister Ida lives in Rome. I like tea.").await;
+    known(&bus, ANN, &["I like tea", "My sister Ida lives in Rome"]).await;
+    terminal.asks("where does my sister live?").await;
+    let prompt = model.asked().last().unwrap().body.to_string();
+    for line in [
+        "## USER MEMORIES",
+        "- My sister Ida lives in Rome",
+        "## KNOWN RELATIONSHIPS",
+        "- user — sister — Ida",
+        "- Ida — lives in — Rome",
+    ] {
+        assert!(prompt.contains(line), "{line}: {prompt}");
+    }
+    let database = Database::sqlite(&sandbox.folder().join("data/memory.sqlite")).await.unwrap();
+    let used = eventually("the answer is stored", async || {
+        let sql = "SELECT f.content FROM memory_dynamics d JOIN memories f ON f.id = d.memory_id WHERE d.access_count = 1 \
+                   AND d.stability > 1 AND d.storage_strength > 0.5";
+        let rows = database.fetch(sql, &[]).await.unwrap();
+        (!rows.is_empty()).then(|| rows.iter().map(|row| row.text("content").unwrap()).collect::<Vec<_>>())
+    })
+    .await;
+    assert_eq!(used, ["My sister Ida lives in Rome"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reminders_fire_once_and_only_with_an_answer() {
+    let model = FakeModel::start(|asked, number| match (asked.last_user.contains("Lisbon"), number) {
+        // The first answer to it fails for good.
+        (true, 1) => Act::Refuse(400, Vec::new(), "no".into()),
+        _ => Act::say("all right"),
+    })
+    .await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).start().await;
+    let bus = sandbox.bus().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let trigger = r#"{"type": "keyword", "keywords": ["lisbon"]}"#.to_owned();
+    let intention = Intention {
+        id: "1".into(),
+        content: "Ask Paul for the keys".into(),
+        trigger,
+        priority: 0,
+        fires_once: true,
+        expires_at_ms: 0,
+    };
+    let no_trigger = Intention { id: "2".into(), trigger: "{}".into(), ..intention.clone() };
+    ask(&bus, ANN, FactCommand::Intend { intention: no_trigger }).await.unwrap_err();
+    ask(&bus, ANN, FactCommand::Intend { intention: intention.clone() }).await.unwrap();
+    for said in ["hello", "I am off to Lisbon", "Lisbon, I said", "hello"] {
+        terminal.asks(said).await;
+    }
+    let waiting = async || ask(&bus, ANN, FactCommand::Intentions).await.unwrap().intentions;
+    eventually("it has fired", async || waiting().await.is_empty().then_some(())).await;
+    terminal.asks("Lisbon once more").await;
+    let told = |asked: &testkit::model::Asked| asked.body.to_string().contains("Ask Paul for the keys");
+    let told: Vec<bool> = model.asked().iter().map(told).collect();
+    assert_eq!(told, [false, true, true, false, false], "a turn that failed told nobody");
+    assert!(ask(&bus, "bob", FactCommand::Dismiss { id: "1".into() }).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_was_about_stands_in_the_prompt() {
+    let model = FakeModel::start(|_, _| Act::say("all right")).await;
+    let plan = Sandbox::plan().set("CLARA_HISTORY_MESSAGES", 4).with(model.as_openai());
+    let sandbox = plan.start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let database = Database::sqlite(&sandbox.folder().join("data/memory.sqlite")).await.unwrap();
+    terminal.asks("Let us plan a trip to Lisbon.").await;
+    // Nobody speaks for half an hour: the queue is told that it has passed.
+    let summary = eventually("the session is summarised", async || {
+        database.execute("UPDATE sessions_to_summarize SET due_at = 0", &[]).await.unwrap();
+        let rows = database.fetch("SELECT title, session_summary FROM sessions", &[]).await.unwrap();
+        let row = rows.first()?;
+        Some((row.optional_text("title").unwrap()?, row.optional_text("session_summary").unwrap()?))
+    })
+    .await;
+    assert_eq!(summary, ("Let us plan a trip to Lisbon".into(), "Ann: “Let us plan a trip to Lisbon.”".into()));
+    for said in ["one", "two", "three"] {
+        terminal.asks(said).await;
+    }
+    let prompt = model.asked().last().unwrap().body.to_string();
+    assert!(prompt.contains("## EARLIER IN THIS CONVERSATION") && prompt.contains("trip to Lisbon"), "{prompt}");
 }

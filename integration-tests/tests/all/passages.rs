@@ -8,9 +8,11 @@ use domain::memory::{Passage, PassageRequest};
 use domain::message::Principal;
 use integration_tests::recall_eval::dataset::{Said, Sample, Session};
 use integration_tests::recall_eval::ingest::ingest;
+use store::Database;
 use testkit::eventually;
 use testkit::model::{Act, FakeModel};
-use testkit::sandbox::Sandbox;
+use testkit::postgres::Postgres;
+use testkit::sandbox::{Plan, Sandbox};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -86,12 +88,8 @@ async fn nobody_finds_what_was_said_elsewhere() {
     assert!(own.iter().all(|text| !text.contains("green")), "a group's talk is not private: {own:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[allow(clippy::disallowed_methods, reason = "where `./dev test` has put the model")]
-async fn what_was_said_in_other_words_is_found_by_its_meaning() {
-    let folder = std::env::var("CLARA_TEST_EMBEDDING_FOLDER").expect("run the tests by `./dev test`");
-    let sandbox = Sandbox::plan().only(&["memory"]).set("CLARA_EMBEDDING_FOLDER", folder).start().await;
-    let bus = sandbox.bus().await;
+/// A few things that Ann and Bob said, of which one is about a dog without the word.
+fn of_a_puppy() -> (Sample, ConversationId) {
     let said = group(
         "pets",
         &[
@@ -101,17 +99,73 @@ async fn what_was_said_in_other_words_is_found_by_its_meaning() {
             ("Bob", "The meeting about the budget took three hours and nobody knew why it was held."),
         ],
     );
-    ingest(&bus, &said).await.unwrap();
     let channel =
         Place { platform: "eval".into(), tenant: "eval".into(), channel: "pets".into(), thread: String::new() };
-    let pets = ConversationId::derive(&channel);
+    (said, ConversationId::derive(&channel))
+}
+
+/// Where `./dev test` has put the model.
+#[allow(clippy::disallowed_methods, reason = "a test's own setting, not the product's")]
+fn model_folder() -> String {
+    std::env::var("CLARA_TEST_EMBEDDING_FOLDER").expect("run the tests by `./dev test`")
+}
+
+async fn check_meaning(plan: Plan) {
+    let sandbox = plan.only(&["memory"]).set("CLARA_EMBEDDING_FOLDER", model_folder()).start().await;
+    let bus = sandbox.bus().await;
+    let (said, pets) = of_a_puppy();
+    ingest(&bus, &said).await.unwrap();
     eventually("it is embedded and found", async || {
         let found = find(&bus, "eval-ann", Some(&pets), "Is there a dog?").await;
         (found.first()? == "We adopted a puppy from the shelter.").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_in_other_words_is_found_by_its_meaning() {
+    check_meaning(Sandbox::plan()).await;
+    let (said, pets) = of_a_puppy();
     let words = Sandbox::plan().only(&["memory"]).start().await;
     ingest(&words.bus().await, &said).await.unwrap();
     let found = find(&words.bus().await, "eval-ann", Some(&pets), "Is there a dog?").await;
     assert_ne!(found.first().unwrap(), "We adopted a puppy from the shelter.", "no word of it is in the question");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn meaning_is_kept_in_postgres() {
+    let postgres = Postgres::start();
+    check_meaning(Sandbox::plan().set("DATABASE_URL", postgres.url())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_model_embeds_everything_anew() {
+    let mut sandbox = Sandbox::plan().only(&["memory"]).set("CLARA_EMBEDDING_FOLDER", model_folder()).start().await;
+    ingest(&sandbox.bus().await, &of_a_puppy().0).await.unwrap();
+    let database = Database::sqlite(&sandbox.folder().join("data/memory.sqlite")).await.unwrap();
+    let embedded = async || {
+        let sql = "SELECT m.id, v.model FROM messages m LEFT JOIN message_vectors v ON v.message_id = m.id \
+                   WHERE m.kind IN ('said', 'answered') AND m.content <> ''";
+        let rows = database.fetch(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.optional_text("model").unwrap()).collect::<Vec<_>>()
+    };
+    let all_by_one = async |but: &str| {
+        let models = embedded().await;
+        let first = models.first()?.clone().filter(|model| model != but)?;
+        models.iter().all(|model| model.as_ref() == Some(&first)).then_some(first)
+    };
+    let before = eventually("everything is embedded", async || all_by_one("").await).await;
+    // The same model but for one bit of one weight.
+    let other = sandbox.folder().join("other-model");
+    std::fs::create_dir(&other).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(std::path::Path::new(&model_folder()).join(file), other.join(file)).unwrap();
+    }
+    let mut weights = std::fs::read(other.join("model.safetensors")).unwrap();
+    *weights.last_mut().unwrap() ^= 1;
+    std::fs::write(other.join("model.safetensors"), weights).unwrap();
+    sandbox.kill("memory", 0);
+    let folder = other.display().to_string();
+    sandbox.start_service_with("memory", 0, &[("CLARA_EMBEDDING_FOLDER", folder)]);
+    eventually("everything is embedded by the other model", async || all_by_one(&before).await).await;
 }

@@ -5,7 +5,7 @@ mod memory; // The commands about what is remembered.
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use memory::{MemoryCommand, Whose};
+pub use memory::{MemoryCommand, When, Whose};
 
 /// Clara, a personal assistant that runs on your own machine.
 ///

@@ -6,3 +6,4 @@ pub(crate) mod learner; // Learns from what people said.
 pub(crate) mod passages; // Finds what was said.
 pub(crate) mod projector; // Journal to history.
 pub(crate) mod recall; // What a turn wants to know.
+pub(crate) mod summarizer; // What sessions were about.

@@ -7,6 +7,7 @@ use anyhow::Context;
 use bus::{Bus, Consumer};
 use domain::tier::Tier;
 use embed::{Bert, Embedder};
+use jiff::tz::TimeZone;
 use model::{ModelConfig, Provider};
 use service_kit::run::Service;
 use service_kit::settings::Settings;
@@ -15,6 +16,7 @@ use store::Database;
 
 use crate::actors::embedder::PassageEmbedder;
 use crate::actors::passages::PassageServer;
+use crate::actors::summarizer::Summarizer;
 use crate::actors::{
     facts::FactServer,
     learner::{Learner, Reader},
@@ -26,7 +28,7 @@ use crate::bell::Bell;
 use crate::indexes::Indexes;
 use crate::knowledge::Knowledge;
 use crate::learning::Learning;
-use crate::ports::{Facts, Memory, Passages};
+use crate::ports::{Facts, Intentions, Memory, Passages, Summaries};
 use crate::search::Search;
 
 /// Journal records that are projected at the same time.
@@ -38,7 +40,10 @@ pub struct App {
     memory: Arc<dyn Memory>,
     passages: Arc<dyn Passages>,
     facts: Arc<dyn Facts>,
-    reader: Option<Reader>,
+    summaries: Arc<dyn Summaries>,
+    intentions: Arc<dyn Intentions>,
+    time_zone: TimeZone,
+    reader: Option<Arc<Reader>>,
     learns: bool,
     model: Option<Arc<dyn Embedder>>,
     journals: bus::JournalStore,
@@ -60,13 +65,28 @@ impl App {
         let (learning, reader) = learning(settings)?;
         let memory = Arc::new(SqlMemory::prepare(database, project, model.is_some(), learning).await?);
         let (passages, facts): (Arc<dyn Passages>, Arc<dyn Facts>) = (memory.clone(), memory.clone());
+        let (summaries, intentions): (Arc<dyn Summaries>, Arc<dyn Intentions>) = (memory.clone(), memory.clone());
+        let time_zone = TimeZone::get(&settings.text("DEFAULT_TIMEZONE")).unwrap_or(TimeZone::UTC);
         let (journals, learns) = (bus.journals().await?, learning != Learning::Off);
-        Ok(Self { bus: bus.clone(), memory, passages, facts, reader, learns, model, journals })
+        Ok(Self {
+            bus: bus.clone(),
+            memory,
+            passages,
+            facts,
+            summaries,
+            intentions,
+            time_zone,
+            reader: reader.map(Arc::new),
+            learns,
+            model,
+            journals,
+        })
     }
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, memory, passages, facts, reader, learns, model, journals } = self;
+        let Self { bus, memory, passages, facts, summaries, intentions, time_zone, reader, learns, model, journals } =
+            self;
         let stored = Bell::default();
         let projector = Projector { memory: Arc::clone(&memory), journals: journals.clone(), stored: stored.clone() };
         let projector = Arc::new(projector);
@@ -79,13 +99,24 @@ impl App {
             memory,
             passages: Arc::clone(&finder),
             knowledge: Arc::clone(&knowledge),
+            summaries: Arc::clone(&summaries),
+            intentions: Arc::clone(&intentions),
+            time_zone,
             journals: journals.clone(),
         };
+        let summarizer = Summarizer { summaries, reader: reader.clone(), stored: stored.clone() };
+        let summarizer = Arc::new(summarizer);
         let recall = Arc::new(recall);
         let replica = bus.replica().to_owned();
         let learner = Learner { knowledge: Arc::clone(&knowledge), reader, replica, stored: stored.clone() };
         let learner = Arc::new(learner);
-        let facts = Arc::new(FactServer { knowledge, learner: Arc::clone(&learner), journals });
+        let facts = Arc::new(FactServer { knowledge, intentions, learner: Arc::clone(&learner), journals });
+        let summarizer = learns.then(|| {
+            Part::new("memory/summarizer", move |stop| {
+                let summarizer = Arc::clone(&summarizer);
+                async move { summarizer.run(stop).await }
+            })
+        });
         let learner = learns.then(|| {
             Part::new("memory/learner", move |stop| {
                 let learner = Arc::clone(&learner);
@@ -118,7 +149,10 @@ impl App {
                 async move { Ok(bus.answer("memory-passages", bus::Endpoints::MemoryPassages, finder, stop).await?) }
             }),
         ];
-        Ok(Service { name: "memory", parts: parts.into_iter().chain(embedder).chain(learner).collect() })
+        Ok(Service {
+            name: "memory",
+            parts: parts.into_iter().chain(embedder).chain(learner).chain(summarizer).collect(),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::memory::{FACTS, Fact};
 use domain::message::Audience;
+use learn::relation::relevant;
 use learn::strength::rank;
 use recall::{cosine, terms};
 use service_kit::clock::now_ms;
@@ -20,6 +21,8 @@ const KEYS: u32 = 15;
 const NEIGHBOURS: usize = 50;
 /// The facts that are ranked for a question.
 const RANKED: usize = 200;
+/// The newest relations that are looked through for a question.
+const RELATIONS: u32 = 1000;
 /// The cosine from which a fact fits a question that shares no word with it.
 const FITS: f32 = 0.4;
 
@@ -63,6 +66,19 @@ impl Knowledge {
         ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.id.cmp(&other.1.id)));
         facts.extend(ranked.into_iter().take(limit as usize).map(|(_, fact)| fact));
         Ok(facts)
+    }
+
+    /// The relations that matter for a question, as lines.
+    pub(crate) async fn relations(
+        &self,
+        user: &str,
+        audience: Audience,
+        query: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, MemoryError> {
+        let all = self.facts.relations(user, audience == Audience::Group, RELATIONS).await?;
+        let found = relevant(&all, query, limit as usize).into_iter();
+        Ok(found.map(|found| format!("{} — {} — {}", found.subject, found.predicate, found.object)).collect())
     }
 
     /// The facts that fit a question by a word, or by their meaning; best first.

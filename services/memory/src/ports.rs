@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 use domain::ids::ConversationId;
 use domain::ids::TurnId;
-use domain::memory::{Count, Fact, FactChange, HistoryMessage, Passage, RecallRequest, Searched};
+use domain::memory::{Count, Fact, FactChange, HistoryMessage, Intention, Passage, RecallRequest, Searched};
+use learn::relation::Relation;
 use learn::strength::Strength;
+use learn::summary::Summary;
 use recall::Embedding;
 
 use crate::projection::TurnRows;
@@ -122,6 +124,42 @@ pub(crate) struct SaidBy {
     pub at_ms: i64,
 }
 
+/// A session with what was said in it since its last summary.
+pub(crate) struct Unsummarised {
+    pub session: String,
+    /// Its summary so far; empty if there is none.
+    pub before: String,
+    /// Whether it was her, who it was, and what.
+    pub said: Vec<(bool, String, String)>,
+    /// The position of the newest of them.
+    pub to: i64,
+    /// How many had been counted then.
+    pub messages: i64,
+}
+
+/// What sessions were about.
+#[async_trait]
+pub(crate) trait Summaries: Send + Sync {
+    /// The session that is due longest, for this replica alone until then.
+    async fn claim_session(&self, now_ms: i64, until_ms: i64) -> Result<Option<Unsummarised>, MemoryError>;
+    /// Stores a summary, if there was anything to say.
+    async fn store_summary(&self, of: &Unsummarised, summary: Option<&Summary>) -> Result<(), MemoryError>;
+    /// The newest summaries of a conversation's sessions that began before a time,
+    /// oldest first.
+    async fn summaries(&self, request: &RecallRequest, before_ms: i64) -> Result<Vec<String>, MemoryError>;
+}
+
+/// What people want to be reminded of.
+#[async_trait]
+pub(crate) trait Intentions: Send + Sync {
+    /// Stores one; not when too many wait already.
+    async fn intend(&self, user: &str, intention: &Intention, at_ms: i64) -> Result<bool, MemoryError>;
+    /// Those that have not fired and are not over, what is most important first.
+    async fn waiting(&self, user: &str, now_ms: i64) -> Result<Vec<Intention>, MemoryError>;
+    /// Whether there was one.
+    async fn dismiss(&self, user: &str, id: &str) -> Result<bool, MemoryError>;
+}
+
 /// What was erased.
 #[derive(Default)]
 pub(crate) struct Erased {
@@ -147,6 +185,8 @@ pub(crate) trait Facts: Send + Sync {
     async fn keys(&self, user: &str, limit: u32) -> Result<Vec<Fact>, MemoryError>;
     /// In no order; what is superseded is left out.
     async fn find(&self, user: &str, ids: &[String]) -> Result<Vec<Remembered>, MemoryError>;
+    /// The newest relations that facts name; of what is public alone if asked.
+    async fn relations(&self, user: &str, only_public: bool, limit: u32) -> Result<Vec<Relation>, MemoryError>;
     /// The vectors of facts by their ids, as far as they have some of this model.
     async fn vectors(&self, ids: &[String], model: &str) -> Result<Vec<(String, Vec<f32>)>, MemoryError>;
     /// Applies changes, and notes that a turn was learnt from.

@@ -5,6 +5,7 @@ use domain::journal::{Entry, Injected, Record};
 use domain::memory::Role;
 use domain::message::{Audience, UserMessage};
 use domain::turn::{Reply, ReplyKind, TurnContext};
+use learn::strength::was_used;
 
 /// One message as a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub(crate) struct TurnRows {
     pub audience: Audience,
     pub generation: u32,
     pub messages: Vec<MessageRow>,
+    /// The facts that the answer used.
+    pub used: Vec<String>,
+    /// The reminders that it was told of.
+    pub reminded: Vec<String>,
 }
 
 /// The kind under which a reply is stored; `failed` is no part of the history.
@@ -80,6 +85,13 @@ pub(crate) fn rows(
     });
     let owner = context.request.principal()?.user.clone();
     messages.extend(reply.map(|reply| reply_row(reply, &owner, record.at_ms, stored_at_us)));
+    let answer = reply.filter(|reply| reply.kind == ReplyKind::Answered).map_or("", |reply| reply.text.as_str());
+    let reminded = match reply {
+        Some(_) => context.reminders.iter().map(|reminder| reminder.id.clone()).collect(),
+        None => Vec::new(),
+    };
+    let used =
+        context.recalled.iter().filter(|fact| was_used(&fact.text, answer)).map(|fact| fact.id.clone()).collect();
     if messages.is_empty() {
         return None;
     }
@@ -90,6 +102,8 @@ pub(crate) fn rows(
         audience: context.request.route.audience,
         generation: context.request.generation,
         messages,
+        used,
+        reminded,
     })
 }
 

@@ -50,6 +50,7 @@ fn context(tier: Tier) -> TurnContext {
         tier,
         recalled: vec![],
         passages: vec![],
+        reminders: vec![],
         notices: vec![],
     }
 }

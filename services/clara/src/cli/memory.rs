@@ -107,10 +107,52 @@ pub enum MemoryCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Be reminded of something when a word or topic comes up, at a time, or on a day.
+    Remind {
+        /// What of.
+        #[arg(required = true)]
+        text: Vec<String>,
+        #[command(flatten)]
+        when: When,
+        /// Every time, not once.
+        #[arg(long)]
+        always: bool,
+        /// Higher comes first.
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+        priority: i32,
+    },
+    /// The reminders that wait.
+    Reminders,
+    /// Drop a reminder.
+    Dismiss {
+        /// The id that `memory reminders` shows.
+        id: String,
+    },
     /// How much there is.
     Stats,
     /// Make all vectors anew, in the background.
     Reindex,
+}
+
+/// When a reminder fires: one of these, or a part of the day and a day together.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct When {
+    /// When one of these words is said; again for more.
+    #[arg(long, conflicts_with_all = ["topic", "at", "time_of_day", "day"])]
+    pub word: Vec<String>,
+    /// When this is spoken of.
+    #[arg(long, conflicts_with_all = ["at", "time_of_day", "day"])]
+    pub topic: Option<String>,
+    /// From this time on, such as 2027-01-31T09:00.
+    #[arg(long, conflicts_with_all = ["time_of_day", "day"])]
+    pub at: Option<String>,
+    /// In the morning, afternoon, evening or night.
+    #[arg(long, value_name = "PART")]
+    pub time_of_day: Option<String>,
+    /// On this day of the week, such as monday.
+    #[arg(long)]
+    pub day: Option<String>,
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
 use domain::memory::{
-    FACTS, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Passage, PassageRequest,
+    FACTS, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Intention, Passage, PassageRequest,
 };
 use domain::message::{Principal, without_controls};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use service_kit::settings::Settings;
 
 use super::turn::one_line;
 use super::{attach, person, time};
-use crate::cli::{MemoryCommand, Whose};
+use crate::cli::{MemoryCommand, When, Whose};
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,6 +85,25 @@ impl Memories {
             MemoryCommand::Export => self.export().await,
             MemoryCommand::Import { file } => self.import(&file).await,
             MemoryCommand::Bootstrap { file, apply } => self.bootstrap(&file, apply).await,
+            MemoryCommand::Remind { text, when, always, priority } => {
+                let intention = Intention {
+                    id: uuid::Uuid::now_v7().to_string(),
+                    content: text.join(" "),
+                    trigger: trigger(when).to_string(),
+                    priority,
+                    fires_once: !always,
+                    expires_at_ms: 0,
+                };
+                self.reminders(FactCommand::Intend { intention }, "Waiting:").await
+            }
+            MemoryCommand::Reminders => self.reminders(FactCommand::Intentions, "").await,
+            MemoryCommand::Dismiss { id } => {
+                self.ask(FactCommand::Dismiss { id }, PATIENCE).await?;
+                if !self.json {
+                    println!("Dropped.");
+                }
+                Ok(ExitCode::SUCCESS)
+            }
             MemoryCommand::Stats => self.counts(FactCommand::Stats).await,
             MemoryCommand::Reindex => self.counts(FactCommand::Reindex).await,
         }
@@ -180,6 +199,27 @@ impl Memories {
         }
         for count in &answer.counts {
             println!("{:>8}  {}", count.value, count.name);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn reminders(&self, command: FactCommand, done: &str) -> anyhow::Result<ExitCode> {
+        let answer = self.ask(command, PATIENCE).await?;
+        if !self.json {
+            match (answer.intentions.is_empty(), done) {
+                (true, _) => println!("No reminder waits."),
+                (false, "") => {}
+                (false, done) => println!("{done}"),
+            }
+        }
+        for Intention { id, content, trigger, priority, fires_once, .. } in &answer.intentions {
+            if self.json {
+                let line = json!({"id": id, "content": content, "trigger": trigger, "priority": priority, "fires_once": fires_once});
+                println!("{line}");
+            } else {
+                let how = if *fires_once { "once" } else { "every time" };
+                println!("{id}  {}  ({how}: {})", without_controls(content), without_controls(trigger));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -287,6 +327,16 @@ impl Memories {
         } else {
             println!("{new} new, {known} known, {merged} merged, {replaced} in place of what is no longer true");
         }
+    }
+}
+
+/// A trigger as the memory service reads it.
+fn trigger(When { word, topic, at, time_of_day, day }: When) -> serde_json::Value {
+    match (topic, at) {
+        _ if !word.is_empty() => json!({"type": "keyword", "keywords": word}),
+        (Some(topic), _) => json!({"type": "topic", "topic": topic}),
+        (None, Some(at)) => json!({"type": "time", "at": at}),
+        (None, None) => json!({"type": "context", "time_of_day": time_of_day, "day_of_week": day}),
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{JournalStore, Serve};
-use domain::memory::{Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, search_words};
+use domain::memory::{
+    Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, search_words,
+};
+use learn::intention::Trigger;
 use learn::statement::{Statement, category};
 use service_kit::clock::now_ms;
 use tracing::warn;
@@ -15,7 +18,7 @@ use super::learner::Learner;
 use super::projector::describe;
 use crate::knowledge::Knowledge;
 use crate::learning::New;
-use crate::ports::{Change, Erased, Erasure};
+use crate::ports::{Change, Erased, Erasure, Intentions};
 
 /// How long a change can be taken back.
 const UNDO_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -24,6 +27,7 @@ const TEXT_BYTES: usize = 256 * 1024;
 
 pub(crate) struct FactServer {
     pub(crate) knowledge: Arc<Knowledge>,
+    pub(crate) intentions: Arc<dyn Intentions>,
     pub(crate) learner: Arc<Learner>,
     pub(crate) journals: JournalStore,
 }
@@ -72,6 +76,15 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
                 let counts = facts.counts(user).await.map_err(describe)?;
                 Ok(FactAnswer { counts, ..FactAnswer::default() })
             }
+            FactCommand::Intend { intention } => self.intend(user, intention).await,
+            FactCommand::Intentions => {
+                let intentions = self.intentions.waiting(user, now_ms()).await.map_err(describe)?;
+                Ok(FactAnswer { intentions, ..FactAnswer::default() })
+            }
+            FactCommand::Dismiss { id } => match self.intentions.dismiss(user, id.trim()).await.map_err(describe)? {
+                true => Ok(FactAnswer::default()),
+                false => Err(format!("there is no reminder {id:?}: `clara memory reminders` shows their ids")),
+            },
             FactCommand::Reindex => {
                 facts.reindex(user).await.map_err(describe)?;
                 let counts = facts.counts(user).await.map_err(describe)?;
@@ -99,6 +112,15 @@ impl FactServer {
         }
         self.learner.stored.ring();
         Ok(found(vec![fact]))
+    }
+
+    async fn intend(&self, user: &str, intention: Intention) -> Answered {
+        let intention = Intention { content: sound(&intention.content)?, ..intention };
+        Trigger::parse(&intention.trigger).map_err(|err| format!("the trigger is none: {err}"))?;
+        if !self.intentions.intend(user, &intention, now_ms()).await.map_err(describe)? {
+            return Err("too many reminders wait: dismiss some".to_owned());
+        }
+        Ok(FactAnswer { intentions: vec![intention], ..FactAnswer::default() })
     }
 
     async fn edit(&self, user: &str, id: &str, text: &str) -> Answered {

@@ -45,10 +45,29 @@ pub(crate) struct Reader {
     pub(crate) name: String,
 }
 
+impl Reader {
+    /// The model's answer about a text, which is material and no question to it.
+    pub(crate) async fn ask(&self, instruction: &str, text: String, max_tokens: u32) -> Result<String, String> {
+        let request = ChatRequest {
+            model: self.name.clone(),
+            system: instruction.into(),
+            messages: vec![ChatMessage::user(text)],
+            tools: [].into(),
+            tool_use: Tools::Withheld,
+            max_tokens,
+        };
+        // Nobody watches this answer come in.
+        let (progress, _) = mpsc::channel(1);
+        let answer = tokio::time::timeout(ANSWER, self.model.chat(&request, &progress)).await;
+        let answer = answer.map_err(|_| format!("the model gave no answer within {ANSWER:?}"))?;
+        answer.map(|answer| answer.text).map_err(|err| err.to_string())
+    }
+}
+
 pub(crate) struct Learner {
     pub(crate) knowledge: Arc<Knowledge>,
     /// None: rules alone.
-    pub(crate) reader: Option<Reader>,
+    pub(crate) reader: Option<Arc<Reader>>,
     pub(crate) replica: String,
     /// Rings when something was stored.
     pub(crate) stored: Bell,
@@ -115,20 +134,8 @@ impl Learner {
     pub(crate) async fn read(&self, message: &str, tries: u32) -> Result<Vec<Statement>, String> {
         let Some(reader) = self.reader.as_ref().filter(|_| tries < TRIES) else { return Ok(statements(message)) };
         let message = &message[..message.floor_char_boundary(MESSAGE_BYTES)];
-        let request = ChatRequest {
-            model: reader.name.clone(),
-            system: INSTRUCTION.into(),
-            messages: vec![ChatMessage::user(message.to_owned())],
-            tools: [].into(),
-            tool_use: Tools::Withheld,
-            max_tokens: ANSWER_TOKENS,
-        };
-        // Nobody watches this answer come in.
-        let (progress, _) = mpsc::channel(1);
-        let answer = tokio::time::timeout(ANSWER, reader.model.chat(&request, &progress)).await;
-        let answer = answer.map_err(|_| format!("the model gave no answer within {ANSWER:?}"))?;
-        let answer = answer.map_err(|err| err.to_string())?;
-        Ok(read(&answer.text, message).unwrap_or_else(|| {
+        let answer = reader.ask(INSTRUCTION, message.to_owned(), ANSWER_TOKENS).await?;
+        Ok(read(&answer, message).unwrap_or_else(|| {
             debug!("the model's answer holds no facts in the form that was asked for");
             Vec::new()
         }))

@@ -72,6 +72,8 @@ pub(crate) async fn project(
         .filter_map(|recorded| projection::rows(recorded.stored_at_us, &recorded.record, context, &state.injected));
     let all = rows.reduce(|mut all, next| {
         all.messages.extend(next.messages);
+        all.used.extend(next.used);
+        all.reminded.extend(next.reminded);
         all
     });
     match all {

@@ -4,19 +4,32 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{JournalStore, Serve};
-use domain::memory::{FACTS, Fact, HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled};
+use domain::memory::{
+    FACTS, Fact, HistoryMessage, Intention, Passage, PassageRequest, RecallRequest, Recalled, Reminder,
+};
 use domain::message::Audience;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use learn::intention::{Moment, Trigger};
+use service_kit::clock::now_ms;
 use tracing::warn;
 
 use super::passages::PassageServer;
 use super::projector::{describe, project};
 use crate::knowledge::Knowledge;
-use crate::ports::{Memory, MemoryError};
+use crate::ports::{Intentions, Memory, MemoryError, Summaries};
+
+/// Reminders of one turn, at most.
+const REMINDERS: usize = 5;
 
 pub(crate) struct RecallServer {
     pub(crate) memory: Arc<dyn Memory>,
     pub(crate) passages: Arc<PassageServer>,
     pub(crate) knowledge: Arc<Knowledge>,
+    pub(crate) summaries: Arc<dyn Summaries>,
+    pub(crate) intentions: Arc<dyn Intentions>,
+    /// The time zone of people who have named none.
+    pub(crate) time_zone: TimeZone,
     pub(crate) journals: JournalStore,
 }
 
@@ -32,14 +45,23 @@ impl Serve<RecallRequest, Recalled> for RecallServer {
             {
                 project(self.memory.as_ref(), &self.journals, &request.conversation, previous).await?;
             }
-            self.memory.history(&request).await.map_err(describe)
+            let history = self.memory.history(&request).await.map_err(describe)?;
+            // A conversation that stands in the history whole needs no summary.
+            if (history.len() as u64) < u64::from(request.history_limit) {
+                return Ok((history, Vec::new()));
+            }
+            let begins = history.first().map_or(i64::MAX, |message| message.at_ms);
+            let summaries = self.summaries.summaries(&request, begins).await.map_err(describe)?;
+            Ok((history, summaries))
         };
         let facts = async { self.facts(&request).await.map_err(describe) };
         let found = async { Ok(self.passages(&request).await) };
-        let (history, facts, found) = tokio::try_join!(history, facts, found)?;
+        let reminders = async { self.reminders(&request).await.map_err(describe) };
+        let ((history, summaries), (facts, relations), found, reminders) =
+            tokio::try_join!(history, facts, found, reminders)?;
         let passages = found.into_iter().filter(|passage| !history.iter().any(|message| is_same(message, passage)));
         let passages = passages.take(request.passage_limit as usize).collect();
-        Ok(Recalled { history, facts, passages })
+        Ok(Recalled { history, facts, relations, summaries, reminders, passages })
     }
 }
 
@@ -66,9 +88,31 @@ impl RecallServer {
         })
     }
 
-    /// What a prompt holds of what is remembered of the person.
-    async fn facts(&self, request: &RecallRequest) -> Result<Vec<Fact>, MemoryError> {
-        let limit = request.fact_limit.min(FACTS as u32);
-        self.knowledge.recall(&request.principal.user, request.audience, &request.query, limit).await
+    /// What the person wants to be reminded of now: what they say, or the time, fires it.
+    async fn reminders(&self, request: &RecallRequest) -> Result<Vec<Reminder>, MemoryError> {
+        // What somebody wants to be reminded of is private.
+        if request.audience == Audience::Group {
+            return Ok(Vec::new());
+        }
+        let now = now_ms();
+        let waiting = self.intentions.waiting(&request.principal.user, now).await?;
+        let at = Timestamp::from_millisecond(now).unwrap_or_default().to_zoned(self.time_zone.clone());
+        let moment = Moment { said: &request.query, now: &at, is_direct: true };
+        let fires =
+            |intention: &Intention| Trigger::parse(&intention.trigger).is_ok_and(|trigger| trigger.fires(&moment));
+        let fired = waiting.into_iter().filter(fires).take(REMINDERS);
+        Ok(fired.map(|intention| Reminder { id: intention.id, content: intention.content }).collect())
+    }
+
+    /// What a prompt holds of what is remembered of the person, and the relations
+    /// that matter.
+    async fn facts(&self, request: &RecallRequest) -> Result<(Vec<Fact>, Vec<String>), MemoryError> {
+        let RecallRequest { audience, query, .. } = request;
+        let (user, limit) = (request.principal.user.as_str(), request.fact_limit.min(FACTS as u32));
+        let facts = self.knowledge.recall(user, *audience, query, limit).await?;
+        if facts.is_empty() {
+            return Ok((facts, Vec::new()));
+        }
+        Ok((facts, self.knowledge.relations(user, *audience, query, request.relation_limit).await?))
     }
 }

@@ -1,8 +1,11 @@
 //! Sessions and messages in SQL, on SQLite and PostgreSQL.
 
+mod changes; // How facts change.
 mod erase; // Erasing, and proving it.
 mod facts; // What is remembered of people.
+mod intentions; // What people want to be reminded of.
 mod passages; // What was said, for the index.
+mod summaries; // What sessions were about.
 
 use async_trait::async_trait;
 use domain::ids::TurnId;
@@ -43,6 +46,24 @@ const MIGRATIONS: &[Migration] = &[
         name: "memories",
         sqlite: include_str!("../../migrations/0004_memories.sqlite.sql"),
         postgres: include_str!("../../migrations/0004_memories.postgres.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "relations",
+        sqlite: include_str!("../../migrations/0005_relations.sqlite.sql"),
+        postgres: include_str!("../../migrations/0005_relations.postgres.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "summaries",
+        sqlite: include_str!("../../migrations/0006_summaries.sqlite.sql"),
+        postgres: include_str!("../../migrations/0006_summaries.postgres.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "intentions",
+        sqlite: include_str!("../../migrations/0007_intentions.sqlite.sql"),
+        postgres: include_str!("../../migrations/0007_intentions.postgres.sql"),
     },
 ];
 
@@ -152,7 +173,7 @@ impl Memory for SqlMemory {
             Some(row) => row.text("session_id")?,
             None => self.session(&mut transaction, rows, newest).await?,
         };
-        let (mut said, mut to_learn) = (0, None);
+        let (mut said, mut to_learn, mut reply_is_new) = (0, None, false);
         for message in &rows.messages {
             let role = match message.role {
                 Role::User => "user",
@@ -181,6 +202,7 @@ impl Memory for SqlMemory {
                 continue;
             }
             said += 1;
+            reply_is_new |= message.role == Role::Assistant;
             to_learn =
                 to_learn.or((message.role == Role::User && self.learns(&message.text)).then_some(message.position));
             if self.embeds {
@@ -191,6 +213,13 @@ impl Memory for SqlMemory {
         if said > 0 {
             let scope = Scope::of(rows.audience, &rows.owner, &rows.conversation);
             transaction.execute(passages::CHANGED, &[scope.to_string().into(), said.into(), 0.into()]).await?;
+            if self.learning != Learning::Off {
+                summaries::said(&mut transaction, &session, said, newest).await?;
+            }
+        }
+        if reply_is_new {
+            changes::strengthen(&mut transaction, &rows.owner, newest, &rows.used).await?;
+            intentions::fired(&mut transaction, &rows.owner, newest, &rows.reminded).await?;
         }
         if let Some(position) = to_learn {
             let sql = "INSERT INTO turns_to_learn (turn_id, position) VALUES ($1, $2) ON CONFLICT (turn_id) DO NOTHING";

@@ -17,6 +17,8 @@ use crate::tier::TierChoice;
 
 /// Memories in a prompt, at most.
 const FACTS: u32 = 35;
+/// Relations in a prompt, at most.
+const RELATIONS: u32 = 20;
 /// Passages of earlier conversations in a prompt, at most.
 const PASSAGES: u32 = 10;
 /// The part of the newest messages that memories are searched by, in characters.
@@ -55,6 +57,7 @@ impl Handler<TurnRequest> for Preparer {
             query: query.chars().take(QUERY_CHARS).collect(),
             history_limit: self.history_messages,
             fact_limit: FACTS,
+            relation_limit: RELATIONS,
             passage_limit: PASSAGES,
         };
         let gather = async {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Endpoints};
-use domain::memory::{FactAnswer, FactCommand, FactRequest};
+use domain::memory::{FactAnswer, FactCommand, FactRequest, Intention};
 use domain::message::Audience;
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
@@ -30,6 +30,9 @@ enum Doing {
     /// Looks into one memory, or changes it.
     One,
     Undo,
+    Remind,
+    Reminders,
+    Dismiss,
 }
 
 struct FactTool {
@@ -83,8 +86,8 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
                 "Lets groups see a memory, or hides it from them. Memories are private until the person says otherwise.",
                 Effect::Idempotent,
                 Risk::Moderate,
-                json!({"id": string("The id that recall shows", 64), "visibility": {"type": "string", "enum": ["public", "private"]}}),
-                &["id", "visibility"],
+                json!({"memory_id": string("The id that recall shows", 64), "visibility": {"type": "string", "enum": ["public", "private"]}}),
+                &["memory_id", "visibility"],
             ),
             Doing::SetVisibility,
         ),
@@ -127,6 +130,40 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
             ),
             Doing::Undo,
         ),
+        tool(
+            spec(
+                "reminder_set",
+                "Reminds the person of something when they speak of it again, or from a time on: they are told in the \
+                 conversation that fires it, not before.",
+                // The call's id is the reminder's id: again is the same.
+                Effect::Idempotent,
+                Risk::Safe,
+                json!({
+                    "content": {"type": "string", "minLength": 1, "maxLength": 1000, "description": "What of"},
+                    "keywords": {"type": "array", "items": {"type": "string", "maxLength": 100}, "maxItems": 20, "description": "Words that fire it"},
+                    "topic": string("A topic that fires it", 200),
+                    "at": string("A time from which on it fires, such as 2027-01-31T09:00", 40),
+                    "every_time": {"type": "boolean", "description": "Not once alone"},
+                }),
+                &["content"],
+            ),
+            Doing::Remind,
+        ),
+        tool(
+            spec("reminder_list", "Lists the reminders that wait.", Effect::ReadOnly, Risk::Safe, json!({}), &[]),
+            Doing::Reminders,
+        ),
+        tool(
+            spec(
+                "reminder_dismiss",
+                "Drops a reminder.",
+                Effect::Idempotent,
+                Risk::Moderate,
+                json!({"id": string("The id that reminder_list shows", 100)}),
+                &["id"],
+            ),
+            Doing::Dismiss,
+        ),
     ]
 }
 
@@ -166,8 +203,20 @@ impl FactTool {
             Doing::Forget => FactCommand::Forget { which: text(arguments, "which").to_owned() },
             Doing::SetVisibility => {
                 let is_public = Some(text(arguments, "visibility") == "public");
-                FactCommand::Mark { id: id(), is_key: None, is_public }
+                FactCommand::Mark { id: text(arguments, "memory_id").trim().to_owned(), is_key: None, is_public }
             }
+            Doing::Remind => FactCommand::Intend {
+                intention: Intention {
+                    id: request.call.to_string(),
+                    content: text(arguments, "content").to_owned(),
+                    trigger: trigger(arguments).to_string(),
+                    priority: 0,
+                    fires_once: arguments["every_time"] != Value::Bool(true),
+                    expires_at_ms: 0,
+                },
+            },
+            Doing::Reminders => FactCommand::Intentions,
+            Doing::Dismiss => FactCommand::Dismiss { id: id() },
             Doing::Undo => FactCommand::Undo { id: id() },
             Doing::ListPublic => FactCommand::List { limit: LISTED, before: None },
             Doing::One => match text(arguments, "action") {
@@ -203,10 +252,29 @@ impl FactTool {
             }
             (Doing::ListPublic, 0) => "Groups may see none of your memories.".to_owned(),
             (Doing::ListPublic, _) => format!("Groups may see:\n\n{}", listed()),
+            (Doing::Remind, _) => "I will remind you when it comes up.".to_owned(),
+            (Doing::Reminders, _) if answer.intentions.is_empty() => "No reminder waits.".to_owned(),
+            (Doing::Reminders, _) => {
+                let lines = answer
+                    .intentions
+                    .iter()
+                    .map(|waits| format!("- {} ({}): {}", waits.content, waits.id, waits.trigger));
+                lines.collect::<Vec<_>>().join("\n")
+            }
+            (Doing::Dismiss, _) => "Dropped.".to_owned(),
             (Doing::Undo, _) => format!("As it was before:\n\n{}", list()),
             (Doing::SetVisibility, _) => format!("Changed:\n\n{}", list()),
             (Doing::One, _) => one(answer, text(arguments, "action")),
         }
+    }
+}
+
+/// What fires a reminder, as the memory service reads it.
+fn trigger(arguments: &Value) -> Value {
+    match (&arguments["keywords"], text(arguments, "topic"), text(arguments, "at")) {
+        (Value::Array(keywords), ..) if !keywords.is_empty() => json!({"type": "keyword", "keywords": keywords}),
+        (_, topic, _) if !topic.is_empty() => json!({"type": "topic", "topic": topic}),
+        (.., at) => json!({"type": "time", "at": at}),
     }
 }
 

@@ -38,6 +38,12 @@ const STORES: &[(&str, &str, &str)] = &[
         "SELECT COUNT(*) AS n FROM memory_sources v JOIN memories t ON t.id = v.memory_id WHERE t.user_id = $1",
         "t.content",
     ),
+    ("intentions", "SELECT COUNT(*) AS n FROM intentions t WHERE t.user_id = $1", "t.content"),
+    (
+        "memory_relations",
+        "SELECT COUNT(*) AS n FROM memory_relations r JOIN memories t ON t.id = r.memory_id WHERE r.user_id = $1",
+        "t.content",
+    ),
     (
         "messages",
         "SELECT COUNT(*) AS n FROM messages t JOIN sessions s ON s.id = t.session_id \
@@ -155,6 +161,10 @@ impl Erasing<'_> {
             known.insert(id);
         }
         texts.remove("");
+        for text in &texts {
+            let sql = format!("DELETE FROM intentions WHERE user_id = $1 AND {}", holds("content", 2));
+            self.transaction.execute(&sql, &[self.user.into(), pattern(text).into()]).await?;
+        }
         for text in texts.iter().filter(|text| text.len() >= LOOKED_FOR && text.contains(' ')) {
             let sql = format!(
                 "SELECT DISTINCT t.turn_id FROM messages t JOIN sessions s ON s.id = t.session_id \
@@ -193,9 +203,12 @@ impl Erasing<'_> {
                     if audience == "group" { Scope::Group(conversation) } else { Scope::Person(row.text("user_id")?) };
                 scopes.insert(scope.to_string(), scope);
                 // Summaries may tell of it: they are written anew.
-                let sql =
-                    "UPDATE sessions SET title = NULL, session_summary = NULL, context_snapshot = NULL WHERE id = $1";
-                self.transaction.execute(sql, &[session.into()]).await?;
+                let sql = "UPDATE sessions SET title = NULL, session_summary = NULL, context_snapshot = NULL, \
+                           summarized_to = 0 WHERE id = $1";
+                self.transaction.execute(sql, &[session.as_str().into()]).await?;
+                let sql = "INSERT INTO sessions_to_summarize (session_id, due_at, messages) VALUES ($1, $2, 1) \
+                           ON CONFLICT (session_id) DO UPDATE SET due_at = $2";
+                self.transaction.execute(sql, &[session.into(), self.at_ms.into()]).await?;
             }
             let sql = "DELETE FROM messages WHERE turn_id = $1 AND (user_id = $2 OR role = 'assistant')";
             self.transaction.execute(sql, &[turn.as_str().into(), self.user.into()]).await?;
@@ -217,6 +230,7 @@ impl Erasing<'_> {
         let turns = rows.iter().map(|row| row.text("turn_id")).collect::<Result<BTreeSet<_>, _>>()?;
         self.turns(turns).await?;
         self.transaction.execute("DELETE FROM memories WHERE user_id = $1", &user).await?;
+        self.transaction.execute("DELETE FROM intentions WHERE user_id = $1", &user).await?;
         let sql = "DELETE FROM sessions WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.session_id = sessions.id)";
         self.transaction.execute(sql, &user).await?;
         let sql = "DELETE FROM projects WHERE owner_id = $1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.project_id = projects.id)";

@@ -1,16 +1,17 @@
 //! What is remembered of people: facts with their sources, their strength and the
-//! history of their changes.
+//! history of their changes. How they change is next door.
 
 use async_trait::async_trait;
 use domain::ids::TurnId;
 use domain::memory::{Count, Fact, FactChange, FactOrigin, Passage, Searched};
 use learn::fsrs::Memory;
+use learn::relation::Relation;
 use learn::strength::Strength;
 use recall::Embedding;
-use store::{Row, StoreError, Transaction, Value};
-use uuid::Uuid;
+use store::{Row, StoreError, Value};
 
 use super::SqlMemory;
+use super::changes::{By, Effect};
 use super::passages::{ASSISTANT, CHANGED, ERASED, bytes_of, values_of, vectors_of};
 use crate::ports::{Change, Erased, Erasure, Facts, MemoryError, Remembered, SaidBy, Stored, Unembedded, Unlearnt};
 use crate::scope::Scope;
@@ -18,8 +19,12 @@ use crate::scope::Scope;
 /// The columns of a fact.
 const FACT: &str =
     "f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, f.created_at, f.updated_at";
+/// Facts of a person (`$1`) that are true, with their strength.
+pub(super) const DYNAMICS: &str = "SELECT f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, f.created_at, \
+     f.updated_at, d.stability, d.difficulty, d.retrieval_strength, d.storage_strength, d.last_accessed_at \
+     FROM memories f JOIN memory_dynamics d ON d.memory_id = f.id WHERE f.user_id = $1 AND f.superseded_by IS NULL";
 /// Most ids of one statement: databases limit what is bound.
-const IDS: usize = 500;
+pub(super) const IDS: usize = 500;
 
 impl SqlMemory {
     pub(super) async fn facts_after(&self, user: &str, position: i64, model: &str) -> Result<Vec<Stored>, MemoryError> {
@@ -94,18 +99,26 @@ impl Facts for SqlMemory {
     async fn find(&self, user: &str, ids: &[String]) -> Result<Vec<Remembered>, MemoryError> {
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(IDS) {
-            let sql = format!(
-                "SELECT {FACT}, d.stability, d.difficulty, d.retrieval_strength, d.storage_strength, d.last_accessed_at \
-                 FROM memories f JOIN memory_dynamics d ON d.memory_id = f.id \
-                 WHERE f.user_id = $1 AND f.superseded_by IS NULL AND f.id IN ({})",
-                places(2, ids.len())
-            );
+            let sql = format!("{DYNAMICS} AND f.id IN ({})", places(2, ids.len()));
             let rows = self.database.fetch(&sql, &with_ids(&[user.into()], ids)).await?;
             for row in &rows {
                 found.push(remembered(row)?);
             }
         }
         Ok(found)
+    }
+
+    async fn relations(&self, user: &str, only_public: bool, limit: u32) -> Result<Vec<Relation>, MemoryError> {
+        let sql = "SELECT r.subject, r.predicate, r.object FROM memory_relations r JOIN memories f ON f.id = r.memory_id \
+                   WHERE r.user_id = $1 AND f.superseded_by IS NULL AND ($2 = 0 OR f.visibility = 'public') \
+                   ORDER BY f.position DESC, r.subject, r.object LIMIT $3";
+        let values = [user.into(), i64::from(only_public).into(), i64::from(limit).into()];
+        let relation = |row: &Row| {
+            let (subject, predicate, object) = (row.text("subject")?, row.text("predicate")?, row.text("object")?);
+            Ok::<_, StoreError>(Relation { subject, predicate, object })
+        };
+        let rows = self.database.fetch(sql, &values).await?;
+        Ok(rows.iter().map(relation).collect::<Result<_, _>>()?)
     }
 
     async fn vectors(&self, ids: &[String], model: &str) -> Result<Vec<(String, Vec<f32>)>, MemoryError> {
@@ -191,6 +204,7 @@ impl Facts for SqlMemory {
         transaction.execute("UPDATE memory_history SET undone = 1 WHERE id = $1", &[last.text("id")?.into()]).await?;
         transaction.execute(ERASED, &[scope.into()]).await?;
         let mut by = By { transaction: &mut transaction, user, actor: user, at_ms };
+        by.relate(id, &old).await?;
         by.note(id, "UNDO", &new, &old, &event.to_lowercase()).await?;
         let sql = format!("SELECT {FACT} FROM memories f WHERE f.id = $1");
         let fact = transaction.fetch(&sql, &[id.into()]).await?.first().map(fact).transpose()?;
@@ -207,6 +221,7 @@ impl Facts for SqlMemory {
                 "SELECT COUNT(*) AS n FROM memories WHERE user_id = $1 AND superseded_by IS NULL AND visibility = 'public'",
             ),
             ("superseded", "SELECT COUNT(*) AS n FROM memories WHERE user_id = $1 AND superseded_by IS NOT NULL"),
+            ("relations", "SELECT COUNT(*) AS n FROM memory_relations WHERE user_id = $1"),
             ("changes", "SELECT COUNT(*) AS n FROM memory_history WHERE user_id = $1"),
             (
                 "memories with vectors",
@@ -241,6 +256,11 @@ impl Facts for SqlMemory {
         let mut transaction = self.database.begin().await?;
         let sql = "DELETE FROM memory_vectors WHERE memory_id IN (SELECT id FROM memories WHERE user_id = $1)";
         transaction.execute(sql, &[user.into()]).await?;
+        let facts = transaction.fetch("SELECT id, content FROM memories WHERE user_id = $1", &[user.into()]).await?;
+        let mut by = By { transaction: &mut transaction, user, actor: user, at_ms: 0 };
+        for row in &facts {
+            by.relate(&row.text("id")?, &row.text("content")?).await?;
+        }
         let own = "SELECT m.id FROM messages m JOIN sessions s ON s.id = m.session_id \
                    WHERE s.user_id = $1 AND s.audience = 'direct' AND m.kind IN ('said', 'answered') AND m.content <> ''";
         let sql = format!("DELETE FROM message_vectors WHERE message_id IN ({own})");
@@ -293,134 +313,6 @@ impl Facts for SqlMemory {
     }
 }
 
-/// What a change does to an index of the facts.
-enum Effect {
-    Added,
-    /// Something in it is another, or gone.
-    Another,
-    Same,
-}
-
-/// Changes by one actor, at one time.
-struct By<'a> {
-    transaction: &'a mut Transaction,
-    user: &'a str,
-    actor: &'a str,
-    at_ms: i64,
-}
-
-impl By<'_> {
-    async fn apply(&mut self, change: &Change) -> Result<Effect, StoreError> {
-        match change {
-            Change::Add { fact, sources } => self.add(fact, sources).await,
-            Change::Rewrite { id, text, event, sources } => {
-                let Some(old) = self.text(id).await? else { return Ok(Effect::Same) };
-                let sql = "UPDATE memories SET content = $2, updated_at = $3 WHERE id = $1";
-                self.transaction.execute(sql, &[id.as_str().into(), text.as_str().into(), self.at_ms.into()]).await?;
-                self.transaction
-                    .execute("DELETE FROM memory_vectors WHERE memory_id = $1", &[id.as_str().into()])
-                    .await?;
-                self.cite(id, sources).await?;
-                self.note(id, event, &old, text, "").await?;
-                Ok(Effect::Another)
-            }
-            Change::Supersede { old, by, reason } => {
-                let (Some(was), Some(now)) = (self.text(old).await?, self.text(by).await?) else {
-                    return Ok(Effect::Same);
-                };
-                let sql = "UPDATE memories SET superseded_by = $2, updated_at = $3 WHERE id = $1";
-                self.transaction.execute(sql, &[old.as_str().into(), by.as_str().into(), self.at_ms.into()]).await?;
-                self.note(old, "SUPERSEDE", &was, &now, reason).await?;
-                Ok(Effect::Another)
-            }
-            Change::Mark { id, is_key, is_public } => {
-                let visibility = is_public.map(|public| if public { "public" } else { "private" }.to_owned());
-                let sql = "UPDATE memories SET visibility = COALESCE($3, visibility) WHERE id = $1 AND user_id = $2";
-                self.transaction.execute(sql, &[id.as_str().into(), self.user.into(), visibility.into()]).await?;
-                if let Some(is_key) = is_key {
-                    let sql = "UPDATE memories SET is_key = $3 WHERE id = $1 AND user_id = $2";
-                    let values: [Value; 3] = [id.as_str().into(), self.user.into(), i64::from(*is_key).into()];
-                    self.transaction.execute(sql, &values).await?;
-                }
-                Ok(Effect::Same)
-            }
-            Change::Strengthen { id, strength } => {
-                let sql = "UPDATE memory_dynamics SET stability = $3, difficulty = $4, retrieval_strength = $5, \
-                           storage_strength = $6, last_accessed_at = $7, access_count = access_count + 1 \
-                           WHERE memory_id = $1 AND user_id = $2";
-                let mut values: Vec<Value> = vec![id.as_str().into(), self.user.into()];
-                values.extend(strength_values(strength));
-                values.push(self.at_ms.into());
-                self.transaction.execute(sql, &values).await?;
-                Ok(Effect::Same)
-            }
-        }
-    }
-
-    async fn add(&mut self, fact: &Fact, sources: &[String]) -> Result<Effect, StoreError> {
-        // In the order in which facts are stored, whatever they say of their age.
-        let sql = "INSERT INTO memories (id, user_id, content, category, is_key, visibility, origin, confidence, created_at, \
-                   updated_at, position) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, \
-                   COALESCE(MAX(position), 0) + 1 FROM memories WHERE user_id = $2 ON CONFLICT (id) DO NOTHING";
-        // PostgreSQL stores no NUL in text.
-        let text = fact.text.replace('\0', "");
-        let values = [
-            fact.id.as_str().into(),
-            self.user.into(),
-            text.as_str().into(),
-            fact.category.as_str().into(),
-            i64::from(fact.is_key).into(),
-            if fact.is_public { "public" } else { "private" }.into(),
-            fact.origin.as_str().into(),
-            i64::from(fact.confidence).into(),
-            fact.created_at_ms.into(),
-        ];
-        if self.transaction.execute(sql, &values).await? == 0 {
-            return Ok(Effect::Same);
-        }
-        let sql = "INSERT INTO memory_dynamics (memory_id, user_id, stability, difficulty, retrieval_strength, \
-                   storage_strength, last_accessed_at, access_count) VALUES ($1, $2, $3, $4, $5, $6, $7, 0)";
-        let mut values: Vec<Value> = vec![fact.id.as_str().into(), self.user.into()];
-        values.extend(strength_values(&Strength::default()));
-        values.push(fact.created_at_ms.into());
-        self.transaction.execute(sql, &values).await?;
-        self.cite(&fact.id, sources).await?;
-        self.note(&fact.id, "ADD", "", &text, fact.origin.as_str()).await?;
-        Ok(Effect::Added)
-    }
-
-    async fn text(&mut self, id: &str) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT content FROM memories WHERE id = $1 AND user_id = $2";
-        let rows = self.transaction.fetch(sql, &[id.into(), self.user.into()]).await?;
-        rows.first().map(|row| row.text("content")).transpose()
-    }
-
-    async fn cite(&mut self, id: &str, sources: &[String]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO memory_sources (memory_id, message_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        for source in sources {
-            self.transaction.execute(sql, &[id.into(), source.as_str().into()]).await?;
-        }
-        Ok(())
-    }
-
-    async fn note(&mut self, id: &str, event: &str, old: &str, new: &str, reason: &str) -> Result<(), StoreError> {
-        let sql = "INSERT INTO memory_history (id, memory_id, user_id, event, old_memory, new_memory, actor_id, reason, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let values = [
-            Uuid::now_v7().to_string().into(),
-            id.into(),
-            self.user.into(),
-            event.into(),
-            old.into(),
-            new.into(),
-            self.actor.into(),
-            reason.into(),
-            self.at_ms.into(),
-        ];
-        self.transaction.execute(sql, &values).await.map(|_| ())
-    }
-}
-
 /// `$from, $from+1, …`.
 pub(super) fn places(from: usize, count: usize) -> String {
     (from..from + count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
@@ -428,11 +320,6 @@ pub(super) fn places(from: usize, count: usize) -> String {
 
 pub(super) fn with_ids(first: &[Value], ids: &[String]) -> Vec<Value> {
     first.iter().cloned().chain(ids.iter().map(|id| id.as_str().into())).collect()
-}
-
-fn strength_values(strength: &Strength) -> [Value; 4] {
-    let Strength { memory: Memory { stability, difficulty }, retrieval, storage } = *strength;
-    [stability.into(), difficulty.into(), retrieval.into(), storage.into()]
 }
 
 pub(super) fn fact(row: &Row) -> Result<Fact, StoreError> {
@@ -449,7 +336,7 @@ pub(super) fn fact(row: &Row) -> Result<Fact, StoreError> {
     })
 }
 
-fn remembered(row: &Row) -> Result<Remembered, StoreError> {
+pub(super) fn remembered(row: &Row) -> Result<Remembered, StoreError> {
     let memory = Memory { stability: row.real("stability")?, difficulty: row.real("difficulty")? };
     let (retrieval, storage) = (row.real("retrieval_strength")?, row.real("storage_strength")?);
     Ok(Remembered {

@@ -1,0 +1,86 @@
+//! Summarises sessions, in the background: every ten messages, and when nobody
+//! has spoken for half an hour.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use learn::summary::{INSTRUCTION, Summary, by_rules, read};
+use service_kit::clock::now_ms;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::learner::Reader;
+use super::projector::describe;
+use crate::bell::Bell;
+use crate::ports::{Summaries, Unsummarised};
+
+/// How long one summary may take; then another replica may try it.
+const LEASE: Duration = Duration::from_secs(120);
+/// Wait after a failure, and for sessions that end.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Longest part of a message that is read, in characters.
+const MESSAGE_CHARS: usize = 500;
+/// Longest answer of the model, in tokens.
+const ANSWER_TOKENS: u32 = 500;
+
+pub(crate) struct Summarizer {
+    pub(crate) summaries: Arc<dyn Summaries>,
+    /// None: rules alone.
+    pub(crate) reader: Option<Arc<Reader>>,
+    /// Rings when something was stored.
+    pub(crate) stored: Bell,
+}
+
+impl Summarizer {
+    pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut heard = self.stored.listen();
+        while !stop.is_cancelled() {
+            match stop.run_until_cancelled(self.summarize_one()).await {
+                Some(Ok(true)) | None => {}
+                Some(Ok(false)) => {
+                    stop.run_until_cancelled(heard.next(PAUSE)).await;
+                }
+                Some(Err(why)) => {
+                    warn!(why, "failed to summarise a session; trying again");
+                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Summarises the session that is due longest; whether there was one.
+    async fn summarize_one(&self) -> Result<bool, String> {
+        let now = now_ms();
+        let until = now + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
+        let Some(due) = self.summaries.claim_session(now, until).await.map_err(describe)? else { return Ok(false) };
+        let summary = self.summarize(&due).await?;
+        self.summaries.store_summary(&due, summary.as_ref()).await.map_err(describe)?;
+        Ok(true)
+    }
+
+    async fn summarize(&self, due: &Unsummarised) -> Result<Option<Summary>, String> {
+        if due.said.is_empty() {
+            return Ok(None);
+        }
+        let by_people = || due.said.iter().filter(|(is_hers, ..)| !is_hers);
+        let by_rules = || {
+            let said: Vec<_> = by_people().map(|(_, name, text)| (name.clone(), text.clone())).collect();
+            by_rules(&due.before, &said)
+        };
+        let Some(reader) = &self.reader else { return Ok(by_rules()) };
+        let mut text = String::new();
+        if !due.before.is_empty() {
+            text.push_str(&format!("Summary so far: {}\n\n", due.before));
+        }
+        for (_, name, said) in &due.said {
+            let said: String = said.chars().take(MESSAGE_CHARS).collect();
+            text.push_str(&format!("{name}: {said}\n"));
+        }
+        let answer = reader.ask(INSTRUCTION, text, ANSWER_TOKENS).await?;
+        Ok(read(&answer).or_else(|| {
+            debug!("the model's answer holds no summary in the form that was asked for");
+            by_rules()
+        }))
+    }
+}
