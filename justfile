@@ -40,6 +40,11 @@ bench *args:
 eval-memory *args:
     @scripts/eval-memory "$@"
 
+# How long does she need to find what she remembers? Optimised build. `./dev bench-memory --help`
+bench-memory *args:
+    @cargo build --quiet --release -p memory -p integration-tests --bin memory --bin bench-memory
+    @target/release/bench-memory "$@"
+
 # Format, lints, tests, docs: green before a change lands
 check: fmt-check lint test doc
 

@@ -10,7 +10,7 @@ const K1: f32 = 1.2;
 /// Documents by their terms. A document is known by the order it came in.
 #[derive(Debug, Clone)]
 pub(crate) struct Bm25 {
-    /// Documents that hold a term, with how often.
+    /// Documents that hold a term, in their order, with how often.
     postings: HashMap<String, Vec<(u32, u32)>>,
     /// Terms of each document.
     lengths: Vec<u32>,
@@ -34,10 +34,13 @@ impl Bm25 {
         self.total += count as u64;
         for term in terms {
             let found = self.postings.entry(term.clone()).or_default();
-            // What is added to was nearly always added a moment ago.
-            match found.iter_mut().rev().find(|(of, _)| *of == number) {
-                Some((_, times)) => *times = times.saturating_add(1),
-                None => found.push((number, 1)),
+            if found.last().is_none_or(|(newest, _)| *newest < number) {
+                found.push((number, 1));
+                continue;
+            }
+            match found.binary_search_by_key(&number, |(of, _)| *of) {
+                Ok(place) => found[place].1 = found[place].1.saturating_add(1),
+                Err(place) => found.insert(place, (number, 1)),
             }
         }
     }

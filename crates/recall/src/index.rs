@@ -4,6 +4,7 @@
 //! session it belongs to: an answer seldom repeats the words of the question
 //! that it answers.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use crate::bm25::Bm25;
 use crate::late::{Embedding, cosine};
-use crate::weights::{Signal, Signals, Weights};
+use crate::weights::{Signal, Weights};
 use crate::words::terms;
 
 /// Passages whose words are compared one by one, at most; the others were
@@ -45,12 +46,18 @@ pub struct Hit<'a> {
     pub score: f32,
 }
 
-/// Where a passage stands.
+/// Where a passage stands, and what of it no question changes.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     session: usize,
     before: Option<usize>,
     after: Option<usize>,
+    /// The number of its speaker.
+    speaker: Option<usize>,
+    /// Whether it asks.
+    asks: bool,
+    /// The logarithm of its length in terms, plus one.
+    length: f32,
 }
 
 /// Passages in the order in which they were said.
@@ -115,9 +122,7 @@ impl Index {
             }
             None => self.newest.push(number),
         }
-        if !passage.speaker.is_empty() && !self.speakers.contains(&passage.speaker) {
-            self.speakers.push(passage.speaker.clone());
-        }
+        let speaker = self.speaker(&passage.speaker);
         let own = [terms(&passage.speaker), terms(&passage.text)].concat();
         self.alone.add(number, &own);
         if let Some(before) = before {
@@ -127,7 +132,8 @@ impl Index {
         self.around.add(number, &own);
         self.around.add(number, &date_terms(passage.at_ms));
         self.of_session.add(session, &own);
-        self.places.push(Place { session, before, after: None });
+        let length = (1.0 + own.len() as f32).ln();
+        self.places.push(Place { session, before, after: None, speaker, asks: asks(&passage.text), length });
         self.terms.push(own);
         let vectors = passage.vectors.take();
         self.passages.push(passage);
@@ -150,66 +156,70 @@ impl Index {
         passage.vectors = Some(vectors);
     }
 
+    /// The number of a speaker; none for nobody.
+    fn speaker(&mut self, name: &str) -> Option<usize> {
+        if name.is_empty() {
+            return None;
+        }
+        let known = self.speakers.iter().position(|known| known == name);
+        known.or_else(|| {
+            self.speakers.push(name.to_owned());
+            Some(self.speakers.len() - 1)
+        })
+    }
+
     /// The passages that answer a question best, best first.
     pub fn search(&self, question: &Question<'_>, limit: usize) -> Vec<Hit<'_>> {
-        let mut signals = self.cheap(question);
         let has_words = question.embedding.and_then(|embedding| embedding.tokens.as_ref()).is_some();
         let weights = if has_words { Weights::HYBRID } else { Weights::LEXICAL };
-        let mut order: Vec<usize> = (0..self.passages.len()).collect();
-        let sort = |order: &mut Vec<usize>, signals: &[Signals]| {
-            let scores: Vec<f32> = signals.iter().map(|signals| weights.weigh(signals)).collect();
-            order.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]).then(one.cmp(other)));
-            scores
-        };
-        let mut scores = sort(&mut order, &signals);
+        let mut scores = self.cheap(question, &weights);
+        let mut best = best_of(&scores, if has_words { CANDIDATES.max(limit) } else { limit });
         if has_words {
-            order.truncate(CANDIDATES);
-            self.compare_words(question, &order, &mut signals);
-            scores = sort(&mut order, &signals);
+            self.compare_words(question, &best, &weights, &mut scores);
+            best.sort_unstable_by(|one, other| better(&scores, *one, *other));
         }
-        let hits = order.into_iter().take(limit);
+        let hits = best.into_iter().take(limit);
         hits.map(|number| Hit { passage: &self.passages[number], score: scores[number] }).collect()
     }
 
-    /// The signals that are quick to find for every passage.
-    fn cheap(&self, question: &Question<'_>) -> Vec<Signals> {
+    /// The score of every passage by the signals that are quick to find.
+    fn cheap(&self, question: &Question<'_>, weights: &Weights) -> Vec<f32> {
         let asked = terms(question.text);
         let (alone, around) = (part_of_best(self.alone.scores(&asked)), part_of_best(self.around.scores(&asked)));
         let of_session = part_of_best(self.of_session.scores(&asked));
         let named = self.named(&asked);
-        let mut all = Vec::with_capacity(self.passages.len());
-        for (number, (passage, place)) in self.passages.iter().zip(&self.places).enumerate() {
-            let mut signals: Signals = Default::default();
-            let mut set = |signal: Signal, value: f32| signals[signal as usize] = value;
-            set(Signal::Words, alone[number]);
-            set(Signal::WordsAround, around[number]);
-            set(Signal::WordsOfSession, of_session[place.session]);
-            if let (Some(asked), Some(vectors)) = (question.embedding, &passage.vectors) {
-                set(Signal::Meaning, cosine(&asked.text, &vectors.text));
+        let mut scores = Vec::with_capacity(self.passages.len());
+        for (number, place) in self.places.iter().enumerate() {
+            let answers = place.before.is_some_and(|before| self.places[before].asks);
+            let is_named = named.is_some() && named == place.speaker;
+            let mut score = alone[number] * weights.of(Signal::Words)
+                + around[number] * weights.of(Signal::WordsAround)
+                + of_session[place.session] * weights.of(Signal::WordsOfSession)
+                + part(is_named) * weights.of(Signal::Speaker)
+                + part(place.asks) * weights.of(Signal::Asks)
+                + part(answers) * weights.of(Signal::Answers)
+                + place.length * weights.of(Signal::Length);
+            if let (Some(asked), Some(vectors)) = (question.embedding, &self.passages[number].vectors) {
+                score += cosine(&asked.text, &vectors.text) * weights.of(Signal::Meaning);
             }
-            let is_named = named.is_some_and(|named| *named == passage.speaker);
-            set(Signal::Speaker, f32::from(u8::from(is_named)));
-            set(Signal::Asks, f32::from(u8::from(asks(&passage.text))));
-            let answers = place.before.is_some_and(|before| asks(&self.passages[before].text));
-            set(Signal::Answers, f32::from(u8::from(answers)));
-            set(Signal::Length, (1.0 + self.terms[number].len() as f32).ln());
-            all.push(signals);
+            scores.push(score);
         }
-        all
+        scores
     }
 
-    /// Compares the question's words with those of the candidates.
-    fn compare_words(&self, question: &Question<'_>, candidates: &[usize], signals: &mut [Signals]) {
+    /// Compares the question's words with those of the candidates, and adds what that
+    /// says to their scores.
+    fn compare_words(&self, question: &Question<'_>, candidates: &[usize], weights: &Weights, scores: &mut [f32]) {
         let Some(asked) = question.embedding.and_then(|embedding| embedding.tokens.as_ref()) else { return };
         let all = self.passages.len() as f32;
         let rarity = |piece: &u32| {
             let holding = *self.pieces.get(piece).unwrap_or(&0) as f32;
             (1.0 + (all - holding + 0.5).max(0.0) / (holding + 0.5)).ln()
         };
-        let weights: Vec<f32> = asked.pieces().iter().map(rarity).collect();
-        let total = weights.iter().sum::<f32>().max(f32::MIN_POSITIVE);
+        let rarities: Vec<f32> = asked.pieces().iter().map(rarity).collect();
+        let total = rarities.iter().sum::<f32>().max(f32::MIN_POSITIVE);
         let weigh =
-            |nearest: &[f32]| nearest.iter().zip(&weights).map(|(near, weight)| near * weight).sum::<f32>() / total;
+            |nearest: &[f32]| nearest.iter().zip(&rarities).map(|(near, rarity)| near * rarity).sum::<f32>() / total;
 
         let mut nearest: HashMap<usize, Vec<f32>> = HashMap::with_capacity(candidates.len());
         let mut of_session: HashMap<usize, Vec<f32>> = HashMap::new();
@@ -228,22 +238,44 @@ impl Index {
             for beside in [place.before, place.after].into_iter().flatten().filter_map(|beside| nearest.get(&beside)) {
                 raise(&mut around, beside, BESIDE);
             }
-            let signals = &mut signals[*number];
-            signals[Signal::MeaningOfWords as usize] = weigh(own);
-            signals[Signal::MeaningOfWordsAround as usize] = weigh(&around);
             let session = of_session.get(&place.session).map_or(0.0, |best| weigh(best));
-            signals[Signal::MeaningOfWordsOfSession as usize] = session;
+            scores[*number] += weigh(own) * weights.of(Signal::MeaningOfWords)
+                + weigh(&around) * weights.of(Signal::MeaningOfWordsAround)
+                + session * weights.of(Signal::MeaningOfWordsOfSession);
         }
     }
 
     /// The one speaker whom a question names, by every term of the name.
-    fn named(&self, asked: &[String]) -> Option<&String> {
-        let mut named = self.speakers.iter().filter(|speaker| {
-            let name = terms(speaker);
+    fn named(&self, asked: &[String]) -> Option<usize> {
+        let mut named = (0..self.speakers.len()).filter(|speaker| {
+            let name = terms(&self.speakers[*speaker]);
             !name.is_empty() && name.iter().all(|term| asked.contains(term))
         });
         named.next().filter(|_| named.next().is_none())
     }
+}
+
+/// The numbers of the best scores, best first; of equal ones the older first.
+fn best_of(scores: &[f32], count: usize) -> Vec<usize> {
+    let mut best: Vec<usize> = (0..scores.len()).collect();
+    let compare = |one: &usize, other: &usize| better(scores, *one, *other);
+    if count == 0 {
+        return Vec::new();
+    }
+    if count < best.len() {
+        best.select_nth_unstable_by(count - 1, compare);
+        best.truncate(count);
+    }
+    best.sort_unstable_by(compare);
+    best
+}
+
+fn better(scores: &[f32], one: usize, other: usize) -> Ordering {
+    scores[other].total_cmp(&scores[one]).then(one.cmp(&other))
+}
+
+fn part(holds: bool) -> f32 {
+    f32::from(u8::from(holds))
 }
 
 /// Raises each value to the other's, as far as that counts.

@@ -1,7 +1,7 @@
 //! Finding what was said and what is remembered. Pure: it sees no clock, no
 //! database and no model; vectors come in.
 //!
-//! [`Index`] holds passages and ranks them for a question by [`Weights`].
+//! [`Index`] holds passages and ranks them for a question by weighted signals.
 
 mod bm25; // How well words match.
 mod index; // Passages, ranked for a question.

@@ -30,10 +30,7 @@ pub(crate) enum Signal {
     Length,
 }
 
-pub(crate) const SIGNALS: usize = Signal::Length as usize + 1;
-
-/// The value of each signal of one passage.
-pub(crate) type Signals = [f32; SIGNALS];
+const SIGNALS: usize = Signal::Length as usize + 1;
 
 /// How much each signal counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +38,7 @@ pub(crate) struct Weights([f32; SIGNALS]);
 
 impl Weights {
     /// For passages without vectors.
-    pub(crate) const LEXICAL: Self = Self::of(&[
+    pub(crate) const LEXICAL: Self = Self::new(&[
         (Signal::Words, 1.8),
         (Signal::WordsAround, 4.1),
         (Signal::WordsOfSession, 2.3),
@@ -52,7 +49,7 @@ impl Weights {
     ]);
 
     /// For passages with the vectors of their words.
-    pub(crate) const HYBRID: Self = Self::of(&[
+    pub(crate) const HYBRID: Self = Self::new(&[
         (Signal::WordsAround, 2.0),
         (Signal::WordsOfSession, 1.3),
         (Signal::Meaning, 4.7),
@@ -65,7 +62,7 @@ impl Weights {
         (Signal::Length, 0.7),
     ]);
 
-    const fn of(all: &[(Signal, f32)]) -> Self {
+    const fn new(all: &[(Signal, f32)]) -> Self {
         let mut weights = [0.0; SIGNALS];
         let mut next = 0;
         while next < all.len() {
@@ -75,7 +72,8 @@ impl Weights {
         Self(weights)
     }
 
-    pub(crate) fn weigh(&self, signals: &Signals) -> f32 {
-        self.0.iter().zip(signals).map(|(weight, signal)| weight * signal).sum()
+    /// How much a signal counts.
+    pub(crate) fn of(&self, signal: Signal) -> f32 {
+        self.0[signal as usize]
     }
 }

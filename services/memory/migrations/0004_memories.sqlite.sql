@@ -7,6 +7,8 @@ CREATE TABLE memories (
 --
 CREATE INDEX memories_user ON memories (user_id, position)
 --
+CREATE INDEX memories_key ON memories (user_id, is_key, position)
+--
 INSERT INTO memories (id, user_id, content, created_at, updated_at, position)
     SELECT id, user_id, content, created_at, created_at, created_at * 1000 FROM facts
 --

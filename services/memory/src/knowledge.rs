@@ -10,6 +10,7 @@ use learn::strength::rank;
 use recall::{cosine, terms};
 use service_kit::clock::now_ms;
 
+use crate::indexes::Found;
 use crate::learning::{New, Plan, dynamics, plan};
 use crate::ports::{Facts, MemoryError, Remembered};
 use crate::scope::Scope;
@@ -20,7 +21,11 @@ const KEYS: u32 = 15;
 /// The nearest facts that a new one is compared with.
 const NEIGHBOURS: usize = 50;
 /// The facts that are ranked for a question.
-const RANKED: usize = 200;
+const RANKED: usize = 80;
+/// The same in a group, which may see few of them.
+const RANKED_IN_GROUPS: usize = 400;
+/// The facts among which those that fit are looked for.
+const LOOKED_AT: usize = 200;
 /// The newest relations that are looked through for a question.
 const RELATIONS: u32 = 1000;
 /// The cosine from which a fact fits a question that shares no word with it.
@@ -46,7 +51,8 @@ impl Knowledge {
             return Ok(Vec::new());
         }
         let query = if query.trim().is_empty() { "?" } else { query };
-        let (fits, found) = self.near(user, query, RANKED).await?;
+        let ranked = if audience == Audience::Group { RANKED_IN_GROUPS } else { RANKED };
+        let (fits, found) = self.near(user, query, ranked).await?;
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,20 +89,17 @@ impl Knowledge {
 
     /// The facts that fit a question by a word, or by their meaning; best first.
     pub(crate) async fn matching(&self, user: &str, query: &str, limit: usize) -> Result<Vec<Fact>, MemoryError> {
-        let (fits, found) = self.near(user, query, RANKED.max(limit)).await?;
-        let ids: Vec<String> = found.iter().map(|known| known.fact.id.clone()).collect();
+        let found = self.search.find(&Scope::Facts(user.to_owned()), query, LOOKED_AT.max(limit)).await?;
+        let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
         let meaning = self.meaning(query, &ids).await?;
         let asked = terms(query);
         let shares = |text: &str| terms(text).iter().any(|term| asked.contains(term));
-        let mut facts: Vec<Fact> = found
-            .into_iter()
-            .map(|known| known.fact)
-            .filter(|fact| shares(&fact.text) || meaning.get(&fact.id).is_some_and(|meaning| *meaning >= FITS))
-            .collect();
-        let fit = |fact: &Fact| fits.get(&fact.id).copied().unwrap_or(0.0);
-        facts.sort_by(|one, other| fit(other).total_cmp(&fit(one)).then_with(|| one.id.cmp(&other.id)));
-        facts.truncate(limit);
-        Ok(facts)
+        let fits =
+            |found: &&Found| shares(&found.text) || meaning.get(&found.id).is_some_and(|meaning| *meaning >= FITS);
+        let ids: Vec<String> = found.iter().filter(fits).take(limit).map(|found| found.id.clone()).collect();
+        let mut known = self.facts.find(user, &ids).await?;
+        known.sort_by_key(|known| ids.iter().position(|id| *id == known.fact.id));
+        Ok(known.into_iter().map(|known| known.fact).collect())
     }
 
     /// What would become of a statement.

@@ -20,7 +20,7 @@ pub(super) async fn strengthen(
     used: &[String],
 ) -> Result<(), StoreError> {
     for ids in used.chunks(IDS) {
-        let sql = format!("{DYNAMICS} AND f.id IN ({})", places(2, ids.len()));
+        let sql = format!("{DYNAMICS} AND d.memory_id IN ({})", places(2, ids.len()));
         let rows = transaction.fetch(&sql, &with_ids(&[user.into()], ids)).await?;
         let near = rows.iter().map(remembered).collect::<Result<Vec<_>, _>>()?;
         let mut by = By { transaction, user, actor: "clara", at_ms };

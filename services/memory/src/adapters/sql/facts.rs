@@ -19,10 +19,13 @@ use crate::scope::Scope;
 /// The columns of a fact.
 const FACT: &str =
     "f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, f.created_at, f.updated_at";
-/// Facts of a person (`$1`) that are true, with their strength.
-pub(super) const DYNAMICS: &str = "SELECT f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, f.created_at, \
-     f.updated_at, d.stability, d.difficulty, d.retrieval_strength, d.storage_strength, d.last_accessed_at \
-     FROM memories f JOIN memory_dynamics d ON d.memory_id = f.id WHERE f.user_id = $1 AND f.superseded_by IS NULL";
+/// Facts of a person (`$1`) that are true, with their strength; `d.memory_id` is to
+/// be named. SQLite takes a cross join in this order: it would rather read all that
+/// a person has than look up a few by their ids.
+pub(super) const DYNAMICS: &str = "SELECT f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, \
+     f.created_at, f.updated_at, d.stability, d.difficulty, d.retrieval_strength, d.storage_strength, \
+     d.last_accessed_at FROM memory_dynamics d CROSS JOIN memories f \
+     WHERE f.id = d.memory_id AND f.user_id = $1 AND f.superseded_by IS NULL";
 /// Most ids of one statement: databases limit what is bound.
 pub(super) const IDS: usize = 500;
 
@@ -99,7 +102,7 @@ impl Facts for SqlMemory {
     async fn find(&self, user: &str, ids: &[String]) -> Result<Vec<Remembered>, MemoryError> {
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(IDS) {
-            let sql = format!("{DYNAMICS} AND f.id IN ({})", places(2, ids.len()));
+            let sql = format!("{DYNAMICS} AND d.memory_id IN ({})", places(2, ids.len()));
             let rows = self.database.fetch(&sql, &with_ids(&[user.into()], ids)).await?;
             for row in &rows {
                 found.push(remembered(row)?);
