@@ -260,6 +260,8 @@ pub enum FactCommand {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FactRequest {
     pub principal: Principal,
+    /// The turn that asks, if one does.
+    pub asking: Option<(ConversationId, TurnId)>,
     pub command: FactCommand,
 }
 

@@ -5,7 +5,7 @@
 //! statement that says all that the old one says, and more, takes its place. Two
 //! that are merely alike ("likes tea", "likes coffee") are two memories.
 
-use crate::contradiction::{Layer, contradiction};
+use crate::contradiction::{Layer, contradiction, denies, subject};
 use crate::strength::distinct;
 
 /// Alike in meaning: the same.
@@ -61,19 +61,23 @@ pub fn alike(one: &str, other: &str) -> f64 {
 pub fn gate(statement: &str, known: &[Known]) -> Gate {
     let mut by_likeness: Vec<(f64, &Known)> = known.iter().map(|known| (likeness(statement, known), known)).collect();
     by_likeness.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.id.cmp(&other.1.id)));
-    for (likeness, known) in by_likeness {
-        let found = contradiction(&known.text, statement);
-        if let Some(layer) = found {
+    let about = subject(statement);
+    for (likeness, known) in by_likeness.into_iter().filter(|(_, known)| subject(&known.text) == about) {
+        // What says the same the same way round, and more or less of it, is no contradiction.
+        if denies(&known.text) == denies(statement) {
+            if says_all_of(&known.text, statement) {
+                return Gate::Drop { known: known.id.clone() };
+            }
+            if likeness > ALIKE && says_all_of(statement, &known.text) {
+                return Gate::Merge { into: known.id.clone() };
+            }
+        }
+        if let Some(layer) = contradiction(&known.text, statement) {
             if likeness > ALIKE || layer.confidence() >= SURE {
                 return Gate::Supersede { old: known.id.clone(), layer };
             }
-            continue;
-        }
-        if likeness > SAME || alike(statement, &known.text) > SAME_WORDS || says_all_of(&known.text, statement) {
+        } else if likeness > SAME || alike(statement, &known.text) > SAME_WORDS {
             return Gate::Drop { known: known.id.clone() };
-        }
-        if likeness > ALIKE && says_all_of(statement, &known.text) {
-            return Gate::Merge { into: known.id.clone() };
         }
     }
     Gate::Add
@@ -121,7 +125,24 @@ mod tests {
         let all = known(&["I love coffee", "My dog is called Rex", "I live in Rome"]);
         assert_eq!(gate("I hate coffee", &all), Gate::Supersede { old: "0".into(), layer: Layer::Antonym });
         assert_eq!(gate("My dog is called Max", &all), Gate::Supersede { old: "1".into(), layer: Layer::Value });
-        assert_eq!(gate("I live in Oslo", &all), Gate::Supersede { old: "2".into(), layer: Layer::Value });
+        assert_eq!(gate("I moved to Oslo", &all), Gate::Supersede { old: "2".into(), layer: Layer::Value });
+    }
+
+    #[test]
+    fn what_is_said_of_others_is_another_thing() {
+        for (old, new) in [
+            ("I live in Rome", "My brother lives in Rome"),
+            ("I love hiking", "My wife loves hiking"),
+            ("My sister lives in Oslo", "I live in Oslo"),
+            ("My sister is a nurse", "I am a nurse"),
+            ("I don't like coffee", "My boss likes coffee"),
+        ] {
+            let mut all = known(&[old]);
+            all[0].meaning = Some(0.99);
+            assert_eq!(gate(new, &all), Gate::Add, "{old:?} / {new:?}");
+        }
+        let denied = known(&["I don't like coffee"]);
+        assert_eq!(gate("I like coffee", &denied), Gate::Supersede { old: "0".into(), layer: Layer::Negation });
     }
 
     #[test]

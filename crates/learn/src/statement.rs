@@ -172,7 +172,6 @@ const HAD: &[&str] = &[
     "daughters",
     "kid",
     "kids",
-    "child",
     "children",
     "wife",
     "husband",
@@ -229,6 +228,15 @@ const NOT_OWNED: &[&str] = &[
     "day",
     "head",
     "fault",
+    "build",
+    "server",
+    "app",
+    "computer",
+    "internet",
+    "connection",
+    "screen",
+    "deployment",
+    "task",
 ];
 /// Words of a sentence that is no plain statement.
 const HEDGES: &[&str] = &[
@@ -288,7 +296,17 @@ fn statement(text: &str) -> Option<Statement> {
     {
         return None;
     }
+    if text.starts_with(['\'', '‘', '’', '(', '[', '*']) {
+        return None;
+    }
     if said.iter().any(|word| HEDGES.contains(&word.as_str())) {
+        return None;
+    }
+    // What these point at is not said.
+    if said.iter().any(|word| matches!(word.as_str(), "it" | "this" | "that" | "these" | "those")) {
+        return None;
+    }
+    if text.to_lowercase().starts_with("call me") && !is_name_alone(text) {
         return None;
     }
     let (is_key, confidence) =
@@ -316,6 +334,12 @@ fn beginning(said: &[String]) -> Option<(bool, f64)> {
     known.or_else(|| age(said)).or_else(|| trade(said))
 }
 
+/// "Call me Annie", not "call me a taxi".
+fn is_name_alone(text: &str) -> bool {
+    let mut words = text.split_whitespace().skip(2);
+    words.next().is_some_and(|name| name.chars().next().is_some_and(char::is_uppercase)) && words.next().is_none()
+}
+
 /// "I am 30 years old".
 fn age(said: &[String]) -> Option<(bool, f64)> {
     let rest = after_am(said)?;
@@ -325,7 +349,9 @@ fn age(said: &[String]) -> Option<(bool, f64)> {
 
 /// "I am a nurse".
 fn trade(said: &[String]) -> Option<(bool, f64)> {
-    const NO_TRADE: &[&str] = &["bit", "little", "lot", "bad", "good", "big", "mess", "idiot", "fool", "while"];
+    const NO_TRADE: &[&str] = &[
+        "bit", "little", "lot", "bad", "good", "big", "mess", "idiot", "fool", "while", "hour", "minute", "day", "week",
+    ];
     match after_am(said)? {
         [article, noun, ..] if matches!(article.as_str(), "a" | "an") => {
             (!NO_TRADE.contains(&noun.as_str())).then_some((false, 0.75))
@@ -415,6 +441,10 @@ pub(crate) fn sentences(message: &str) -> Vec<String> {
         if in_code || line.starts_with('>') || line.starts_with('|') {
             continue;
         }
+        // "Translate into French:" is followed by what is another's.
+        if line.ends_with(':') {
+            break;
+        }
         let mut sentence = String::new();
         let mut after = line.chars().peekable();
         while let Some(c) = after.next() {
@@ -484,6 +514,7 @@ mod tests {
         assert_eq!(texts("Ida is my sister"), ["Ida is my sister"]);
         assert_eq!(texts("I'm 31 years old. I am a nurse."), ["I'm 31 years old", "I am a nurse"]);
         assert_eq!(texts("I have two kids"), ["I have two kids"]);
+        assert_eq!(texts("Call me Annie."), ["Call me Annie"]);
     }
 
     #[test]
@@ -498,6 +529,15 @@ mod tests {
             "```\nmy dog is called Rex\n```",
             "He said \"my dog is called Rex\"",
             "I think my dog is ill",
+            "Translate into French:\nMy name is Pierre. I live in Lyon.",
+            "'I live in Rome', she said",
+            "Call me a taxi",
+            "Call me back later",
+            "I love it, thanks",
+            "I like that idea",
+            "I have a child process that hangs",
+            "I'm an hour late",
+            "My build is broken",
             "say one",
             "call",
             "",

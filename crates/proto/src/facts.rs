@@ -146,7 +146,11 @@ impl From<&FactRequest> for v1::FactRequest {
             FactCommand::Intentions => Command::Intentions(Intentions {}),
             FactCommand::Dismiss { id } => Command::Dismiss(Dismiss { id }),
         };
-        Self { principal: Some((&value.principal).into()), command: Some(command) }
+        let (conversation, turn) = match &value.asking {
+            Some((conversation, turn)) => (conversation.to_string(), turn.to_string()),
+            None => Default::default(),
+        };
+        Self { principal: Some((&value.principal).into()), conversation, turn, command: Some(command) }
     }
 }
 
@@ -174,6 +178,10 @@ impl TryFrom<v1::FactRequest> for FactRequest {
             Command::Intentions(Intentions {}) => FactCommand::Intentions,
             Command::Dismiss(Dismiss { id }) => FactCommand::Dismiss { id },
         };
-        Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, command })
+        let asking = match fields::optional_turn(&raw.turn)? {
+            Some(turn) => Some((fields::conversation(&raw.conversation)?, turn)),
+            None => None,
+        };
+        Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, asking, command })
     }
 }

@@ -126,7 +126,7 @@ async fn measure(
         let (text, question) = fact(number);
         let begun = Instant::now();
         let command = FactCommand::Search { query: question.clone(), limit: 10 };
-        let request = FactRequest { principal: principal.clone(), command };
+        let request = FactRequest { principal: principal.clone(), asking: None, command };
         let answer: FactAnswer = bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await?;
         searches.push(begun.elapsed());
         found += usize::from(answer.facts.iter().any(|fact| fact.text == text));
@@ -186,7 +186,7 @@ async fn learn(plan: Plan, store: &str, options: &Options) -> anyhow::Result<()>
     ingest::ingest(&bus, &sample).await?;
     let principal = Principal { user: "eval-ann".into(), name: "Ann".into(), tenant: "eval".into() };
     let known = async || {
-        let request = FactRequest { principal: principal.clone(), command: FactCommand::Stats };
+        let request = FactRequest { principal: principal.clone(), asking: None, command: FactCommand::Stats };
         let answer: FactAnswer = bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await?;
         let of = |name: &str| answer.counts.iter().find(|count| count.name == name).map_or(0, |count| count.value);
         anyhow::Ok((of("memories"), of("turns to learn from")))

@@ -12,7 +12,7 @@ use testkit::sandbox::{Plan, Sandbox};
 
 async fn facts(bus: &Bus, user: &str, command: FactCommand) -> Result<Vec<Fact>, String> {
     let principal = Principal { user: user.into(), name: "Ann".into(), tenant: "local".into() };
-    let request = FactRequest { principal, command };
+    let request = FactRequest { principal, asking: None, command };
     let answer: Result<FactAnswer, _> = bus.request(Endpoints::MemoryFacts, &request, Duration::from_secs(10)).await;
     answer.map(|answer| answer.facts).map_err(|err| err.to_string())
 }

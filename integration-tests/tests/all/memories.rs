@@ -21,7 +21,7 @@ fn principal(user: &str) -> Principal {
 }
 
 async fn ask(bus: &Bus, user: &str, command: FactCommand) -> Result<FactAnswer, String> {
-    let request = FactRequest { principal: principal(user), command };
+    let request = FactRequest { principal: principal(user), asking: None, command };
     bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await.map_err(|err| err.to_string())
 }
 
@@ -190,6 +190,15 @@ async fn what_is_forgotten_is_in_no_file_any_more() {
     let recalled = recall(&bus, ANN, Audience::Direct, "quokkaberry").await;
     assert!(recalled.iter().all(|text| !text.contains("quokkaberry")), "{recalled:?}");
     assert_eq!(texts(&bus, ANN).await, ["I love hiking"]);
+
+    // The turn that asks says once more what is to be forgotten: it is not kept either.
+    terminal.asks("My gym locker is wombatfig").await;
+    known(&bus, ANN, &["My gym locker is wombatfig", "I love hiking"]).await;
+    let reply = terminal.asks("forget wombatfig").await;
+    assert_eq!(reply.text, "Forgotten: 1 memory, with what they came from; nothing of it is left.");
+    terminal.asks("hello again").await;
+    assert_eq!(texts(&bus, ANN).await, ["I love hiking"]);
+    assert_eq!(holds(&folder, "wombatfig"), [""; 0]);
 
     let cleared = ask(&bus, ANN, FactCommand::Clear).await.unwrap();
     assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{cleared:?}");

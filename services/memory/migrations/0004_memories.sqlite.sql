@@ -49,4 +49,8 @@ CREATE TABLE turns_to_learn (
     claimed_by TEXT NOT NULL DEFAULT '', claimed_until BIGINT NOT NULL DEFAULT 0
 )
 --
-CREATE TABLE erased_turns (turn_id TEXT PRIMARY KEY, erased_at BIGINT NOT NULL)
+CREATE TABLE erased_turns (
+    turn_id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, erased_at BIGINT NOT NULL, purged BIGINT NOT NULL DEFAULT 0
+)
+--
+CREATE TABLE erased_people (user_id TEXT PRIMARY KEY, position BIGINT NOT NULL)

@@ -1,6 +1,7 @@
 //! Who answers and who listens.
 
 pub(crate) mod embedder; // Vectors for what was said.
+pub(crate) mod eraser; // Purges what was erased from the journals.
 pub(crate) mod facts; // What is remembered of people.
 pub(crate) mod learner; // Learns from what people said.
 pub(crate) mod passages; // Finds what was said.

@@ -15,6 +15,7 @@ use service_kit::supervision::Part;
 use store::Database;
 
 use crate::actors::embedder::PassageEmbedder;
+use crate::actors::eraser::Eraser;
 use crate::actors::passages::PassageServer;
 use crate::actors::summarizer::Summarizer;
 use crate::actors::{
@@ -110,12 +111,18 @@ impl App {
         let replica = bus.replica().to_owned();
         let learner = Learner { knowledge: Arc::clone(&knowledge), reader, replica, stored: stored.clone() };
         let learner = Arc::new(learner);
+        let eraser = Eraser { facts: Arc::clone(&knowledge.facts), journals: journals.clone(), stored: stored.clone() };
         let facts = Arc::new(FactServer { knowledge, intentions, learner: Arc::clone(&learner), journals });
         let summarizer = learns.then(|| {
             Part::new("memory/summarizer", move |stop| {
                 let summarizer = Arc::clone(&summarizer);
                 async move { summarizer.run(stop).await }
             })
+        });
+        let eraser = Arc::new(eraser);
+        let eraser = Part::new("memory/eraser", move |stop| {
+            let eraser = Arc::clone(&eraser);
+            async move { eraser.run(stop).await }
         });
         let learner = learns.then(|| {
             Part::new("memory/learner", move |stop| {
@@ -151,7 +158,7 @@ impl App {
         ];
         Ok(Service {
             name: "memory",
-            parts: parts.into_iter().chain(embedder).chain(learner).chain(summarizer).collect(),
+            parts: parts.into_iter().chain([eraser]).chain(embedder).chain(learner).chain(summarizer).collect(),
         })
     }
 }

@@ -113,7 +113,7 @@ impl Knowledge {
     /// Puts a statement through the gate, and gives the fact that holds it then.
     pub(crate) async fn store(&self, user: &str, actor: &str, new: &New) -> Result<Option<Fact>, MemoryError> {
         let plan = self.plan(user, new).await?;
-        self.facts.change(user, actor, new.at_ms, &plan.changes, None).await?;
+        self.facts.change(user, actor, now_ms(), &plan.changes, None).await?;
         Ok(self.facts.find(user, &[plan.fact]).await?.pop().map(|known| known.fact))
     }
 

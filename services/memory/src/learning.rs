@@ -50,20 +50,30 @@ pub(crate) fn plan(new: &New, near: &[Remembered], meaning: impl Fn(&str) -> Opt
         })
         .collect();
     let text = &new.statement.text;
+    let of = |id: &str| near.iter().find(|known| known.fact.id == id).map(|known| &known.fact);
     let added = || Change::Add { fact: fact(new), sources: new.sources.clone() };
+    let add = || Plan { verdict: "add", fact: new.id.clone(), changes: vec![added()] };
+    // What was said before it was changed is learnt late, and changes nothing.
+    let is_outdated = |id: &str| of(id).is_some_and(|known| known.updated_at_ms > new.at_ms);
     match gate(text, &known) {
-        Gate::Add => Plan { verdict: "add", fact: new.id.clone(), changes: vec![added()] },
+        Gate::Add => add(),
         // Learnt from the same words before: nothing has happened since.
         Gate::Drop { known } if known == new.id => Plan { verdict: "known", fact: known, changes: Vec::new() },
         Gate::Drop { known } => {
-            let changes = graded(near, &known, Signal::MentionedByUser.grade(), new.at_ms).into_iter().collect();
-            Plan { verdict: "known", fact: known, changes }
+            let cited = Change::Cite { id: known.clone(), sources: new.sources.clone() };
+            let grade = graded(near, &known, Signal::MentionedByUser.grade(), new.at_ms);
+            Plan { verdict: "known", fact: known, changes: std::iter::once(cited).chain(grade).collect() }
         }
+        // Nobody has said that groups may see what is new in it.
+        Gate::Merge { into } if of(&into).is_some_and(|known| known.is_public) && !new.is_public => add(),
         Gate::Merge { into } => {
             let (text, sources) = (text.clone(), new.sources.clone());
             let merged = Change::Rewrite { id: into.clone(), text, event: "MERGE", sources };
             let grade = graded(near, &into, Signal::MentionedByUser.grade(), new.at_ms);
             Plan { verdict: "merge", fact: into, changes: std::iter::once(merged).chain(grade).collect() }
+        }
+        Gate::Supersede { old, .. } if is_outdated(&old) => {
+            Plan { verdict: "outdated", fact: old, changes: Vec::new() }
         }
         Gate::Supersede { old, layer } => {
             let superseded = Change::Supersede { old, by: new.id.clone(), reason: layer.as_str() };
@@ -122,7 +132,9 @@ mod tests {
         let near = [known("k", "My dog is called Rex")];
         let plan = plan(&new("n", "my dog is called Rex"), &near, |_| None);
         assert_eq!((plan.verdict, plan.fact.as_str()), ("known", "k"));
-        let [Change::Strengthen { id, strength }] = &plan.changes[..] else { panic!("{:?}", plan.changes) };
+        let [Change::Cite { .. }, Change::Strengthen { id, strength }] = &plan.changes[..] else {
+            panic!("{:?}", plan.changes)
+        };
         assert_eq!(id, "k");
         assert!(strength.memory.stability > Strength::default().memory.stability);
     }
@@ -131,6 +143,22 @@ mod tests {
     fn learning_a_turn_twice_changes_nothing_the_second_time() {
         let plan = plan(&new("k", "My dog is called Rex"), &[known("k", "My dog is called Rex")], |_| None);
         assert_eq!(plan.changes, []);
+    }
+
+    #[test]
+    fn what_is_public_does_not_take_in_what_is_private() {
+        let mut near = [known("k", "I am allergic to nuts")];
+        let text = "I am allergic to nuts and penicillin";
+        assert_eq!(plan(&new("n", text), &near, |_| None).verdict, "merge");
+        near[0].fact.is_public = true;
+        assert_eq!(plan(&new("n", text), &near, |_| None).verdict, "add");
+    }
+
+    #[test]
+    fn what_was_said_earlier_and_is_learnt_later_supersedes_nothing() {
+        let mut near = [known("k", "My dog is called Max")];
+        near[0].fact.updated_at_ms = 11 * 86_400_000;
+        assert_eq!(plan(&new("n", "My dog is called Rex"), &near, |_| None).changes, []);
     }
 
     #[test]

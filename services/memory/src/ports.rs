@@ -91,6 +91,11 @@ pub(crate) enum Change {
         event: &'static str,
         sources: Vec<String>,
     },
+    /// It was said again.
+    Cite {
+        id: String,
+        sources: Vec<String>,
+    },
     /// No longer true, because of another.
     Supersede {
         old: String,
@@ -133,8 +138,12 @@ pub(crate) struct Unsummarised {
     pub said: Vec<(bool, String, String)>,
     /// The position of the newest of them.
     pub to: i64,
-    /// How many had been counted then.
+    /// How many of those that were counted it covers.
     pub messages: i64,
+    /// How often it was tried before.
+    pub tries: u32,
+    /// The end of the lease, by which it is known again.
+    pub until_ms: i64,
 }
 
 /// What sessions were about.
@@ -205,8 +214,18 @@ pub(crate) trait Facts: Send + Sync {
     async fn counts(&self, user: &str) -> Result<Vec<Count>, MemoryError>;
     /// Drops the vectors of a person's facts and messages, so that they are made anew.
     async fn reindex(&self, user: &str) -> Result<(), MemoryError>;
-    /// Erases facts with what they come from, or all of a person.
-    async fn erase(&self, user: &str, what: Erasure<'_>, at_ms: i64) -> Result<Erased, MemoryError>;
+    /// Erases facts with what they come from, or all of a person; and the turn that
+    /// asked for it, which says once more what is to be forgotten.
+    async fn erase(
+        &self,
+        user: &str,
+        what: Erasure<'_>,
+        asking: Option<(&ConversationId, TurnId)>,
+        at_ms: i64,
+    ) -> Result<Erased, MemoryError>;
+    /// Turns that were erased before a time, and whose journals were not purged yet.
+    async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<(ConversationId, TurnId)>, MemoryError>;
+    async fn note_purged(&self, turn: TurnId) -> Result<(), MemoryError>;
     /// How often each store holds any of these texts of a person.
     async fn search_everywhere(&self, user: &str, texts: &[String]) -> Result<Vec<Searched>, MemoryError>;
     /// The oldest turn that nothing was learnt from, for this replica alone until then.

@@ -23,7 +23,7 @@ use crate::tools::ToolCalls;
 const IDLE_CLAIMS: u32 = 5;
 /// How long before the end of the grace running turns are handed over.
 const HANDOVER: Duration = Duration::from_secs(3);
-/// Wait before a turn whose actor failed is delivered again.
+/// Wait before a turn is delivered again whose actor failed, or runs from another item.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The orchestrator, connected.
@@ -124,6 +124,7 @@ impl Handler<TurnContext> for Runner {
                 }
                 // Its owner has an item of its own: this one would only hold up what comes after the turn.
                 Some(Some(Settled::Redundant)) => Verdict::Done,
+                Some(Some(Settled::Busy)) => Verdict::RetryAfter(RETRY),
                 Some(Some(Settled::Elsewhere)) => Verdict::Leave,
                 Some(None) => Verdict::RetryAfter(RETRY),
             },

@@ -182,7 +182,11 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
         }
         Err(err) => findings.push(bad("services", err.to_string())),
     }
-    let asked = FactRequest { principal: person(settings), command: FactCommand::List { limit: 1, before: None } };
+    let asked = FactRequest {
+        principal: person(settings),
+        asking: None,
+        command: FactCommand::List { limit: 1, before: None },
+    };
     findings.push(match bus.request::<_, FactAnswer>(Endpoints::MemoryFacts, &asked, Duration::from_secs(5)).await {
         Ok(_) => good("memory", "its database answers"),
         Err(err) => bad("memory", format!("{err}; its log says more")),

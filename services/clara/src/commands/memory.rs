@@ -110,7 +110,7 @@ impl Memories {
     }
 
     async fn ask(&self, command: FactCommand, patience: Duration) -> anyhow::Result<FactAnswer> {
-        let request = FactRequest { principal: self.principal.clone(), command };
+        let request = FactRequest { principal: self.principal.clone(), asking: None, command };
         Ok(self.bus.request(Endpoints::MemoryFacts, &request, patience).await?)
     }
 

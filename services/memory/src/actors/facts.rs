@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{JournalStore, Serve};
+use domain::ids::{ConversationId, TurnId};
 use domain::memory::{
     Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, search_words,
 };
@@ -18,7 +19,7 @@ use super::learner::Learner;
 use super::projector::describe;
 use crate::knowledge::Knowledge;
 use crate::learning::New;
-use crate::ports::{Change, Erased, Erasure, Intentions};
+use crate::ports::{Change, Erased, Erasure, Facts, Intentions, MemoryError};
 
 /// How long a change can be taken back.
 const UNDO_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -65,9 +66,9 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
                 let undone = facts.undo(user, id.trim(), now - UNDO_MS, now).await.map_err(describe)?;
                 Ok(found(vec![undone.ok_or("nothing of it was changed within 30 days that could be taken back")?]))
             }
-            FactCommand::Forget { which } => self.forget(user, which.trim()).await,
+            FactCommand::Forget { which } => self.forget(user, which.trim(), request.asking.as_ref()).await,
             FactCommand::Clear => {
-                let erased = facts.erase(user, Erasure::Everything, now_ms()).await.map_err(describe)?;
+                let erased = facts.erase(user, Erasure::Everything, None, now_ms()).await.map_err(describe)?;
                 self.prove(user, erased).await
             }
             FactCommand::Learn { text, apply } => self.learn(user, &text, apply).await,
@@ -132,7 +133,7 @@ impl FactServer {
 
     /// By id; else every fact that holds all the words, so that a vague word
     /// does not take more with it than was meant.
-    async fn forget(&self, user: &str, which: &str) -> Answered {
+    async fn forget(&self, user: &str, which: &str, asking: Option<&(ConversationId, TurnId)>) -> Answered {
         let mut ids = match self.one(user, which).await {
             Ok(known) => known.facts.into_iter().map(|fact| fact.id).collect(),
             Err(_) => Vec::new(),
@@ -152,7 +153,9 @@ impl FactServer {
         if ids.is_empty() {
             return Ok(FactAnswer::default());
         }
-        let erased = self.knowledge.facts.erase(user, Erasure::Facts(&ids), now_ms()).await.map_err(describe)?;
+        let asking = asking.map(|(conversation, turn)| (conversation, *turn));
+        let erased =
+            self.knowledge.facts.erase(user, Erasure::Facts(&ids), asking, now_ms()).await.map_err(describe)?;
         self.prove(user, erased).await
     }
 
@@ -160,11 +163,10 @@ impl FactServer {
     async fn prove(&self, user: &str, erased: Erased) -> Answered {
         let mut left = 0;
         for (conversation, turn) in &erased.turns {
-            if let Err(err) = self.journals.erase(conversation, *turn).await {
-                warn!(%turn, error = %err, "failed to erase a journal");
-                left += 1;
-            }
+            left += u64::from(!purge(self.knowledge.facts.as_ref(), &self.journals, conversation, *turn).await);
         }
+        // What could not be purged now, the eraser tries again.
+        self.learner.stored.ring();
         let mut proof = self.knowledge.facts.search_everywhere(user, &erased.texts).await.map_err(describe)?;
         proof.push(domain::memory::Searched { store: "journals of its turns".to_owned(), found: left });
         let turns = Count { name: "exchanges erased with it".to_owned(), value: erased.turns.len() as u64 };
@@ -181,7 +183,7 @@ impl FactServer {
         for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
             for statement in self.learner.read(paragraph, 0).await? {
                 if answer.facts.len() >= FACTS {
-                    return Err(format!("it says more than {FACTS} things: split it"));
+                    break;
                 }
                 let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{user}/{}", statement.text).as_bytes());
                 let (origin, at_ms) = (FactOrigin::Imported, now_ms());
@@ -239,6 +241,24 @@ impl FactServer {
         let known = self.knowledge.facts.find(user, &[id.to_owned()]).await.map_err(describe)?.pop();
         known.map(|known| found(vec![known.fact])).ok_or_else(|| no_such(id))
     }
+}
+
+/// Purges the journal of an erased turn; whether it is gone.
+pub(crate) async fn purge(
+    facts: &dyn Facts,
+    journals: &JournalStore,
+    conversation: &ConversationId,
+    turn: TurnId,
+) -> bool {
+    if let Err(err) = journals.erase(conversation, turn).await {
+        warn!(%turn, error = %err, "failed to purge the journal of an erased turn; it will be tried again");
+        return false;
+    }
+    // A second purge of the same journal is harmless.
+    if let Err(MemoryError(err)) = facts.note_purged(turn).await {
+        warn!(%turn, error = %err, "failed to note that a journal is purged");
+    }
+    true
 }
 
 fn found(facts: Vec<Fact>) -> FactAnswer {

@@ -104,8 +104,8 @@ impl Learner {
         };
         for said in &said {
             let found = self.read(&said.text, tries).await?;
-            for (place, statement) in found.into_iter().enumerate() {
-                self.store(turn, said, place, statement).await?;
+            for statement in found {
+                self.store(turn, said, statement).await?;
             }
         }
         crash_point(CrashPoint::Caused);
@@ -114,9 +114,10 @@ impl Learner {
         Ok(true)
     }
 
-    async fn store(&self, turn: TurnId, said: &SaidBy, place: usize, statement: Statement) -> Result<(), String> {
-        // The same turn gives the same ids, whoever learns from it and however often.
-        let name = format!("{turn}/{}/{place}", said.id);
+    async fn store(&self, turn: TurnId, said: &SaidBy, statement: Statement) -> Result<(), String> {
+        // The same words of the same turn have the same id, whoever learns them and
+        // however often.
+        let name = format!("{turn}/{}/{}", said.id, statement.text);
         let new = New {
             id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string(),
             statement,

@@ -18,6 +18,8 @@ use crate::ports::{Summaries, Unsummarised};
 const LEASE: Duration = Duration::from_secs(120);
 /// Wait after a failure, and for sessions that end.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Tries with a model; then rules must do.
+const TRIES: u32 = 5;
 /// Longest part of a message that is read, in characters.
 const MESSAGE_CHARS: usize = 500;
 /// Longest answer of the model, in tokens.
@@ -68,7 +70,7 @@ impl Summarizer {
             let said: Vec<_> = by_people().map(|(_, name, text)| (name.clone(), text.clone())).collect();
             by_rules(&due.before, &said)
         };
-        let Some(reader) = &self.reader else { return Ok(by_rules()) };
+        let Some(reader) = self.reader.as_ref().filter(|_| due.tries < TRIES) else { return Ok(by_rules()) };
         let mut text = String::new();
         if !due.before.is_empty() {
             text.push_str(&format!("Summary so far: {}\n\n", due.before));

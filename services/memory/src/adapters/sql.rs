@@ -168,6 +168,12 @@ impl Memory for SqlMemory {
         if !transaction.fetch(erased, &[rows.turn.to_string().into()]).await?.is_empty() {
             return Ok(());
         }
+        let forgotten = "SELECT position FROM erased_people WHERE user_id = $1";
+        let forgotten = transaction.fetch(forgotten, &[rows.owner.as_str().into()]).await?;
+        let forgotten = forgotten.first().map_or(Ok(i64::MIN), |row| row.integer("position"))?;
+        if rows.messages.iter().any(|message| message.position <= forgotten) {
+            return Ok(());
+        }
         let known = "SELECT session_id FROM messages WHERE turn_id = $1 LIMIT 1";
         let session = match transaction.fetch(known, &[rows.turn.to_string().into()]).await?.first() {
             Some(row) => row.text("session_id")?,

@@ -25,6 +25,9 @@ pub(crate) enum Settled {
     Elsewhere,
     /// Another runs it, from an item of its own: this one is one too many.
     Redundant,
+    /// It runs here, from another item, and may have lost the turn without having
+    /// heard of it: what this item is, is known when that has ended.
+    Busy,
 }
 
 pub(crate) enum TurnsMsg {
@@ -198,8 +201,12 @@ impl Parent {
     ) -> Result<(), ActorProcessingErr> {
         let turn = context.request.turn;
         if let Some(running) = state.turns.get(&turn) {
+            let settled = match delivered.beside(running.item) {
+                Settled::Redundant => Settled::Busy,
+                other => other,
+            };
             // The process may be stopping.
-            let _ = done.send(delivered.beside(running.item));
+            let _ = done.send(settled);
             return Ok(());
         }
         let (shown, watched) = watch::channel(Snapshot::default());

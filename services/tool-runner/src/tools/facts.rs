@@ -177,7 +177,11 @@ impl Tool for FactTool {
         if request.audience == Audience::Group {
             return Err("memories are private: ask me in a direct conversation".to_owned());
         }
-        let asked = FactRequest { principal: request.principal.clone(), command: self.command(request, &arguments) };
+        let asked = FactRequest {
+            principal: request.principal.clone(),
+            asking: Some((request.conversation.clone(), request.call.turn)),
+            command: self.command(request, &arguments),
+        };
         let answer: FactAnswer = self
             .bus
             .request(Endpoints::MemoryFacts, &asked, PATIENCE)

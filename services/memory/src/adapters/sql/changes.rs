@@ -39,6 +39,8 @@ pub(super) enum Effect {
     /// Something in it is another, or gone.
     Another,
     Same,
+    /// It was done before, or must not be done any more: what follows from it neither.
+    Nothing,
 }
 
 /// Changes by one actor, at one time.
@@ -52,6 +54,11 @@ pub(super) struct By<'a> {
 impl By<'_> {
     pub(super) async fn apply(&mut self, change: &Change) -> Result<Effect, StoreError> {
         match change {
+            Change::Add { sources, .. } | Change::Rewrite { sources, .. } | Change::Cite { sources, .. }
+                if self.is_erased(sources).await? =>
+            {
+                Ok(Effect::Nothing)
+            }
             Change::Add { fact, sources } => self.add(fact, sources).await,
             Change::Rewrite { id, text, event, sources } => {
                 let Some(old) = self.text(id).await? else { return Ok(Effect::Same) };
@@ -64,6 +71,10 @@ impl By<'_> {
                 self.cite(id, sources).await?;
                 self.note(id, event, &old, text, "").await?;
                 Ok(Effect::Another)
+            }
+            Change::Cite { id, sources } => {
+                self.cite(id, sources).await?;
+                Ok(Effect::Same)
             }
             Change::Supersede { old, by, reason } => {
                 let (Some(was), Some(now)) = (self.text(old).await?, self.text(by).await?) else {
@@ -117,7 +128,7 @@ impl By<'_> {
             fact.created_at_ms.into(),
         ];
         if self.transaction.execute(sql, &values).await? == 0 {
-            return Ok(Effect::Same);
+            return Ok(Effect::Nothing);
         }
         let sql = "INSERT INTO memory_dynamics (memory_id, user_id, stability, difficulty, retrieval_strength, \
                    storage_strength, last_accessed_at, access_count) VALUES ($1, $2, $3, $4, $5, $6, $7, 0)";
@@ -129,6 +140,17 @@ impl By<'_> {
         self.cite(&fact.id, sources).await?;
         self.note(&fact.id, "ADD", "", &text, fact.origin.as_str()).await?;
         Ok(Effect::Added)
+    }
+
+    /// Whether a message was erased that something is about to be learnt from.
+    async fn is_erased(&mut self, sources: &[String]) -> Result<bool, StoreError> {
+        for source in sources {
+            let sql = "SELECT id FROM messages WHERE id = $1";
+            if self.transaction.fetch(sql, &[source.as_str().into()]).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn text(&mut self, id: &str) -> Result<Option<String>, StoreError> {

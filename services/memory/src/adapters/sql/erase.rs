@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::ids::{ConversationId, TurnId};
 use domain::memory::Searched;
 use store::{StoreError, Transaction, Value};
+use tracing::warn;
 
 use super::SqlMemory;
 use super::facts::{fact, places, with_ids};
@@ -73,7 +74,13 @@ const STORES: &[(&str, &str, &str)] = &[
 ];
 
 impl SqlMemory {
-    pub(super) async fn erase_all(&self, user: &str, what: Erasure<'_>, at_ms: i64) -> Result<Erased, MemoryError> {
+    pub(super) async fn erase_all(
+        &self,
+        user: &str,
+        what: Erasure<'_>,
+        asking: Option<(&ConversationId, TurnId)>,
+        at_ms: i64,
+    ) -> Result<Erased, MemoryError> {
         let mut transaction = self.database.begin().await?;
         transaction.lock(&Scope::Facts(user.to_owned()).to_string()).await?;
         let mut erasing = Erasing { transaction: &mut transaction, user, at_ms, erased: Erased::default() };
@@ -81,10 +88,15 @@ impl SqlMemory {
             Erasure::Facts(ids) => erasing.facts(ids).await?,
             Erasure::Everything => erasing.everything().await?,
         }
+        if let Some((conversation, turn)) = asking {
+            erasing.note(conversation.as_str(), &turn.to_string()).await?;
+        }
         let erased = erasing.erased;
         transaction.commit().await?;
-        // What was deleted leaves the files too.
-        self.database.scrub().await?;
+        // What was deleted leaves the files too; if not now, with the next erasure.
+        if let Err(err) = self.database.scrub().await {
+            warn!(error = %err, "failed to remove what was erased from the database's files");
+        }
         Ok(erased)
     }
 
@@ -93,11 +105,11 @@ impl SqlMemory {
         for (store, sql, column) in STORES {
             let mut sql = (*sql).to_owned();
             let mut values: Vec<Value> = vec![user.into()];
-            let any: Vec<String> = (0..texts.len()).map(|place| holds(column, place + 2)).collect();
+            let any: Vec<String> = (0..texts.len()).map(|place| holds(column, 2 * place + 2)).collect();
             if !any.is_empty() {
                 sql.push_str(&format!(" AND ({})", any.join(" OR ")));
             }
-            values.extend(texts.iter().map(|text| pattern(text).into()));
+            values.extend(texts.iter().flat_map(|text| patterns(text)));
             let rows = self.database.fetch(&sql, &values).await?;
             let found = rows.first().map_or(Ok(0), |row| row.integer("n"))?;
             all.push(Searched { store: (*store).to_owned(), found: u64::try_from(found).unwrap_or(0) });
@@ -106,14 +118,28 @@ impl SqlMemory {
     }
 }
 
-/// Whether a column holds a text, in either case, that is bound as a pattern.
+/// Whether a column may hold a text, which is bound as two patterns from this place
+/// on: databases know the two cases of few alphabets.
 fn holds(column: &str, place: usize) -> String {
-    format!("LOWER({column}) LIKE ${place} ESCAPE '\\'")
+    let raw = place + 1;
+    format!("(LOWER({column}) LIKE ${place} ESCAPE '\\' OR {column} LIKE ${raw} ESCAPE '\\')")
 }
 
-fn pattern(text: &str) -> String {
-    let plain = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    format!("%{plain}%")
+fn patterns(text: &str) -> [Value; 2] {
+    let pattern = |text: &str| {
+        let plain = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        Value::from(format!("%{plain}%"))
+    };
+    [pattern(&text.to_lowercase()), pattern(text)]
+}
+
+/// Whether a text holds another, in either case, as words of its own.
+fn holds_whole(text: &str, part: &str) -> bool {
+    let (text, part) = (text.to_lowercase(), part.to_lowercase());
+    let is_apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    text.match_indices(&part).any(|(place, found)| {
+        is_apart(text[..place].chars().next_back()) && is_apart(text[place + found.len()..].chars().next())
+    })
 }
 
 struct Erasing<'a> {
@@ -136,9 +162,7 @@ impl Erasing<'_> {
             let Some(row) = self.transaction.fetch(sql, &values).await?.pop() else { continue };
             let fact = fact(&row)?;
             texts.insert(fact.text.clone());
-            if ids.contains(&id) {
-                self.erased.facts.push(fact);
-            }
+            self.erased.facts.push(fact);
             // What took its place is another's text, and stays.
             let sql = "SELECT old_memory, new_memory FROM memory_history \
                        WHERE memory_id = $1 AND user_id = $2 AND event IN ('ADD', 'UPDATE', 'MERGE')";
@@ -161,18 +185,24 @@ impl Erasing<'_> {
             known.insert(id);
         }
         texts.remove("");
-        for text in &texts {
-            let sql = format!("DELETE FROM intentions WHERE user_id = $1 AND {}", holds("content", 2));
-            self.transaction.execute(&sql, &[self.user.into(), pattern(text).into()]).await?;
-        }
         for text in texts.iter().filter(|text| text.len() >= LOOKED_FOR && text.contains(' ')) {
+            let [lower, raw] = patterns(text);
+            let values = [self.user.into(), lower, raw];
+            let sql = format!("SELECT id, content FROM intentions WHERE user_id = $1 AND {}", holds("content", 2));
+            for row in self.transaction.fetch(&sql, &values).await? {
+                if holds_whole(&row.text("content")?, text) {
+                    self.transaction.execute("DELETE FROM intentions WHERE id = $1", &[row.text("id")?.into()]).await?;
+                }
+            }
             let sql = format!(
-                "SELECT DISTINCT t.turn_id FROM messages t JOIN sessions s ON s.id = t.session_id \
+                "SELECT t.turn_id, t.content FROM messages t JOIN sessions s ON s.id = t.session_id \
                  WHERE (t.user_id = $1 OR (s.user_id = $1 AND s.audience = 'direct')) AND {}",
                 holds("t.content", 2)
             );
-            for row in self.transaction.fetch(&sql, &[self.user.into(), pattern(text).into()]).await? {
-                turns.insert(row.text("turn_id")?);
+            for row in self.transaction.fetch(&sql, &values).await? {
+                if holds_whole(&row.text("content")?, text) {
+                    turns.insert(row.text("turn_id")?);
+                }
             }
         }
         let known: Vec<String> = known.into_iter().collect();
@@ -191,11 +221,13 @@ impl Erasing<'_> {
     async fn turns(&mut self, turns: BTreeSet<String>) -> Result<(), StoreError> {
         let mut scopes = BTreeMap::new();
         for turn in turns {
+            let mut context = String::new();
             let sql = "SELECT DISTINCT s.id, s.context_id, s.audience, s.user_id FROM messages m \
                        JOIN sessions s ON s.id = m.session_id WHERE m.turn_id = $1";
             for row in self.transaction.fetch(sql, &[turn.as_str().into()]).await? {
                 let (session, audience) = (row.text("id")?, row.text("audience")?);
                 let Ok(conversation) = ConversationId::parse(&row.text("context_id")?) else { continue };
+                context = conversation.to_string();
                 if let Ok(turn) = TurnId::parse(&turn) {
                     self.erased.turns.push((conversation.clone(), turn));
                 }
@@ -207,14 +239,14 @@ impl Erasing<'_> {
                            summarized_to = 0 WHERE id = $1";
                 self.transaction.execute(sql, &[session.as_str().into()]).await?;
                 let sql = "INSERT INTO sessions_to_summarize (session_id, due_at, messages) VALUES ($1, $2, 1) \
-                           ON CONFLICT (session_id) DO UPDATE SET due_at = $2";
+                           ON CONFLICT (session_id) DO UPDATE SET due_at = $2, \
+                           messages = sessions_to_summarize.messages + 1, claimed_until = 0";
                 self.transaction.execute(sql, &[session.into(), self.at_ms.into()]).await?;
             }
             let sql = "DELETE FROM messages WHERE turn_id = $1 AND (user_id = $2 OR role = 'assistant')";
             self.transaction.execute(sql, &[turn.as_str().into(), self.user.into()]).await?;
             self.transaction.execute("DELETE FROM turns_to_learn WHERE turn_id = $1", &[turn.as_str().into()]).await?;
-            let sql = "INSERT INTO erased_turns (turn_id, erased_at) VALUES ($1, $2) ON CONFLICT (turn_id) DO NOTHING";
-            self.transaction.execute(sql, &[turn.into(), self.at_ms.into()]).await?;
+            self.note(context.as_str(), &turn).await?;
         }
         for scope in scopes.into_values() {
             self.begin_anew(&scope).await?;
@@ -222,8 +254,20 @@ impl Erasing<'_> {
         Ok(())
     }
 
+    /// Notes that a turn is to be forgotten: nobody brings it in any more, and its
+    /// journal is to be purged.
+    async fn note(&mut self, conversation: &str, turn: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO erased_turns (turn_id, conversation_id, erased_at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (turn_id) DO NOTHING";
+        self.transaction.execute(sql, &[turn.into(), conversation.into(), self.at_ms.into()]).await.map(|_| ())
+    }
+
     async fn everything(&mut self) -> Result<(), StoreError> {
         let user: [Value; 1] = [self.user.into()];
+        // What was said before and is still on its way is not stored any more.
+        let sql = "INSERT INTO erased_people (user_id, position) VALUES ($1, $2) \
+                   ON CONFLICT (user_id) DO UPDATE SET position = $2";
+        self.transaction.execute(sql, &[self.user.into(), self.at_ms.saturating_mul(1000).into()]).await?;
         let sql = "SELECT DISTINCT m.turn_id FROM messages m JOIN sessions s ON s.id = m.session_id \
                    WHERE m.user_id = $1 OR (s.user_id = $1 AND s.audience = 'direct')";
         let rows = self.transaction.fetch(sql, &user).await?;
@@ -244,5 +288,17 @@ impl Erasing<'_> {
     /// Every index of a scope is read anew before its next search.
     async fn begin_anew(&mut self, scope: &Scope) -> Result<(), StoreError> {
         self.transaction.execute(ERASED, &[scope.to_string().into()]).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_their_own_are_held_in_either_case() {
+        assert!(holds_whole("So: My brother lives in ÖSTERREICH.", "my brother lives in Österreich"));
+        assert!(!holds_whole("I like teaching", "I like tea"));
+        assert!(!holds_whole("", "x"));
     }
 }

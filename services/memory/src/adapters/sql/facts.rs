@@ -2,7 +2,7 @@
 //! history of their changes. How they change is next door.
 
 use async_trait::async_trait;
-use domain::ids::TurnId;
+use domain::ids::{ConversationId, TurnId};
 use domain::memory::{Count, Fact, FactChange, FactOrigin, Passage, Searched};
 use learn::fsrs::Memory;
 use learn::relation::Relation;
@@ -156,6 +156,7 @@ impl Facts for SqlMemory {
                 Effect::Added => added += 1,
                 Effect::Another => is_another = true,
                 Effect::Same => {}
+                Effect::Nothing => break,
             }
         }
         if added > 0 {
@@ -176,11 +177,11 @@ impl Facts for SqlMemory {
         let sql = format!("SELECT {FACT} FROM memories f WHERE f.id = $1 AND f.user_id = $2");
         let Some(row) = self.database.fetch(&sql, &values).await?.pop() else { return Ok(None) };
         let sql = "SELECT event, old_memory, new_memory, actor_id, reason, created_at FROM memory_history \
-                   WHERE memory_id = $1 AND user_id = $2 ORDER BY created_at, id";
+                   WHERE memory_id = $1 AND user_id = $2 ORDER BY created_at, id LIMIT 200";
         let changes = self.database.fetch(sql, &values).await?;
         let sql = "SELECT m.id, m.role, m.name, m.content, m.created_at FROM memory_sources s \
                    JOIN memories f ON f.id = s.memory_id JOIN messages m ON m.id = s.message_id \
-                   WHERE s.memory_id = $1 AND f.user_id = $2 ORDER BY m.position";
+                   WHERE s.memory_id = $1 AND f.user_id = $2 ORDER BY m.position DESC LIMIT 50";
         let sources = self.database.fetch(sql, &values).await?;
         Ok(Some((
             fact(&row)?,
@@ -282,8 +283,34 @@ impl Facts for SqlMemory {
         Ok(())
     }
 
-    async fn erase(&self, user: &str, what: Erasure<'_>, at_ms: i64) -> Result<Erased, MemoryError> {
-        self.erase_all(user, what, at_ms).await
+    async fn erase(
+        &self,
+        user: &str,
+        what: Erasure<'_>,
+        asking: Option<(&ConversationId, TurnId)>,
+        at_ms: i64,
+    ) -> Result<Erased, MemoryError> {
+        self.erase_all(user, what, asking, at_ms).await
+    }
+
+    async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<(ConversationId, TurnId)>, MemoryError> {
+        let sql = "SELECT turn_id, conversation_id FROM erased_turns WHERE purged = 0 AND erased_at <= $1 \
+                   ORDER BY erased_at LIMIT $2";
+        let rows = self.database.fetch(sql, &[before_ms.into(), i64::from(limit).into()]).await?;
+        let mut turns = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (turn, conversation) = (row.text("turn_id")?, row.text("conversation_id")?);
+            if let (Ok(turn), Ok(conversation)) = (TurnId::parse(&turn), ConversationId::parse(&conversation)) {
+                turns.push((conversation, turn));
+            }
+        }
+        Ok(turns)
+    }
+
+    async fn note_purged(&self, turn: TurnId) -> Result<(), MemoryError> {
+        let sql = "UPDATE erased_turns SET purged = 1 WHERE turn_id = $1";
+        self.database.execute(sql, &[turn.to_string().into()]).await?;
+        Ok(())
     }
 
     async fn search_everywhere(&self, user: &str, texts: &[String]) -> Result<Vec<Searched>, MemoryError> {

@@ -37,12 +37,12 @@ impl Summaries for SqlMemory {
     async fn claim_session(&self, now_ms: i64, until_ms: i64) -> Result<Option<Unsummarised>, MemoryError> {
         let mut transaction = self.database.begin().await?;
         transaction.lock("sessions_to_summarize").await?;
-        let sql = "SELECT q.session_id, q.messages, s.session_summary, s.summarized_to FROM sessions_to_summarize q \
+        let sql = "SELECT q.session_id, q.messages, q.tries, s.session_summary, s.summarized_to FROM sessions_to_summarize q \
                    JOIN sessions s ON s.id = q.session_id WHERE q.due_at <= $1 AND q.claimed_until < $1 \
                    ORDER BY q.due_at LIMIT 1";
         let Some(row) = transaction.fetch(sql, &[now_ms.into()]).await?.pop() else { return Ok(None) };
         let session = row.text("session_id")?;
-        let sql = "UPDATE sessions_to_summarize SET claimed_until = $2 WHERE session_id = $1";
+        let sql = "UPDATE sessions_to_summarize SET claimed_until = $2, tries = tries + 1 WHERE session_id = $1";
         transaction.execute(sql, &[session.as_str().into(), until_ms.into()]).await?;
         let sql = "SELECT m.role, m.name, m.content, m.position FROM messages m WHERE m.session_id = $1 \
                    AND m.position > $2 AND m.kind IN ('said', 'answered') ORDER BY m.position LIMIT $3";
@@ -62,30 +62,30 @@ impl Summaries for SqlMemory {
             before: row.optional_text("session_summary")?.unwrap_or_default(),
             said,
             to,
-            messages: row.integer("messages")?,
+            // What does not fit into this one is left for the next.
+            messages: row.integer("messages")? - i64::from(rows.len() as i64 == READ),
+            tries: u32::try_from(row.integer("tries")?).unwrap_or(u32::MAX),
+            until_ms,
         }))
     }
 
     async fn store_summary(&self, of: &Unsummarised, summary: Option<&Summary>) -> Result<(), MemoryError> {
         let mut transaction = self.database.begin().await?;
+        // What was said since stays to be summarised. Without the lease, something was
+        // erased meanwhile, or another replica has it: then this summary is void.
+        let sql = "UPDATE sessions_to_summarize SET messages = messages - $2, claimed_until = 0, tries = 0 \
+                   WHERE session_id = $1 AND claimed_until = $3";
+        let session = of.session.as_str();
+        if transaction.execute(sql, &[session.into(), of.messages.into(), of.until_ms.into()]).await? == 0 {
+            return Ok(());
+        }
         if let Some(Summary { title, text }) = summary {
-            // One that was erased meanwhile is begun anew: it has other messages now.
-            let sql = "UPDATE sessions SET session_summary = $2, title = COALESCE(title, $3), summarized_to = $4 \
-                       WHERE id = $1 AND COALESCE(session_summary, '') = $5";
-            let values = [
-                of.session.as_str().into(),
-                text.as_str().into(),
-                title.as_str().into(),
-                of.to.into(),
-                of.before.as_str().into(),
-            ];
+            let sql = "UPDATE sessions SET session_summary = $2, title = COALESCE(title, $3), summarized_to = $4 WHERE id = $1";
+            let values = [session.into(), text.as_str().into(), title.as_str().into(), of.to.into()];
             transaction.execute(sql, &values).await?;
         }
-        // What was said since stays to be summarised.
-        let sql = "UPDATE sessions_to_summarize SET messages = messages - $2, claimed_until = 0 WHERE session_id = $1";
-        transaction.execute(sql, &[of.session.as_str().into(), of.messages.into()]).await?;
         let sql = "DELETE FROM sessions_to_summarize WHERE session_id = $1 AND messages <= 0";
-        transaction.execute(sql, &[of.session.as_str().into()]).await?;
+        transaction.execute(sql, &[session.into()]).await?;
         transaction.commit().await?;
         Ok(())
     }
