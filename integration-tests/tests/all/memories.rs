@@ -110,6 +110,28 @@ async fn check_story(plan: Plan) {
     }
     assert_eq!(ask(&bus, "bob", forget).await.unwrap(), FactAnswer::default());
     known(&bus, ANN, &["my dog is called Max", "My dog is called Rex"]).await;
+
+    // What the databases do in their own ways is asked of both.
+    let mark = FactCommand::Mark { id: rex.clone(), is_key: Some(true), is_public: None };
+    let marked = ask(&bus, ANN, mark).await.unwrap().facts.remove(0);
+    assert_eq!((marked.is_key, marked.is_public), (true, false));
+    let relations = ask(&bus, ANN, FactCommand::Reindex).await.unwrap().counts;
+    assert_eq!(relations.iter().find(|count| count.name == "relations").unwrap().value, 2);
+    let trigger = r#"{"type": "topic", "topic": "dogs"}"#.to_owned();
+    let (id, content) = ("1".to_owned(), "Buy a lead".to_owned());
+    let intention = Intention { id, content, trigger, priority: 0, fires_once: true, expires_at_ms: 0 };
+    ask(&bus, ANN, FactCommand::Intend { intention }).await.unwrap();
+    terminal.asks("what do dogs eat?").await;
+    eventually("the reminder has fired", async || {
+        ask(&bus, ANN, FactCommand::Intentions).await.unwrap().intentions.is_empty().then_some(())
+    })
+    .await;
+    let forgotten = ask(&bus, ANN, FactCommand::Forget { which: max }).await.unwrap();
+    assert!(forgotten.proof.iter().all(|searched| searched.found == 0), "{forgotten:?}");
+    known(&bus, ANN, &["My dog is called Rex"]).await;
+    let cleared = ask(&bus, ANN, FactCommand::Clear).await.unwrap();
+    assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{cleared:?}");
+    assert!(recall(&bus, ANN, Audience::Direct, "dog").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

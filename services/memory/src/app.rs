@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
 use bus::{Bus, Consumer};
@@ -14,18 +15,16 @@ use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 use store::Database;
 
-use crate::actors::embedder::PassageEmbedder;
-use crate::actors::eraser::Eraser;
+use crate::actors::embedder::{self, PassageEmbedder};
+use crate::actors::eraser::{self, Eraser};
+use crate::actors::facts::FactServer;
+use crate::actors::learner::{self, Learner, Reader};
 use crate::actors::passages::PassageServer;
-use crate::actors::summarizer::Summarizer;
-use crate::actors::{
-    facts::FactServer,
-    learner::{Learner, Reader},
-    projector::Projector,
-    recall::RecallServer,
-};
+use crate::actors::projector::Projector;
+use crate::actors::recall::RecallServer;
+use crate::actors::summarizer::{self, Summarizer};
 use crate::adapters::sql::SqlMemory;
-use crate::bell::Bell;
+use crate::background::{self, Bell};
 use crate::indexes::Indexes;
 use crate::knowledge::Knowledge;
 use crate::learning::Learning;
@@ -105,38 +104,23 @@ impl App {
             time_zone,
             journals: journals.clone(),
         };
-        let summarizer = Summarizer { summaries, reader: reader.clone(), stored: stored.clone() };
-        let summarizer = Arc::new(summarizer);
         let recall = Arc::new(recall);
         let replica = bus.replica().to_owned();
-        let learner = Learner { knowledge: Arc::clone(&knowledge), reader, replica, stored: stored.clone() };
+        let learner =
+            Learner { knowledge: Arc::clone(&knowledge), reader: reader.clone(), replica, stored: stored.clone() };
         let learner = Arc::new(learner);
-        let eraser = Eraser { facts: Arc::clone(&knowledge.facts), journals: journals.clone(), stored: stored.clone() };
-        let facts = Arc::new(FactServer { knowledge, intentions, learner: Arc::clone(&learner), journals });
-        let summarizer = learns.then(|| {
-            Part::new("memory/summarizer", move |stop| {
-                let summarizer = Arc::clone(&summarizer);
-                async move { summarizer.run(stop).await }
-            })
-        });
-        let eraser = Arc::new(eraser);
-        let eraser = Part::new("memory/eraser", move |stop| {
-            let eraser = Arc::clone(&eraser);
-            async move { eraser.run(stop).await }
-        });
-        let learner = learns.then(|| {
-            Part::new("memory/learner", move |stop| {
-                let learner = Arc::clone(&learner);
-                async move { learner.run(stop).await }
-            })
-        });
-        let embedder = model.map(|model| {
-            let embedder = Arc::new(PassageEmbedder { passages, model, stored });
-            Part::new("memory/embedder", move |stop| {
-                let embedder = Arc::clone(&embedder);
-                async move { embedder.run(stop).await }
-            })
-        });
+        let eraser = Arc::new(Eraser { facts: Arc::clone(&knowledge.facts), journals: journals.clone() });
+        let mut background = vec![background::part("memory/eraser", &stored, eraser::PAUSE, eraser)];
+        if learns {
+            let summarizer = Arc::new(Summarizer { summaries, reader });
+            background.push(background::part("memory/learner", &stored, learner::PAUSE, learner.clone()));
+            background.push(background::part("memory/summarizer", &stored, summarizer::PAUSE, summarizer));
+        }
+        if let Some(model) = model {
+            let embedder = Arc::new(PassageEmbedder { passages, model, done: AtomicU64::new(0) });
+            background.push(background::part("memory/embedder", &stored, embedder::PAUSE, embedder));
+        }
+        let facts = Arc::new(FactServer { knowledge, intentions, learner, journals });
         let (one, two, three, four) = (bus.clone(), bus.clone(), bus.clone(), bus);
         let parts = vec![
             Part::new("memory/projector", move |stop| {
@@ -156,10 +140,7 @@ impl App {
                 async move { Ok(bus.answer("memory-passages", bus::Endpoints::MemoryPassages, finder, stop).await?) }
             }),
         ];
-        Ok(Service {
-            name: "memory",
-            parts: parts.into_iter().chain([eraser]).chain(embedder).chain(learner).chain(summarizer).collect(),
-        })
+        Ok(Service { name: "memory", parts: parts.into_iter().chain(background).collect() })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::indexes::Found;
 use crate::learning::{New, Plan, dynamics, plan};
 use crate::ports::{Facts, MemoryError, Remembered};
 use crate::scope::Scope;
-use crate::search::Search;
+use crate::search::{Asked, Search};
 
 /// Key memories of a prompt, at most.
 const KEYS: u32 = 15;
@@ -44,15 +44,17 @@ impl Knowledge {
         &self,
         user: &str,
         audience: Audience,
-        query: &str,
+        asked: &Asked,
         limit: u32,
     ) -> Result<Vec<Fact>, MemoryError> {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let query = if query.trim().is_empty() { "?" } else { query };
+        // A question without words leaves the order to strength.
+        let wordless = Asked { text: "?".to_owned(), embedding: None };
+        let asked = if asked.text.is_empty() { &wordless } else { asked };
         let ranked = if audience == Audience::Group { RANKED_IN_GROUPS } else { RANKED };
-        let (fits, found) = self.near(user, query, ranked).await?;
+        let (fits, found) = self.near(user, asked, ranked).await?;
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -89,11 +91,12 @@ impl Knowledge {
 
     /// The facts that fit a question by a word, or by their meaning; best first.
     pub(crate) async fn matching(&self, user: &str, query: &str, limit: usize) -> Result<Vec<Fact>, MemoryError> {
-        let found = self.search.find(&Scope::Facts(user.to_owned()), query, LOOKED_AT.max(limit)).await?;
+        let asked = self.search.ask(query).await;
+        let found = self.search.find(&Scope::Facts(user.to_owned()), &asked, LOOKED_AT.max(limit)).await?;
         let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
-        let meaning = self.meaning(query, &ids).await?;
-        let asked = terms(query);
-        let shares = |text: &str| terms(text).iter().any(|term| asked.contains(term));
+        let meaning = self.meaning(&asked, &ids).await?;
+        let words = terms(query);
+        let shares = |text: &str| terms(text).iter().any(|term| words.contains(term));
         let fits =
             |found: &&Found| shares(&found.text) || meaning.get(&found.id).is_some_and(|meaning| *meaning >= FITS);
         let ids: Vec<String> = found.iter().filter(fits).take(limit).map(|found| found.id.clone()).collect();
@@ -104,36 +107,42 @@ impl Knowledge {
 
     /// What would become of a statement.
     pub(crate) async fn plan(&self, user: &str, new: &New) -> Result<Plan, MemoryError> {
-        let (_, near) = self.near(user, &new.statement.text, NEIGHBOURS).await?;
+        let asked = self.search.ask(&new.statement.text).await;
+        let (_, near) = self.near(user, &asked, NEIGHBOURS).await?;
         let ids: Vec<String> = near.iter().map(|known| known.fact.id.clone()).collect();
-        let meaning = self.meaning(&new.statement.text, &ids).await?;
+        let meaning = self.meaning(&asked, &ids).await?;
         Ok(plan(new, &near, |id| meaning.get(id).map(|meaning| f64::from(*meaning))))
     }
 
     /// Puts a statement through the gate, and gives the fact that holds it then.
     pub(crate) async fn store(&self, user: &str, actor: &str, new: &New) -> Result<Option<Fact>, MemoryError> {
         let plan = self.plan(user, new).await?;
-        self.facts.change(user, actor, now_ms(), &plan.changes, None).await?;
+        self.carry_out(user, actor, &plan).await?;
         Ok(self.facts.find(user, &[plan.fact]).await?.pop().map(|known| known.fact))
     }
 
-    /// The facts nearest to a text, and how well each fits, by id.
+    /// Does what a plan says.
+    pub(crate) async fn carry_out(&self, user: &str, actor: &str, plan: &Plan) -> Result<(), MemoryError> {
+        self.facts.change(user, actor, now_ms(), &plan.changes, None).await
+    }
+
+    /// The facts nearest to what is asked, and how well each fits, by id.
     async fn near(
         &self,
         user: &str,
-        text: &str,
+        asked: &Asked,
         limit: usize,
     ) -> Result<(HashMap<String, f64>, Vec<Remembered>), MemoryError> {
-        let found = self.search.find(&Scope::Facts(user.to_owned()), text, limit).await?;
+        let found = self.search.find(&Scope::Facts(user.to_owned()), asked, limit).await?;
         let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
-        let facts = if ids.is_empty() { Vec::new() } else { self.facts.find(user, &ids).await? };
+        let facts = self.facts.find(user, &ids).await?;
         Ok((found.into_iter().map(|found| (found.id, found.fit)).collect(), facts))
     }
 
-    /// The cosine of a text with facts, where both have vectors.
-    async fn meaning(&self, text: &str, ids: &[String]) -> Result<HashMap<String, f32>, MemoryError> {
-        let Some(asked) = self.search.embed(text).await else { return Ok(HashMap::new()) };
+    /// The cosine of what is asked with facts, where both have vectors.
+    async fn meaning(&self, asked: &Asked, ids: &[String]) -> Result<HashMap<String, f32>, MemoryError> {
+        let Some(embedding) = &asked.embedding else { return Ok(HashMap::new()) };
         let vectors = self.facts.vectors(ids, self.search.model_name()).await?;
-        Ok(vectors.into_iter().map(|(id, vector)| (id, cosine(&asked.text, &vector))).collect())
+        Ok(vectors.into_iter().map(|(id, vector)| (id, cosine(&embedding.text, &vector))).collect())
     }
 }

@@ -98,7 +98,8 @@ fn days(since_ms: i64, now_ms: i64) -> f64 {
     (now_ms.saturating_sub(since_ms)) as f64 / DAY_MS
 }
 
-fn fact(new: &New) -> Fact {
+/// The fact that a statement is when it is added.
+pub(crate) fn fact(new: &New) -> Fact {
     let Statement { text, category, is_key, confidence } = &new.statement;
     Fact {
         id: new.id.clone(),

@@ -7,7 +7,7 @@
 mod actors; // Who answers and who listens.
 mod adapters; // The databases behind the ports.
 mod app; // Building and running.
-mod bell; // Tells those who wait that something was stored.
+mod background; // Work that nobody waits for.
 mod indexes; // What was said, ready to be searched.
 mod knowledge; // What is known of people.
 mod learning; // What a statement changes.

@@ -22,19 +22,31 @@ pub(crate) struct Search {
     pub(crate) model: Option<Arc<dyn Embedder>>,
 }
 
+/// A question with what the model makes of it, made once for all that is searched.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) text: String,
+    /// None without a model, or when it was too slow.
+    pub(crate) embedding: Option<Embedding>,
+}
+
 impl Search {
-    /// Best first; nothing for an empty question.
-    pub(crate) async fn find(&self, scope: &Scope, query: &str, limit: usize) -> Result<Vec<Found>, MemoryError> {
-        let query = query[..query.floor_char_boundary(QUERY_BYTES)].trim().to_owned();
-        if query.is_empty() {
-            return Ok(Vec::new());
-        }
-        let embedding = self.embed(&query).await;
-        self.indexes.search(scope, query, embedding, limit).await
+    /// A question as it is searched by: cut to what is read of it.
+    pub(crate) async fn ask(&self, query: &str) -> Asked {
+        let text = query[..query.floor_char_boundary(QUERY_BYTES)].trim().to_owned();
+        let embedding = if text.is_empty() { None } else { self.embed(&text).await };
+        Asked { text, embedding }
     }
 
-    /// The vectors of a text; none without a model, or when it is too slow.
-    pub(crate) async fn embed(&self, text: &str) -> Option<Embedding> {
+    /// Best first; nothing for an empty question.
+    pub(crate) async fn find(&self, scope: &Scope, asked: &Asked, limit: usize) -> Result<Vec<Found>, MemoryError> {
+        if asked.text.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.indexes.search(scope, asked.text.clone(), asked.embedding.clone(), limit).await
+    }
+
+    async fn embed(&self, text: &str) -> Option<Embedding> {
         let model = self.model.as_ref()?;
         match tokio::time::timeout(EMBEDDING, model.embed(vec![text.to_owned()])).await {
             Ok(Ok(mut vectors)) => vectors.pop(),

@@ -322,10 +322,20 @@ impl Memories {
     fn verdicts(&self, counts: &std::collections::BTreeMap<String, u64>) {
         let of = |name: &str| counts.get(name).copied().unwrap_or(0);
         let (new, known, merged, replaced) = (of("add"), of("known"), of("merge"), of("supersede"));
+        let (outdated, left_out) = (of("outdated"), of("left out"));
         if self.json {
-            println!("{}", json!({"new": new, "known": known, "merged": merged, "replaced": replaced}));
-        } else {
-            println!("{new} new, {known} known, {merged} merged, {replaced} in place of what is no longer true");
+            let verdicts = json!({
+                "new": new, "known": known, "merged": merged, "replaced": replaced, "outdated": outdated, "left_out": left_out,
+            });
+            println!("{verdicts}");
+            return;
+        }
+        println!("{new} new, {known} known, {merged} merged, {replaced} in place of what is no longer true");
+        if outdated > 0 {
+            println!("{outdated} left out: what is remembered is newer and says otherwise");
+        }
+        if left_out > 0 {
+            println!("{left_out} left out: {FACTS} are the most at once; split the text");
         }
     }
 }

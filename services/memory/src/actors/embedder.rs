@@ -1,14 +1,15 @@
 //! Embeds what was said, in the background: nobody waits for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use embed::Embedder;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::actors::projector::describe;
-use crate::bell::Bell;
+use crate::background::Work;
 use crate::ports::{Passages, Unembedded};
 
 /// Passages that are embedded at once; each is two texts.
@@ -16,44 +17,40 @@ const BATCH: u32 = 16;
 /// Longest text that is embedded, in bytes: models read less.
 const TEXT_BYTES: usize = 4096;
 /// Wait after a failure, and for what another replica stored.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const PAUSE: Duration = Duration::from_secs(5);
 /// So many passages between two lines about progress.
 const PROGRESS: u64 = 500;
 
 pub(crate) struct PassageEmbedder {
     pub(crate) passages: Arc<dyn Passages>,
     pub(crate) model: Arc<dyn Embedder>,
-    /// Rings when something was stored.
-    pub(crate) stored: Bell,
+    /// How many were embedded since there was nothing to embed.
+    pub(crate) done: AtomicU64,
+}
+
+#[async_trait]
+impl Work for PassageEmbedder {
+    /// Queues what has vectors of another model, or none.
+    async fn begin(&self) -> Result<(), String> {
+        self.passages.embed_all(self.model.model()).await.map_err(describe)
+    }
+
+    async fn step(&self) -> Result<bool, String> {
+        let some = self.embed_some().await?;
+        if some == 0 {
+            self.done.store(0, Ordering::Relaxed);
+            return Ok(false);
+        }
+        let before = self.done.fetch_add(some, Ordering::Relaxed);
+        if before / PROGRESS < (before + some) / PROGRESS {
+            let left = self.passages.count_unembedded().await.unwrap_or(0);
+            info!(done = before + some, left, "embedding what was said");
+        }
+        Ok(true)
+    }
 }
 
 impl PassageEmbedder {
-    pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        self.passages.embed_all(self.model.model()).await.map_err(|err| anyhow::anyhow!(describe(err)))?;
-        let (mut done, mut heard): (u64, _) = (0, self.stored.listen());
-        while !stop.is_cancelled() {
-            match self.embed_some().await {
-                Ok(0) => {
-                    done = 0;
-                    stop.run_until_cancelled(heard.next(PAUSE)).await;
-                }
-                Ok(some) => {
-                    let before = done;
-                    done += some;
-                    if before / PROGRESS != done / PROGRESS {
-                        let left = self.passages.count_unembedded().await.unwrap_or(0);
-                        info!(done, left, "embedding what was said");
-                    }
-                }
-                Err(why) => {
-                    warn!(why, "failed to embed what was said; trying again");
-                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Embeds the newest passages that have no vectors; says how many.
     async fn embed_some(&self) -> Result<u64, String> {
         let batch = self.passages.unembedded(self.model.model(), BATCH).await.map_err(describe)?;

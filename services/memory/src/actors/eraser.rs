@@ -4,45 +4,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bus::JournalStore;
 use service_kit::clock::now_ms;
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::facts::purge;
 use super::projector::describe;
-use crate::bell::Bell;
+use crate::background::Work;
 use crate::ports::Facts;
 
 /// Turns that are purged before it is asked for more.
 const TURNS: u32 = 100;
 /// Wait for what another replica erased.
-const PAUSE: Duration = Duration::from_secs(30);
+pub(crate) const PAUSE: Duration = Duration::from_secs(30);
 /// How long a turn must have been erased: the one that asked has ended by then.
 const QUIET: Duration = Duration::from_secs(600);
 
 pub(crate) struct Eraser {
     pub(crate) facts: Arc<dyn Facts>,
     pub(crate) journals: JournalStore,
-    /// Rings when something was stored, or erased.
-    pub(crate) stored: Bell,
 }
 
-impl Eraser {
-    pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut heard = self.stored.listen();
-        while !stop.is_cancelled() {
-            let before = now_ms() - i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX);
-            match self.facts.unpurged(before, TURNS).await {
-                Ok(turns) => {
-                    for (conversation, turn) in turns {
-                        purge(self.facts.as_ref(), &self.journals, &conversation, turn).await;
-                    }
-                }
-                Err(err) => warn!(why = describe(err), "failed to look for journals to purge"),
-            }
-            stop.run_until_cancelled(heard.next(PAUSE)).await;
+#[async_trait]
+impl Work for Eraser {
+    /// Purges the journals that are due; there may be more when all of these are gone.
+    async fn step(&self) -> Result<bool, String> {
+        let before = now_ms() - i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX);
+        let turns = self.facts.unpurged(before, TURNS).await.map_err(describe)?;
+        let mut are_gone = !turns.is_empty();
+        for (conversation, turn) in turns {
+            are_gone &= purge(self.facts.as_ref(), &self.journals, &conversation, turn).await;
         }
-        Ok(())
+        Ok(are_gone)
     }
 }

@@ -1,13 +1,14 @@
 //! What is remembered of people, as they ask for it: stores, finds, shows, changes,
 //! erases. Everybody has their own; a request is about its principal's alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{JournalStore, Serve};
 use domain::ids::{ConversationId, TurnId};
 use domain::memory::{
-    Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, search_words,
+    Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, Searched, search_words,
 };
 use learn::intention::Trigger;
 use learn::statement::{Statement, category};
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use super::learner::Learner;
 use super::projector::describe;
 use crate::knowledge::Knowledge;
-use crate::learning::New;
+use crate::learning::{New, fact};
 use crate::ports::{Change, Erased, Erasure, Facts, Intentions, MemoryError};
 
 /// How long a change can be taken back.
@@ -168,7 +169,7 @@ impl FactServer {
         // What could not be purged now, the eraser tries again.
         self.learner.stored.ring();
         let mut proof = self.knowledge.facts.search_everywhere(user, &erased.texts).await.map_err(describe)?;
-        proof.push(domain::memory::Searched { store: "journals of its turns".to_owned(), found: left });
+        proof.push(Searched { store: "journals of its turns".to_owned(), found: left });
         let turns = Count { name: "exchanges erased with it".to_owned(), value: erased.turns.len() as u64 };
         Ok(FactAnswer { facts: erased.facts, proof, counts: vec![turns], ..FactAnswer::default() })
     }
@@ -178,32 +179,26 @@ impl FactServer {
         if text.len() > TEXT_BYTES {
             return Err(format!("a text to learn from has at most {TEXT_BYTES} bytes; this has {}", text.len()));
         }
-        let mut answer = FactAnswer::default();
-        let mut counts = std::collections::BTreeMap::new();
+        let (mut facts, mut verdicts) = (Vec::new(), Verdicts::default());
         for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
             for statement in self.learner.read(paragraph, 0).await? {
-                if answer.facts.len() >= FACTS {
-                    break;
+                if facts.len() >= FACTS {
+                    verdicts.count("left out");
+                    continue;
                 }
                 let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{user}/{}", statement.text).as_bytes());
                 let (origin, at_ms) = (FactOrigin::Imported, now_ms());
                 let new = New { id: id.to_string(), statement, origin, at_ms, is_public: false, sources: Vec::new() };
                 let plan = self.knowledge.plan(user, &new).await.map_err(describe)?;
-                *counts.entry(plan.verdict).or_default() += 1;
-                let mut fact = Fact::asked(new.id.clone(), new.statement.text.clone(), at_ms);
-                fact.is_key = new.statement.is_key;
-                fact.category =
-                    new.statement.category.map_or_else(String::new, |category| category.as_str().to_owned());
-                fact.origin = origin;
                 if apply {
-                    self.knowledge.store(user, user, &new).await.map_err(describe)?;
+                    self.knowledge.carry_out(user, user, &plan).await.map_err(describe)?;
                 }
-                answer.facts.push(fact);
+                verdicts.count(plan.verdict);
+                facts.push(fact(&new));
             }
         }
         self.learner.stored.ring();
-        answer.counts = counts.into_iter().map(|(name, value)| Count { name: name.to_owned(), value }).collect();
-        Ok(answer)
+        Ok(FactAnswer { facts, counts: verdicts.counts(), ..FactAnswer::default() })
     }
 
     /// Facts as they were exported; what is known already is left.
@@ -211,7 +206,7 @@ impl FactServer {
         if facts.len() > FACTS {
             return Err(format!("at most {FACTS} memories at once; these are {}", facts.len()));
         }
-        let mut counts = std::collections::BTreeMap::new();
+        let mut verdicts = Verdicts::default();
         for fact in facts {
             let text = sound(&fact.text)?;
             let confidence = f64::from(fact.confidence.min(100)) / 100.0;
@@ -221,12 +216,11 @@ impl FactServer {
             let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).to_string();
             let new = New { id, statement, origin, at_ms, is_public: fact.is_public, sources: Vec::new() };
             let plan = self.knowledge.plan(user, &new).await.map_err(describe)?;
-            self.knowledge.facts.change(user, user, now_ms(), &plan.changes, None).await.map_err(describe)?;
-            *counts.entry(plan.verdict).or_default() += 1;
+            self.knowledge.carry_out(user, user, &plan).await.map_err(describe)?;
+            verdicts.count(plan.verdict);
         }
         self.learner.stored.ring();
-        let counts = counts.into_iter().map(|(name, value)| Count { name: name.to_owned(), value }).collect();
-        Ok(FactAnswer { counts, ..FactAnswer::default() })
+        Ok(FactAnswer { counts: verdicts.counts(), ..FactAnswer::default() })
     }
 
     async fn change(&self, user: &str, change: Change) -> Result<(), String> {
@@ -240,6 +234,20 @@ impl FactServer {
     async fn one(&self, user: &str, id: &str) -> Answered {
         let known = self.knowledge.facts.find(user, &[id.to_owned()]).await.map_err(describe)?.pop();
         known.map(|known| found(vec![known.fact])).ok_or_else(|| no_such(id))
+    }
+}
+
+/// How often the gate said what.
+#[derive(Default)]
+struct Verdicts(BTreeMap<&'static str, u64>);
+
+impl Verdicts {
+    fn count(&mut self, verdict: &'static str) {
+        *self.0.entry(verdict).or_default() += 1;
+    }
+
+    fn counts(self) -> Vec<Count> {
+        self.0.into_iter().map(|(name, value)| Count { name: name.to_owned(), value }).collect()
     }
 }
 

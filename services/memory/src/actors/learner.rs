@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::chat::ChatMessage;
 use domain::decide::Tools;
 use domain::ids::TurnId;
@@ -16,12 +17,11 @@ use model::{ChatModel, ChatRequest};
 use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 use uuid::Uuid;
 
 use super::projector::describe;
-use crate::bell::Bell;
+use crate::background::{Bell, Work};
 use crate::knowledge::Knowledge;
 use crate::learning::New;
 use crate::ports::{SaidBy, Unlearnt};
@@ -35,7 +35,7 @@ const ANSWER_TOKENS: u32 = 800;
 /// Tries with a model; then rules must do.
 const TRIES: u32 = 5;
 /// Wait after a failure, and for what another replica stored.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const PAUSE: Duration = Duration::from_secs(5);
 /// Longest part of a message that a model reads, in bytes.
 const MESSAGE_BYTES: usize = 6000;
 
@@ -73,28 +73,10 @@ pub(crate) struct Learner {
     pub(crate) stored: Bell,
 }
 
-impl Learner {
-    pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut heard = self.stored.listen();
-        while !stop.is_cancelled() {
-            let learnt = stop.run_until_cancelled(self.learn_from_one()).await;
-            match learnt {
-                Some(Ok(true)) => self.stored.ring(),
-                Some(Ok(false)) => {
-                    stop.run_until_cancelled(heard.next(PAUSE)).await;
-                }
-                Some(Err(why)) => {
-                    warn!(why, "failed to learn from a turn; trying again");
-                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
-                }
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Learns from the oldest turn that waits; whether there was one.
-    async fn learn_from_one(&self) -> Result<bool, String> {
+#[async_trait]
+impl Work for Learner {
+    /// Learns from the oldest turn that waits.
+    async fn step(&self) -> Result<bool, String> {
         let now = now_ms();
         let until = now + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
         let facts = &self.knowledge.facts;
@@ -111,9 +93,13 @@ impl Learner {
         crash_point(CrashPoint::Caused);
         let user = said.first().map_or("", |said| said.user.as_str());
         facts.change(user, "clara", now_ms(), &[], Some(turn)).await.map_err(describe)?;
+        // What was learnt waits for vectors.
+        self.stored.ring();
         Ok(true)
     }
+}
 
+impl Learner {
     async fn store(&self, turn: TurnId, said: &SaidBy, statement: Statement) -> Result<(), String> {
         // The same words of the same turn have the same id, whoever learns them and
         // however often.

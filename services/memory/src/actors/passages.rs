@@ -11,7 +11,7 @@ use super::projector::describe;
 use crate::indexes::Found;
 use crate::ports::Passages;
 use crate::scope::Scope;
-use crate::search::Search;
+use crate::search::{Asked, Search};
 
 pub(crate) struct PassageServer {
     pub(crate) passages: Arc<dyn Passages>,
@@ -21,12 +21,14 @@ pub(crate) struct PassageServer {
 #[async_trait]
 impl Serve<PassageRequest, Vec<Passage>> for PassageServer {
     async fn serve(&self, request: PassageRequest) -> Result<Vec<Passage>, String> {
-        self.find(&request).await
+        let asked = self.search.ask(&request.query).await;
+        self.find(&request, &asked).await
     }
 }
 
 impl PassageServer {
-    pub(crate) async fn find(&self, request: &PassageRequest) -> Result<Vec<Passage>, String> {
+    /// What fits a question, of what the request says may be searched.
+    pub(crate) async fn find(&self, request: &PassageRequest, asked: &Asked) -> Result<Vec<Passage>, String> {
         let user = request.principal.user.as_str();
         let scope = match &request.group {
             Some(conversation) => Scope::Group(conversation.clone()),
@@ -36,7 +38,7 @@ impl PassageServer {
             return Err("you have said nothing in that conversation".to_owned());
         }
         let limit = (request.limit as usize).min(PASSAGES);
-        let found = self.search.find(&scope, &request.query, limit).await.map_err(describe)?;
+        let found = self.search.find(&scope, asked, limit).await.map_err(describe)?;
         Ok(found.into_iter().map(given).collect())
     }
 }

@@ -10,7 +10,7 @@ use domain::journal::{Entry, Record, TurnState};
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::warn;
 
-use crate::bell::Bell;
+use crate::background::Bell;
 use crate::ports::{Memory, MemoryError};
 use crate::projection;
 

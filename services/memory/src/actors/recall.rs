@@ -18,6 +18,7 @@ use super::passages::PassageServer;
 use super::projector::{describe, project};
 use crate::knowledge::Knowledge;
 use crate::ports::{Intentions, Memory, MemoryError, Summaries};
+use crate::search::Asked;
 
 /// Reminders of one turn, at most.
 const REMINDERS: usize = 5;
@@ -54,11 +55,16 @@ impl Serve<RecallRequest, Recalled> for RecallServer {
             let summaries = self.summaries.summaries(&request, begins).await.map_err(describe)?;
             Ok((history, summaries))
         };
-        let facts = async { self.facts(&request).await.map_err(describe) };
-        let found = async { Ok(self.passages(&request).await) };
+        let known = async {
+            // Facts and passages are searched by the same question.
+            let asked = self.knowledge.search.ask(&request.query).await;
+            let facts = async { self.facts(&request, &asked).await.map_err(describe) };
+            let found = async { Ok(self.passages(&request, &asked).await) };
+            tokio::try_join!(facts, found)
+        };
         let reminders = async { self.reminders(&request).await.map_err(describe) };
-        let ((history, summaries), (facts, relations), found, reminders) =
-            tokio::try_join!(history, facts, found, reminders)?;
+        let ((history, summaries), ((facts, relations), found), reminders) =
+            tokio::try_join!(history, known, reminders)?;
         let passages = found.into_iter().filter(|passage| !history.iter().any(|message| is_same(message, passage)));
         let passages = passages.take(request.passage_limit as usize).collect();
         Ok(Recalled { history, facts, relations, summaries, reminders, passages })
@@ -71,18 +77,18 @@ fn is_same(message: &HistoryMessage, passage: &Passage) -> bool {
 
 impl RecallServer {
     /// What fits the question of all that was said. A turn goes on without.
-    async fn passages(&self, request: &RecallRequest) -> Vec<Passage> {
+    async fn passages(&self, request: &RecallRequest, asked: &Asked) -> Vec<Passage> {
         if request.passage_limit == 0 {
             return Vec::new();
         }
-        let asked = PassageRequest {
+        let wanted = PassageRequest {
             principal: request.principal.clone(),
             group: (request.audience == Audience::Group).then(|| request.conversation.clone()),
             query: request.query.clone(),
             // Some of the best stand in the history.
             limit: request.passage_limit.saturating_add(request.history_limit),
         };
-        self.passages.find(&asked).await.unwrap_or_else(|why| {
+        self.passages.find(&wanted, asked).await.unwrap_or_else(|why| {
             warn!(why, "answering without earlier conversations");
             Vec::new()
         })
@@ -106,10 +112,10 @@ impl RecallServer {
 
     /// What a prompt holds of what is remembered of the person, and the relations
     /// that matter.
-    async fn facts(&self, request: &RecallRequest) -> Result<(Vec<Fact>, Vec<String>), MemoryError> {
+    async fn facts(&self, request: &RecallRequest, asked: &Asked) -> Result<(Vec<Fact>, Vec<String>), MemoryError> {
         let RecallRequest { audience, query, .. } = request;
         let (user, limit) = (request.principal.user.as_str(), request.fact_limit.min(FACTS as u32));
-        let facts = self.knowledge.recall(user, *audience, query, limit).await?;
+        let facts = self.knowledge.recall(user, *audience, asked, limit).await?;
         if facts.is_empty() {
             return Ok((facts, Vec::new()));
         }

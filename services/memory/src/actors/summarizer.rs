@@ -4,20 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use learn::summary::{INSTRUCTION, Summary, by_rules, read};
 use service_kit::clock::now_ms;
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::learner::Reader;
 use super::projector::describe;
-use crate::bell::Bell;
+use crate::background::Work;
 use crate::ports::{Summaries, Unsummarised};
 
 /// How long one summary may take; then another replica may try it.
 const LEASE: Duration = Duration::from_secs(120);
 /// Wait after a failure, and for sessions that end.
-const PAUSE: Duration = Duration::from_secs(10);
+pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 /// Tries with a model; then rules must do.
 const TRIES: u32 = 5;
 /// Longest part of a message that is read, in characters.
@@ -29,30 +29,12 @@ pub(crate) struct Summarizer {
     pub(crate) summaries: Arc<dyn Summaries>,
     /// None: rules alone.
     pub(crate) reader: Option<Arc<Reader>>,
-    /// Rings when something was stored.
-    pub(crate) stored: Bell,
 }
 
-impl Summarizer {
-    pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut heard = self.stored.listen();
-        while !stop.is_cancelled() {
-            match stop.run_until_cancelled(self.summarize_one()).await {
-                Some(Ok(true)) | None => {}
-                Some(Ok(false)) => {
-                    stop.run_until_cancelled(heard.next(PAUSE)).await;
-                }
-                Some(Err(why)) => {
-                    warn!(why, "failed to summarise a session; trying again");
-                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Summarises the session that is due longest; whether there was one.
-    async fn summarize_one(&self) -> Result<bool, String> {
+#[async_trait]
+impl Work for Summarizer {
+    /// Summarises the session that is due longest.
+    async fn step(&self) -> Result<bool, String> {
         let now = now_ms();
         let until = now + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
         let Some(due) = self.summaries.claim_session(now, until).await.map_err(describe)? else { return Ok(false) };
@@ -60,7 +42,9 @@ impl Summarizer {
         self.summaries.store_summary(&due, summary.as_ref()).await.map_err(describe)?;
         Ok(true)
     }
+}
 
+impl Summarizer {
     async fn summarize(&self, due: &Unsummarised) -> Result<Option<Summary>, String> {
         if due.said.is_empty() {
             return Ok(None);

@@ -22,49 +22,26 @@ use crate::scope::Scope;
 /// A session that nobody spoke in for this long is over: 30 minutes.
 const IDLE_MS: i64 = 30 * 60 * 1000;
 
+/// A migration by the name of its two files.
+macro_rules! migration {
+    ($version:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../../migrations/000", $version, "_", $name, ".sqlite.sql")),
+            postgres: include_str!(concat!("../../migrations/000", $version, "_", $name, ".postgres.sql")),
+        }
+    };
+}
+
 const MIGRATIONS: &[Migration] = &[
-    Migration {
-        version: 1,
-        name: "memory",
-        sqlite: include_str!("../../migrations/0001_memory.sqlite.sql"),
-        postgres: include_str!("../../migrations/0001_memory.postgres.sql"),
-    },
-    Migration {
-        version: 2,
-        name: "turns",
-        sqlite: include_str!("../../migrations/0002_turns.sqlite.sql"),
-        postgres: include_str!("../../migrations/0002_turns.postgres.sql"),
-    },
-    Migration {
-        version: 3,
-        name: "passages",
-        sqlite: include_str!("../../migrations/0003_passages.sqlite.sql"),
-        postgres: include_str!("../../migrations/0003_passages.postgres.sql"),
-    },
-    Migration {
-        version: 4,
-        name: "memories",
-        sqlite: include_str!("../../migrations/0004_memories.sqlite.sql"),
-        postgres: include_str!("../../migrations/0004_memories.postgres.sql"),
-    },
-    Migration {
-        version: 5,
-        name: "relations",
-        sqlite: include_str!("../../migrations/0005_relations.sqlite.sql"),
-        postgres: include_str!("../../migrations/0005_relations.postgres.sql"),
-    },
-    Migration {
-        version: 6,
-        name: "summaries",
-        sqlite: include_str!("../../migrations/0006_summaries.sqlite.sql"),
-        postgres: include_str!("../../migrations/0006_summaries.postgres.sql"),
-    },
-    Migration {
-        version: 7,
-        name: "intentions",
-        sqlite: include_str!("../../migrations/0007_intentions.sqlite.sql"),
-        postgres: include_str!("../../migrations/0007_intentions.postgres.sql"),
-    },
+    migration!(1, "memory"),
+    migration!(2, "turns"),
+    migration!(3, "passages"),
+    migration!(4, "memories"),
+    migration!(5, "relations"),
+    migration!(6, "summaries"),
+    migration!(7, "intentions"),
 ];
 
 pub(crate) struct SqlMemory {
@@ -164,6 +141,8 @@ impl Memory for SqlMemory {
         let mut transaction = self.database.begin().await?;
         // Two replicas that project turns of one conversation take turns.
         transaction.lock(rows.conversation.as_str()).await?;
+        // What is erased meanwhile is erased whole, or is not there yet and is refused here.
+        transaction.lock(&Scope::Facts(rows.owner.clone()).to_string()).await?;
         let erased = "SELECT turn_id FROM erased_turns WHERE turn_id = $1";
         if !transaction.fetch(erased, &[rows.turn.to_string().into()]).await?.is_empty() {
             return Ok(());

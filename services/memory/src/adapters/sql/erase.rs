@@ -185,6 +185,11 @@ impl Erasing<'_> {
             known.insert(id);
         }
         texts.remove("");
+        for text in &texts {
+            // What it took the place of, or gave way to, tells of it.
+            let sql = "DELETE FROM memory_history WHERE user_id = $1 AND (old_memory = $2 OR new_memory = $2)";
+            self.transaction.execute(sql, &[self.user.into(), text.as_str().into()]).await?;
+        }
         for text in texts.iter().filter(|text| text.len() >= LOOKED_FOR && text.contains(' ')) {
             let [lower, raw] = patterns(text);
             let values = [self.user.into(), lower, raw];
