@@ -6,10 +6,11 @@
 //! replica that lost its turn finds out at its next append and falls silent.
 //! It never talks to a platform.
 
-mod actors;
+mod actors; // The turns.
 mod app; // Building and running.
 mod draft; // What is known here and not stored yet.
+mod offered; // Tools that turns share.
 mod show; // What a running turn shows.
-mod tools; // Asking for tool calls, and hearing of their results. // The turns.
+mod tools; // Asking for tool calls, and hearing of their results.
 
 pub use app::App;

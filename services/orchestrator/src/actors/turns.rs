@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
 use super::turn::{Begin, Collaborators, Turn, TurnMsg};
+use crate::offered::Offered;
 
 /// How a turn ended for this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(crate) enum Settled {
 
 pub(crate) enum TurnsMsg {
     Run {
-        context: Arc<TurnContext>,
+        context: Box<TurnContext>,
         delivered: Delivered,
         done: RpcReplyPort<Settled>,
     },
@@ -71,7 +72,7 @@ impl Turns {
 
     /// Runs a turn to its end. `None`: its actor failed; deliver it again.
     pub(crate) async fn run(&self, context: TurnContext, delivered: Delivered) -> Option<Settled> {
-        let context = Arc::new(context);
+        let context = Box::new(context);
         // No deadline here: the turn has its own, for every thing it waits for.
         match self.0.call(|done| TurnsMsg::Run { context, delivered, done }, None).await {
             Ok(ractor::rpc::CallResult::Success(settled)) => Some(settled),
@@ -98,6 +99,7 @@ struct Running {
     _hearing: AbortOnDropHandle<()>,
     turns: HashMap<TurnId, Here>,
     ids: HashMap<ActorId, TurnId>,
+    offered: Offered,
 }
 
 /// A turn that runs in this process.
@@ -131,7 +133,7 @@ impl Actor for Parent {
             }
         });
         let _hearing = AbortOnDropHandle::new(hearing);
-        Ok(Running { _hearing, turns: HashMap::new(), ids: HashMap::new() })
+        Ok(Running { _hearing, turns: HashMap::new(), ids: HashMap::new(), offered: Offered::default() })
     }
 
     async fn handle(
@@ -195,7 +197,7 @@ impl Parent {
         &self,
         me: &ActorRef<TurnsMsg>,
         state: &mut Running,
-        context: Arc<TurnContext>,
+        mut context: Box<TurnContext>,
         delivered: Delivered,
         done: RpcReplyPort<Settled>,
     ) -> Result<(), ActorProcessingErr> {
@@ -209,6 +211,8 @@ impl Parent {
             let _ = done.send(settled);
             return Ok(());
         }
+        context.tools = state.offered.share(context.tools);
+        let context = Arc::from(context);
         let (shown, watched) = watch::channel(Snapshot::default());
         let begin = Begin { context, delivered, shown, done };
         let actor = Turn { with: Arc::clone(&self.collaborators) };
