@@ -7,5 +7,6 @@
 //! sent.
 
 pub mod dataset; // Conversations, questions, evidence.
+pub mod endpoint; // A model over HTTP.
 pub mod ingest; // From a conversation to the memory service.
 pub mod score; // What was found of the evidence.

@@ -1,12 +1,14 @@
 //! From texts to vectors: one port, and the models behind it.
 //!
-//! The only user of candle and tokenizers. What vectors are compared for is
+//! The only user of candle and tokenizers; endpoints are asked through genai. What vectors are compared for is
 //! `recall`'s business.
 
 mod bert; // A model in a folder.
+mod endpoint; // A model that somebody serves.
 
 use async_trait::async_trait;
 pub use bert::Bert;
+pub use endpoint::Endpoint;
 use recall::Embedding;
 
 /// Most texts of one call.
@@ -19,6 +21,9 @@ pub enum EmbedError {
     Open { folder: String, why: String },
     #[error("the embedding model failed: {0}")]
     Failed(String),
+    /// One of the texts is none that the model takes.
+    #[error("the embedding model does not take a text: {0}")]
+    Rejected(String),
 }
 
 /// A model that makes vectors of texts.

@@ -37,6 +37,9 @@ pub struct Passage {
 pub struct Question<'a> {
     pub text: &'a str,
     pub embedding: Option<&'a Embedding>,
+    /// The passages nearest to it with their cosines, where another compares vectors;
+    /// all others are as far as the farthest of these.
+    pub near: Option<&'a [(usize, f32)]>,
 }
 
 /// A passage that was found, best first.
@@ -93,6 +96,48 @@ impl Default for Index {
             of_session: Bm25::new(0.5),
             pieces: HashMap::new(),
         }
+    }
+}
+
+/// How near passages are to a question by their vectors: from −1 to 1.
+struct Meanings {
+    own: Vec<f32>,
+    of_session: Vec<f32>,
+}
+
+impl Meanings {
+    /// None for a question without a vector.
+    fn of(index: &Index, question: &Question<'_>) -> Option<Self> {
+        let own = match (question.near, question.embedding) {
+            (Some(near), _) => {
+                let farthest = near.iter().map(|(_, cosine)| *cosine).reduce(f32::min).unwrap_or(0.0);
+                let mut own = vec![farthest; index.len()];
+                for (number, cosine) in near {
+                    if let Some(own) = own.get_mut(*number) {
+                        *own = *cosine;
+                    }
+                }
+                own
+            }
+            (None, Some(asked)) => {
+                let with = |passage: &Passage| {
+                    passage.vectors.as_ref().map_or(0.0, |vectors| cosine(&asked.text, &vectors.text))
+                };
+                index.passages.iter().map(with).collect()
+            }
+            (None, None) => return None,
+        };
+        let mut of_session = vec![f32::MIN; index.sessions.len()];
+        for (place, own) in index.places.iter().zip(&own) {
+            of_session[place.session] = of_session[place.session].max(*own);
+        }
+        Some(Self { own, of_session })
+    }
+
+    /// The best of a passage and those beside it.
+    fn around(&self, number: usize, place: &Place) -> f32 {
+        let beside = [place.before, place.after].into_iter().flatten().map(|beside| self.own[beside] * BESIDE);
+        beside.fold(self.own[number], f32::max)
     }
 }
 
@@ -171,7 +216,11 @@ impl Index {
     /// The passages that answer a question best, best first.
     pub fn search(&self, question: &Question<'_>, limit: usize) -> Vec<Hit<'_>> {
         let has_words = question.embedding.and_then(|embedding| embedding.tokens.as_ref()).is_some();
-        let weights = if has_words { Weights::HYBRID } else { Weights::LEXICAL };
+        let weights = match (has_words, question.embedding.is_some() || question.near.is_some()) {
+            (true, _) => Weights::HYBRID,
+            (false, true) => Weights::DENSE,
+            (false, false) => Weights::LEXICAL,
+        };
         let mut scores = self.cheap(question, &weights);
         let mut best = best_of(&scores, if has_words { CANDIDATES.max(limit) } else { limit });
         if has_words {
@@ -188,6 +237,7 @@ impl Index {
         let (alone, around) = (part_of_best(self.alone.scores(&asked)), part_of_best(self.around.scores(&asked)));
         let of_session = part_of_best(self.of_session.scores(&asked));
         let named = self.named(&asked);
+        let meaning = Meanings::of(self, question);
         let mut scores = Vec::with_capacity(self.passages.len());
         for (number, place) in self.places.iter().enumerate() {
             let answers = place.before.is_some_and(|before| self.places[before].asks);
@@ -199,8 +249,10 @@ impl Index {
                 + part(place.asks) * weights.of(Signal::Asks)
                 + part(answers) * weights.of(Signal::Answers)
                 + place.length * weights.of(Signal::Length);
-            if let (Some(asked), Some(vectors)) = (question.embedding, &self.passages[number].vectors) {
-                score += cosine(&asked.text, &vectors.text) * weights.of(Signal::Meaning);
+            if let Some(meaning) = &meaning {
+                score += meaning.own[number] * weights.of(Signal::Meaning)
+                    + meaning.around(number, place) * weights.of(Signal::MeaningAround)
+                    + meaning.of_session[place.session] * weights.of(Signal::MeaningOfSession);
             }
             scores.push(score);
         }

@@ -14,6 +14,10 @@ pub(crate) enum Signal {
     WordsOfSession,
     /// The cosine of the passage with the one before it.
     Meaning,
+    /// The same, or that of a passage beside it.
+    MeaningAround,
+    /// The best of the same in the whole session.
+    MeaningOfSession,
     /// MaxSim of the passage.
     MeaningOfWords,
     /// MaxSim of the passage with the ones beside it.
@@ -46,6 +50,20 @@ impl Weights {
         (Signal::Asks, -0.6),
         (Signal::Answers, 0.7),
         (Signal::Length, 0.7),
+    ]);
+
+    /// For passages with vectors of their texts alone.
+    pub(crate) const DENSE: Self = Self::new(&[
+        (Signal::Words, 1.7),
+        (Signal::WordsAround, 2.8),
+        (Signal::WordsOfSession, 2.6),
+        (Signal::Meaning, 3.8),
+        (Signal::MeaningAround, 3.7),
+        (Signal::MeaningOfSession, 3.0),
+        (Signal::Speaker, 1.2),
+        (Signal::Asks, -0.9),
+        (Signal::Answers, 1.1),
+        (Signal::Length, 1.0),
     ]);
 
     /// For passages with the vectors of their words.

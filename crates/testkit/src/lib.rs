@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "test support fails by panicking")]
 
 pub mod collector; // An OTLP collector that keeps what it gets.
+pub mod falkordb; // A real FalkorDB with data of its own.
 pub mod model; // A model vendor that speaks the true wire and keeps a ledger.
 pub mod nats; // A real nats-server with a store of its own.
 pub mod postgres; // A real PostgreSQL with data of its own.
 pub mod process; // Programs of this workspace as processes.
 pub mod proxy; // A link that can be cut.
 pub mod pty; // A program on a terminal of its own.
+pub mod qdrant; // A Qdrant that speaks the true wire.
 pub mod sandbox; // A whole Clara, every service a process.
 pub mod terminal; // A person at a terminal.
 

@@ -4,6 +4,7 @@
 //! would refuse; what it was asked, and what was wrong, can be read.
 
 mod anthropic; // Anthropic's Messages API.
+pub mod embeddings; // Vectors of texts.
 mod openai; // Chat completions.
 
 use std::collections::BTreeMap;
@@ -71,6 +72,8 @@ struct Shared {
     script: Script,
     asked: Arc<Mutex<Vec<Asked>>>,
     faults: Arc<Mutex<Vec<String>>>,
+    /// Texts that were embedded, with the model.
+    embedded: Arc<Mutex<Vec<(String, String)>>>,
     keeps: bool,
 }
 
@@ -96,12 +99,13 @@ impl FakeModel {
     }
 
     async fn serve(script: Script, keeps: bool) -> Self {
-        let shared = Shared { script, asked: Arc::default(), faults: Arc::default(), keeps };
+        let shared = Shared { script, asked: Arc::default(), faults: Arc::default(), embedded: Arc::default(), keeps };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new()
             .route("/v1/chat/completions", post(openai::serve))
             .route("/v1/messages", post(anthropic::serve))
+            .route("/v1/embeddings", post(embeddings::serve))
             .with_state(shared.clone());
         let server = tokio::spawn(async move {
             axum::serve(listener.tap_io(|io| io.set_nodelay(true).unwrap()), routes).await.unwrap()
@@ -131,6 +135,16 @@ impl FakeModel {
     /// The settings that make Clara use it as Anthropic.
     pub fn as_anthropic(&self) -> [(&'static str, String); 3] {
         [("LLM_PROVIDER", "anthropic".into()), ("ANTHROPIC_BASE_URL", self.url()), ("ANTHROPIC_API_KEY", KEY.into())]
+    }
+
+    /// The settings that make Clara embed by it.
+    pub fn as_embeddings(&self) -> [(&'static str, String); 2] {
+        [("CLARA_EMBEDDING_BASE_URL", format!("{}/v1", self.url())), ("OPENAI_API_KEY", KEY.into())]
+    }
+
+    /// The texts that were embedded, each with the model, in order.
+    pub fn embedded(&self) -> Vec<(String, String)> {
+        self.shared.embedded.lock().unwrap().clone()
     }
 
     /// Everything that was asked, in order.

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Parser;
 use integration_tests::recall_eval::score::{DEPTHS, Scores};
-use integration_tests::recall_eval::{dataset, ingest};
+use integration_tests::recall_eval::{dataset, endpoint, ingest};
 use store::Database;
 use testkit::sandbox::Sandbox;
 
@@ -19,6 +20,10 @@ struct Options {
     /// Folder of the embedding model; without one, words alone are compared.
     #[arg(long, env = "CLARA_EMBEDDING_FOLDER")]
     model: Option<PathBuf>,
+    /// Let the model be asked over HTTP, as an OpenAI-compatible endpoint: it gives vectors of texts and none of
+    /// their words.
+    #[arg(long, conflicts_with = "lexical")]
+    as_endpoint: bool,
     /// Compare words alone, whatever is configured.
     #[arg(long)]
     lexical: bool,
@@ -42,8 +47,12 @@ async fn main() -> anyhow::Result<()> {
     }
     anyhow::ensure!(!samples.is_empty(), "there is no such conversation in {}", options.file.display());
     let mut plan = Sandbox::plan().only(&["memory"]).set("CLARA_LOG", "warn").set("CLARA_LEARNING", "off");
-    if let Some(folder) = options.model.as_ref().filter(|_| !options.lexical) {
-        plan = plan.set("CLARA_EMBEDDING_FOLDER", std::path::absolute(folder)?.display());
+    let folder = options.model.as_ref().filter(|_| !options.lexical).map(std::path::absolute).transpose()?;
+    if options.as_endpoint {
+        let folder = folder.context("a model's folder is needed: --model")?;
+        plan = plan.set("CLARA_EMBEDDING_BASE_URL", endpoint::serve(&folder).await?);
+    } else if let Some(folder) = folder {
+        plan = plan.set("CLARA_EMBEDDING_FOLDER", folder.display());
     }
     let sandbox = plan.start().await;
     let bus = sandbox.bus().await;

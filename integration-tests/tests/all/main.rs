@@ -13,6 +13,7 @@ mod order; // One at a time, in order, many at once.
 mod passages; // What was said long ago, and who finds it.
 mod replicas; // Two of everything, and what happens when one goes.
 mod stop; // Ending a turn.
+mod stores; // The contract of every store of memories.
 mod telemetry; // Traces across the bus, and what is never in them.
 mod time_travel; // Replay, why, fork; journals that are kept for ever.
 mod vendors; // The two wires.

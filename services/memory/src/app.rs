@@ -1,126 +1,157 @@
 //! Building and running the memory service.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
 use bus::{Bus, Consumer};
-use domain::tier::Tier;
-use embed::{Bert, Embedder};
+use embed::Embedder;
 use jiff::tz::TimeZone;
-use model::{ModelConfig, Provider};
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
-use store::Database;
 
 use crate::actors::embedder::{self, PassageEmbedder};
 use crate::actors::eraser::{self, Eraser};
 use crate::actors::facts::FactServer;
 use crate::actors::learner::{self, Learner, Reader};
+use crate::actors::mirroring::{self, Erases, Mirroring};
 use crate::actors::passages::PassageServer;
 use crate::actors::projector::Projector;
 use crate::actors::recall::RecallServer;
 use crate::actors::summarizer::{self, Summarizer};
 use crate::adapters::sql::SqlMemory;
 use crate::background::{self, Bell};
+use crate::breaker::Breaker;
 use crate::indexes::Indexes;
 use crate::knowledge::Knowledge;
 use crate::learning::Learning;
-use crate::ports::{Facts, Intentions, Memory, Passages, Summaries};
+use crate::mirrors::{GraphStore, Point, Related, VectorStore};
+use crate::open;
 use crate::search::Search;
 
 /// Journal records that are projected at the same time.
 const PROJECTIONS: usize = 16;
 
+/// A store beside the database, and what fills it.
+type Beside<S, I> = (Arc<S>, Arc<Mirroring<I>>);
+
 /// The memory service, connected.
 pub struct App {
     bus: Bus,
-    memory: Arc<dyn Memory>,
-    passages: Arc<dyn Passages>,
-    facts: Arc<dyn Facts>,
-    summaries: Arc<dyn Summaries>,
-    intentions: Arc<dyn Intentions>,
-    time_zone: TimeZone,
+    memory: Arc<SqlMemory>,
+    model: Option<Arc<dyn Embedder>>,
+    vectors: Option<Beside<dyn VectorStore, Point>>,
+    graph: Option<Beside<dyn GraphStore, Related>>,
     reader: Option<Arc<Reader>>,
     learns: bool,
-    model: Option<Arc<dyn Embedder>>,
+    time_zone: TimeZone,
     journals: bus::JournalStore,
 }
 
 impl App {
     /// Opens the database, brings its schema up to date, and finds the journals.
     pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
-        let database = match settings.optional("DATABASE_URL") {
-            Some(url) if url.starts_with("postgres") => Database::postgres(&url).await,
-            Some(url) => Database::sqlite(std::path::Path::new(url.trim_start_matches("sqlite://"))).await,
-            None => Database::sqlite(&settings.data_dir().join("memory.sqlite")).await,
-        };
-        let model = match settings.optional("CLARA_EMBEDDING_FOLDER") {
-            Some(folder) => Some(Arc::new(Bert::open(Path::new(&folder))?) as Arc<dyn Embedder>),
+        let model = open::embedder(settings)?;
+        let (learning, reader) = open::learning(settings)?;
+        let database = open::database(settings).await.context("open the memory database")?;
+        let project = settings.text("DEFAULT_PROJECT");
+        let mut memory = SqlMemory::prepare(database, project, model.is_some(), learning).await?;
+
+        let of_model = model.as_ref().map_or_else(String::new, |model| model.model().to_owned());
+        let store = match &model {
+            Some(model) => open::vectors(settings, model.model()).await?,
             None => None,
         };
-        let (database, project) = (database.context("open the memory database")?, settings.text("DEFAULT_PROJECT"));
-        let (learning, reader) = learning(settings)?;
-        let memory = Arc::new(SqlMemory::prepare(database, project, model.is_some(), learning).await?);
-        let (passages, facts): (Arc<dyn Passages>, Arc<dyn Facts>) = (memory.clone(), memory.clone());
-        let (summaries, intentions): (Arc<dyn Summaries>, Arc<dyn Intentions>) = (memory.clone(), memory.clone());
-        let time_zone = TimeZone::get(&settings.text("DEFAULT_TIMEZONE")).unwrap_or(TimeZone::UTC);
-        let (journals, learns) = (bus.journals().await?, learning != Learning::Off);
+        let copied = memory.vectors_to_mirror(&of_model);
+        let vectors = match store {
+            Some(store) => {
+                memory = memory.comparing_elsewhere();
+                Some((Arc::clone(&store), Arc::new(Mirroring::new(Arc::new(copied), store))))
+            }
+            None => {
+                copied.copied.stop().await?;
+                None
+            }
+        };
+        let copied = memory.relations_to_mirror();
+        let graph = match open::graph(settings)? {
+            Some(graph) => Some((Arc::clone(&graph), Arc::new(Mirroring::new(Arc::new(copied), graph)))),
+            None => {
+                copied.0.stop().await?;
+                None
+            }
+        };
         Ok(Self {
             bus: bus.clone(),
-            memory,
-            passages,
-            facts,
-            summaries,
-            intentions,
-            time_zone,
-            reader: reader.map(Arc::new),
-            learns,
+            memory: Arc::new(memory),
             model,
-            journals,
+            vectors,
+            graph,
+            reader: reader.map(Arc::new),
+            learns: learning != Learning::Off,
+            time_zone: TimeZone::get(&settings.text("DEFAULT_TIMEZONE")).unwrap_or(TimeZone::UTC),
+            journals: bus.journals().await?,
         })
     }
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, memory, passages, facts, summaries, intentions, time_zone, reader, learns, model, journals } =
-            self;
+        let Self { bus, memory, model, vectors, graph, reader, learns, time_zone, journals } = self;
         let stored = Bell::default();
-        let projector = Projector { memory: Arc::clone(&memory), journals: journals.clone(), stored: stored.clone() };
-        let projector = Arc::new(projector);
         let name = model.as_ref().map_or_else(String::new, |model| model.model().to_owned());
-        let indexes = Indexes::new(Arc::clone(&passages), name);
-        let search = Arc::new(Search { indexes, model: model.clone() });
-        let knowledge = Arc::new(Knowledge { facts, search: Arc::clone(&search) });
-        let finder = Arc::new(PassageServer { passages: Arc::clone(&passages), search });
-        let recall = RecallServer {
-            memory,
+        let search = Arc::new(Search {
+            indexes: Indexes::new(memory.clone(), name, vectors.is_some()),
+            model: model.clone(),
+            vectors: vectors.as_ref().map(|(store, _)| Arc::clone(store)),
+            breaker: Breaker::default(),
+        });
+        let knowledge = Arc::new(Knowledge {
+            facts: memory.clone(),
+            search: Arc::clone(&search),
+            graph: graph.as_ref().map(|(store, _)| Arc::clone(store)),
+            breaker: Breaker::default(),
+        });
+        let finder = Arc::new(PassageServer { passages: memory.clone(), search });
+        let recall = Arc::new(RecallServer {
+            memory: memory.clone(),
             passages: Arc::clone(&finder),
             knowledge: Arc::clone(&knowledge),
-            summaries: Arc::clone(&summaries),
-            intentions: Arc::clone(&intentions),
+            summaries: memory.clone(),
+            intentions: memory.clone(),
             time_zone,
             journals: journals.clone(),
-        };
-        let recall = Arc::new(recall);
-        let replica = bus.replica().to_owned();
-        let learner =
-            Learner { knowledge: Arc::clone(&knowledge), reader: reader.clone(), replica, stored: stored.clone() };
-        let learner = Arc::new(learner);
-        let eraser = Arc::new(Eraser { facts: Arc::clone(&knowledge.facts), journals: journals.clone() });
+        });
+        let learner = Arc::new(Learner {
+            knowledge: Arc::clone(&knowledge),
+            reader: reader.clone(),
+            replica: bus.replica().to_owned(),
+            stored: stored.clone(),
+        });
+
+        let mut mirrors: Vec<Arc<dyn Erases>> = Vec::new();
+        let eraser = Arc::new(Eraser { facts: memory.clone(), journals: journals.clone() });
         let mut background = vec![background::part("memory/eraser", &stored, eraser::PAUSE, eraser)];
         if learns {
-            let summarizer = Arc::new(Summarizer { summaries, reader });
+            let summarizer = Arc::new(Summarizer { summaries: memory.clone(), reader });
             background.push(background::part("memory/learner", &stored, learner::PAUSE, learner.clone()));
             background.push(background::part("memory/summarizer", &stored, summarizer::PAUSE, summarizer));
         }
         if let Some(model) = model {
-            let embedder = Arc::new(PassageEmbedder { passages, model, done: AtomicU64::new(0) });
+            let embedder = Arc::new(PassageEmbedder { passages: memory.clone(), model, done: AtomicU64::new(0) });
             background.push(background::part("memory/embedder", &stored, embedder::PAUSE, embedder));
         }
-        let facts = Arc::new(FactServer { knowledge, intentions, learner, journals });
+        if let Some((_, mirroring)) = vectors {
+            mirrors.push(mirroring.clone());
+            background.push(background::part("memory/vectors", &stored, mirroring::PAUSE, mirroring));
+        }
+        if let Some((_, mirroring)) = graph {
+            mirrors.push(mirroring.clone());
+            background.push(background::part("memory/graph", &stored, mirroring::PAUSE, mirroring));
+        }
+
+        let projector = Arc::new(Projector { memory: memory.clone(), journals: journals.clone(), stored });
+        let facts = Arc::new(FactServer { knowledge, intentions: memory, learner, journals, mirrors });
         let (one, two, three, four) = (bus.clone(), bus.clone(), bus.clone(), bus);
         let parts = vec![
             Part::new("memory/projector", move |stop| {
@@ -142,21 +173,4 @@ impl App {
         ];
         Ok(Service { name: "memory", parts: parts.into_iter().chain(background).collect() })
     }
-}
-
-/// By what is learnt, and the model that is asked for it.
-fn learning(settings: &Settings) -> anyhow::Result<(Learning, Option<Reader>)> {
-    match settings.text("CLARA_LEARNING").as_str() {
-        "off" => return Ok((Learning::Off, None)),
-        "rules" => return Ok((Learning::Rules, None)),
-        _ => {}
-    }
-    // A model that cannot be used is no reason not to remember: the orchestrator says what is wrong with it.
-    let Ok(config) = ModelConfig::from_settings(settings) else { return Ok((Learning::Rules, None)) };
-    if matches!(config.provider, Provider::Offline { .. }) {
-        return Ok((Learning::Rules, None));
-    }
-    let name = settings.optional("ROOK_MODEL").unwrap_or_else(|| config.model(Tier::Low).to_owned());
-    let model = model::open(&config).map_err(|err| anyhow::anyhow!("{err}"))?;
-    Ok((Learning::Model, Some(Reader { model, name })))
 }

@@ -23,6 +23,8 @@ pub(crate) struct Indexes {
     passages: Arc<dyn Passages>,
     /// The model whose vectors are compared; empty for none.
     model: String,
+    /// Whether another store compares them.
+    elsewhere: bool,
     kept: Mutex<Kept>,
 }
 
@@ -52,6 +54,8 @@ struct Known {
     newest: (i64, String),
     /// Passages without vectors, by position and id, with their numbers.
     lacking: BTreeMap<(i64, String), usize>,
+    /// The numbers of all by their ids, where another store names them.
+    numbers: Option<HashMap<String, usize>>,
 }
 
 /// A passage that was found.
@@ -66,16 +70,18 @@ pub(crate) struct Found {
 }
 
 impl Indexes {
-    pub(crate) fn new(passages: Arc<dyn Passages>, model: String) -> Self {
-        Self { passages, model, kept: Mutex::default() }
+    pub(crate) fn new(passages: Arc<dyn Passages>, model: String, elsewhere: bool) -> Self {
+        Self { passages, model, elsewhere, kept: Mutex::default() }
     }
 
-    /// The passages of a scope that answer a question best, best first.
+    /// The passages of a scope that answer a question best, best first. `near` is what
+    /// another store says of their meaning.
     pub(crate) async fn search(
         &self,
         scope: &Scope,
         query: String,
         embedding: Option<Embedding>,
+        near: Option<Vec<(String, f32)>>,
         limit: usize,
     ) -> Result<Vec<Found>, MemoryError> {
         let known = self.kept.lock().await.of(scope);
@@ -84,7 +90,8 @@ impl Indexes {
         self.kept.lock().await.weigh(scope, guard.index.len());
         // Ranking is work for a processor, not for the threads that answer.
         let searched = tokio::task::spawn_blocking(move || {
-            let question = Question { text: &query, embedding: embedding.as_ref() };
+            let near = near.map(|near| guard.numbered(near));
+            let question = Question { text: &query, embedding: embedding.as_ref(), near: near.as_deref() };
             let hits = guard.index.search(&question, limit);
             let best = hits.first().map_or(1.0, |hit| hit.score).max(f32::MIN_POSITIVE);
             hits.into_iter().map(|hit| found(hit.passage, hit.score / best)).collect::<Vec<_>>()
@@ -112,7 +119,7 @@ impl Indexes {
                 return Ok(());
             }
         }
-        *known = Known::default();
+        *known = Known { numbers: self.elsewhere.then(HashMap::new), ..Known::default() };
         known.add(self.passages.after(scope, i64::MIN, &self.model).await?);
         known.changes = changes;
         Ok(())
@@ -143,6 +150,12 @@ impl Kept {
 }
 
 impl Known {
+    /// Passages by their numbers; those that are not known here are left out.
+    fn numbered(&self, near: Vec<(String, f32)>) -> Vec<(usize, f32)> {
+        let number = |id: &String| self.numbers.as_ref()?.get(id).copied();
+        near.iter().filter_map(|(id, cosine)| Some((number(id)?, *cosine))).collect()
+    }
+
     /// Adds what is new, and vectors to what had none; says how much is new.
     fn add(&mut self, passages: Vec<Stored>) -> i64 {
         let mut new = 0;
@@ -158,6 +171,9 @@ impl Known {
             new += 1;
             if passage.vectors.is_none() {
                 self.lacking.insert(place.clone(), self.index.len());
+            }
+            if let Some(numbers) = &mut self.numbers {
+                numbers.insert(passage.id.clone(), self.index.len());
             }
             self.newest = place;
             self.index.push(passage);

@@ -1,17 +1,21 @@
 //! What is known of people: ranked for a question, and changed through the gate.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::memory::{FACTS, Fact};
 use domain::message::Audience;
-use learn::relation::relevant;
+use learn::relation::{Relation, relevant};
 use learn::strength::rank;
 use recall::{cosine, terms};
 use service_kit::clock::now_ms;
+use tracing::warn;
 
+use crate::breaker::Breaker;
 use crate::indexes::Found;
 use crate::learning::{New, Plan, dynamics, plan};
+use crate::mirrors::GraphStore;
 use crate::ports::{Facts, MemoryError, Remembered};
 use crate::scope::Scope;
 use crate::search::{Asked, Search};
@@ -28,12 +32,17 @@ const RANKED_IN_GROUPS: usize = 400;
 const LOOKED_AT: usize = 200;
 /// The newest relations that are looked through for a question.
 const RELATIONS: u32 = 1000;
+/// How long a graph store may take; then the database must do.
+const WALK: Duration = Duration::from_secs(2);
 /// The cosine from which a fact fits a question that shares no word with it.
 const FITS: f32 = 0.4;
 
 pub(crate) struct Knowledge {
     pub(crate) facts: Arc<dyn Facts>,
     pub(crate) search: Arc<Search>,
+    /// Walks relations; the database has them too.
+    pub(crate) graph: Option<Arc<dyn GraphStore>>,
+    pub(crate) breaker: Breaker,
 }
 
 impl Knowledge {
@@ -84,9 +93,46 @@ impl Knowledge {
         query: &str,
         limit: u32,
     ) -> Result<Vec<String>, MemoryError> {
-        let all = self.facts.relations(user, audience == Audience::Group, RELATIONS).await?;
+        let all = match self.walk(user, audience, query).await? {
+            Some(walked) => walked,
+            None => self.facts.relations(user, audience == Audience::Group, RELATIONS).await?,
+        };
         let found = relevant(&all, query, limit as usize).into_iter();
         Ok(found.map(|found| format!("{} — {} — {}", found.subject, found.predicate, found.object)).collect())
+    }
+
+    /// The same by the graph store's word, of facts that the database holds and that may
+    /// be seen, the newest first; none without such a store, or while it is away.
+    async fn walk(&self, user: &str, audience: Audience, query: &str) -> Result<Option<Vec<Relation>>, MemoryError> {
+        let Some(graph) = self.graph.as_ref().filter(|_| self.breaker.allows(now_ms())) else { return Ok(None) };
+        let around = tokio::time::timeout(WALK, graph.around(user, &terms(query), RELATIONS as usize)).await;
+        self.breaker.note(matches!(around, Ok(Ok(_))), now_ms());
+        let found = match around {
+            Ok(Ok(found)) => found,
+            Ok(Err(err)) => {
+                warn!(error = %err, "reading relations from the database");
+                return Ok(None);
+            }
+            Err(_) => {
+                warn!(store = graph.name(), "a graph store is slow; reading relations from the database");
+                return Ok(None);
+            }
+        };
+        let ids: BTreeSet<String> = found.iter().map(|(id, _)| id.clone()).collect();
+        let facts = self.facts.find(user, &ids.into_iter().collect::<Vec<_>>()).await?;
+        let may_see = |fact: &&Fact| audience == Audience::Direct || fact.is_public;
+        let seen: HashMap<&str, i64> = facts
+            .iter()
+            .map(|known| &known.fact)
+            .filter(may_see)
+            .map(|fact| (fact.id.as_str(), fact.created_at_ms))
+            .collect();
+        let mut seen: Vec<(i64, Relation)> = found
+            .into_iter()
+            .filter_map(|(id, relation)| seen.get(id.as_str()).map(|at_ms| (*at_ms, relation)))
+            .collect();
+        seen.sort_by(|one, other| other.cmp(one));
+        Ok(Some(seen.into_iter().map(|(_, relation)| relation).collect()))
     }
 
     /// The facts that fit a question by a word, or by their meaning; best first.

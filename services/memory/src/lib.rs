@@ -8,9 +8,12 @@ mod actors; // Who answers and who listens.
 mod adapters; // The databases behind the ports.
 mod app; // Building and running.
 mod background; // Work that nobody waits for.
+mod breaker; // Stores that do not answer.
 mod indexes; // What was said, ready to be searched.
 mod knowledge; // What is known of people.
 mod learning; // What a statement changes.
+mod mirrors; // Stores beside the database.
+mod open; // From settings to databases and models.
 mod ports; // What the service needs from a database.
 mod projection; // From a turn's journal to messages.
 mod scope; // What is searched together.

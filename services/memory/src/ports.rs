@@ -173,6 +173,8 @@ pub(crate) trait Intentions: Send + Sync {
 #[derive(Default)]
 pub(crate) struct Erased {
     pub facts: Vec<Fact>,
+    /// The ids of facts and messages, by which other stores know them.
+    pub ids: Vec<String>,
     /// The turns whose messages went with them.
     pub turns: Vec<(ConversationId, TurnId)>,
     /// Texts that no store may hold any more.

@@ -6,20 +6,30 @@ use std::time::Duration;
 
 use embed::Embedder;
 use recall::Embedding;
+use service_kit::clock::now_ms;
 use tracing::warn;
 
+use crate::breaker::Breaker;
 use crate::indexes::{Found, Indexes};
+use crate::mirrors::VectorStore;
 use crate::ports::MemoryError;
 use crate::scope::Scope;
 
 /// How long the model may take for a question; then words alone must do.
 const EMBEDDING: Duration = Duration::from_secs(2);
+/// How long a vector store may take; then words alone must do.
+const NEAREST: Duration = Duration::from_secs(2);
+/// The nearest that a vector store is asked for.
+const NEAR: usize = 400;
 /// Longest part of a question that is searched by, in bytes.
 const QUERY_BYTES: usize = 8 * 1024;
 
 pub(crate) struct Search {
     pub(crate) indexes: Indexes,
     pub(crate) model: Option<Arc<dyn Embedder>>,
+    /// Compares vectors; the indexes do without it.
+    pub(crate) vectors: Option<Arc<dyn VectorStore>>,
+    pub(crate) breaker: Breaker,
 }
 
 /// A question with what the model makes of it, made once for all that is searched.
@@ -43,7 +53,29 @@ impl Search {
         if asked.text.is_empty() {
             return Ok(Vec::new());
         }
-        self.indexes.search(scope, asked.text.clone(), asked.embedding.clone(), limit).await
+        let near = self.nearest(scope, asked).await;
+        self.indexes.search(scope, asked.text.clone(), asked.embedding.clone(), near, limit).await
+    }
+
+    /// The nearest by another store's word; none without one, or while it is away.
+    async fn nearest(&self, scope: &Scope, asked: &Asked) -> Option<Vec<(String, f32)>> {
+        let (store, embedding) = (self.vectors.as_ref()?, asked.embedding.as_ref()?);
+        if !self.breaker.allows(now_ms()) {
+            return None;
+        }
+        let found = tokio::time::timeout(NEAREST, store.nearest(scope, &embedding.text, NEAR)).await;
+        self.breaker.note(matches!(found, Ok(Ok(_))), now_ms());
+        match found {
+            Ok(Ok(near)) => Some(near),
+            Ok(Err(err)) => {
+                warn!(error = %err, "searching without vectors");
+                None
+            }
+            Err(_) => {
+                warn!(store = store.name(), "a vector store is slow; searching without vectors");
+                None
+            }
+        }
     }
 
     async fn embed(&self, text: &str) -> Option<Embedding> {

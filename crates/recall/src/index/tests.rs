@@ -24,7 +24,7 @@ fn index(all: &[(&str, &str, &str, &str)]) -> Index {
 }
 
 fn found<'a>(index: &'a Index, text: &str) -> Vec<&'a str> {
-    let question = Question { text, embedding: None };
+    let question = Question { text, embedding: None, near: None };
     index.search(&question, 3).into_iter().map(|hit| hit.passage.id.as_str()).collect()
 }
 
@@ -70,7 +70,7 @@ fn words_without_a_common_stem_are_found_by_their_vectors() {
         index.push(Passage { vectors: Some(embedding(&[vector])), ..passage(id, id, "", id) });
     }
     let asked = embedding(&[[1.0, 0.0]]);
-    let hits = index.search(&Question { text: "puppy", embedding: Some(&asked) }, 1);
+    let hits = index.search(&Question { text: "puppy", embedding: Some(&asked), near: None }, 1);
     assert_eq!(hits[0].passage.id, "dog");
 }
 
@@ -85,7 +85,7 @@ proptest! {
         for (number, (session, text)) in texts.iter().enumerate() {
             index.push(passage(&number.to_string(), session, session, text));
         }
-        let hits = index.search(&Question { text: &question, embedding: None }, limit);
+        let hits = index.search(&Question { text: &question, embedding: None, near: None }, limit);
         prop_assert_eq!(hits.len(), limit.min(texts.len()));
         prop_assert!(hits.windows(2).all(|pair| pair[0].score >= pair[1].score));
         let mut ids: Vec<&str> = hits.iter().map(|hit| hit.passage.id.as_str()).collect();

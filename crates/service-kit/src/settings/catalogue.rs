@@ -425,9 +425,43 @@ pub const CATALOGUE: &[Setting] = &[
         "CLARA_EMBEDDING_FOLDER",
         Kind::Path,
         "",
-        "Folder of a BERT-type embedding model (config.json, tokenizer.json, model.safetensors); without it, what was \
-         said is found by its words alone",
+        "Folder of a BERT-type embedding model (config.json, tokenizer.json, model.safetensors); without it and \
+         without an endpoint, what was said is found by its words alone",
     ),
+    Setting {
+        name: "CLARA_EMBEDDING_BASE_URL",
+        aliases: &["OPENAI_BASE_URL"],
+        kind: HTTP,
+        default: "",
+        help: "An OpenAI-compatible embeddings endpoint, up to and with /v1, where no folder is set; OpenAI's if there \
+               is a key for it",
+    },
+    setting("OPENAI_API_KEY", Kind::Secret, "", "Key for the embeddings endpoint; local servers need none"),
+    setting("CLARA_EMBEDDING_MODEL", Kind::Text, "text-embedding-3-small", "The model that the endpoint is asked for"),
+    setting(
+        "QDRANT_URL",
+        HTTP,
+        "",
+        "A Qdrant server that compares vectors, such as http://localhost:6334; the memory service does so if not set",
+    ),
+    setting("QDRANT_API_KEY", Kind::Secret, "", "Key for Qdrant"),
+    setting("QDRANT_TIMEOUT", Kind::Number { min: 1, max: 300 }, "15", "Longest wait for Qdrant, in seconds"),
+    setting(
+        "ROOK_DATABASE_URL",
+        Kind::Url(&["postgres", "postgresql"]),
+        "",
+        "A PostgreSQL database with pgvector that compares vectors, where there is no Qdrant",
+    ),
+    setting(
+        "ENABLE_GRAPH_MEMORY",
+        Kind::Flag,
+        "false",
+        "Keep relations in FalkorDB too, and walk them there; they are in the database either way",
+    ),
+    setting("FALKORDB_HOST", Kind::Text, "localhost", "Where FalkorDB is"),
+    setting("FALKORDB_PORT", Kind::Number { min: 1, max: 65_535 }, "6379", "Its port"),
+    setting("FALKORDB_PASSWORD", Kind::Secret, "", "Password for FalkorDB"),
+    setting("FALKORDB_GRAPH_NAME", Kind::Text, "clara_memory", "The graph in FalkorDB; it is filled from the database"),
     setting(
         "CLARA_LEARNING",
         Kind::Choice(&["model", "rules", "off"]),

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use embed::Embedder;
-use tracing::info;
+use embed::{EmbedError, Embedder};
+use recall::Embedding;
+use tracing::{info, warn};
 
 use crate::actors::projector::describe;
 use crate::background::Work;
@@ -54,17 +55,43 @@ impl PassageEmbedder {
     /// Embeds the newest passages that have no vectors; says how many.
     async fn embed_some(&self) -> Result<u64, String> {
         let batch = self.passages.unembedded(self.model.model(), BATCH).await.map_err(describe)?;
-        let texts = batch.iter().flat_map(|passage| [own(passage), around(passage)]).collect();
-        let vectors = self.model.embed(texts).await.map_err(|err| err.to_string())?;
-        let mut vectors = vectors.into_iter();
-        for passage in &batch {
-            let (Some(own), Some(mut around)) = (vectors.next(), vectors.next()) else {
-                return Err("the model gave too few vectors".to_owned());
-            };
-            around.tokens = own.tokens;
-            self.passages.store_vectors(self.model.model(), passage, &around).await.map_err(describe)?;
+        match self.embed(&batch).await {
+            Ok(vectors) => self.store(&batch, vectors).await?,
+            // One that the model does not take must not keep the others waiting.
+            Err(EmbedError::Rejected(_)) => {
+                for passage in &batch {
+                    let alone = std::slice::from_ref(passage);
+                    let vectors = match self.embed(alone).await {
+                        Err(EmbedError::Rejected(why)) => {
+                            warn!(id = passage.id, why, "it will be found by its words alone");
+                            vec![Embedding { text: Vec::new(), tokens: None }]
+                        }
+                        made => made.map_err(|err| err.to_string())?,
+                    };
+                    self.store(alone, vectors).await?;
+                }
+            }
+            Err(err) => return Err(err.to_string()),
         }
         Ok(batch.len() as u64)
+    }
+
+    /// One embedding for each: of the text after what was before it, with the words of its own.
+    async fn embed(&self, batch: &[Unembedded]) -> Result<Vec<Embedding>, EmbedError> {
+        let texts = batch.iter().flat_map(|passage| [own(passage), around(passage)]).collect();
+        let mut vectors = self.model.embed(texts).await?.into_iter();
+        let both = std::iter::from_fn(|| vectors.next().zip(vectors.next()));
+        Ok(both.map(|(own, around)| Embedding { tokens: own.tokens, ..around }).collect())
+    }
+
+    async fn store(&self, batch: &[Unembedded], vectors: Vec<Embedding>) -> Result<(), String> {
+        if vectors.len() != batch.len() {
+            return Err("the model gave too few vectors".to_owned());
+        }
+        for (passage, vectors) in batch.iter().zip(&vectors) {
+            self.passages.store_vectors(self.model.model(), passage, vectors).await.map_err(describe)?;
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::learner::Learner;
+use super::mirroring::Erases;
 use super::projector::describe;
 use crate::knowledge::Knowledge;
 use crate::learning::{New, fact};
@@ -32,6 +33,8 @@ pub(crate) struct FactServer {
     pub(crate) intentions: Arc<dyn Intentions>,
     pub(crate) learner: Arc<Learner>,
     pub(crate) journals: JournalStore,
+    /// Stores that hold copies.
+    pub(crate) mirrors: Vec<Arc<dyn Erases>>,
 }
 
 type Answered = Result<FactAnswer, String>;
@@ -170,6 +173,9 @@ impl FactServer {
         self.learner.stored.ring();
         let mut proof = self.knowledge.facts.search_everywhere(user, &erased.texts).await.map_err(describe)?;
         proof.push(Searched { store: "journals of its turns".to_owned(), found: left });
+        for mirror in &self.mirrors {
+            proof.push(mirror.prove(&erased.ids).await);
+        }
         let turns = Count { name: "exchanges erased with it".to_owned(), value: erased.turns.len() as u64 };
         Ok(FactAnswer { facts: erased.facts, proof, counts: vec![turns], ..FactAnswer::default() })
     }

@@ -4,6 +4,7 @@ mod changes; // How facts change.
 mod erase; // Erasing, and proving it.
 mod facts; // What is remembered of people.
 mod intentions; // What people want to be reminded of.
+pub(crate) mod mirrors; // What is copied to stores beside it.
 mod passages; // What was said, for the index.
 mod summaries; // What sessions were about.
 
@@ -42,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(5, "relations"),
     migration!(6, "summaries"),
     migration!(7, "intentions"),
+    migration!(8, "mirrors"),
 ];
 
 pub(crate) struct SqlMemory {
@@ -51,6 +53,8 @@ pub(crate) struct SqlMemory {
     /// Whether what is said is queued for a model that embeds.
     embeds: bool,
     learning: Learning,
+    /// Whether vectors are compared elsewhere: then they need not be read.
+    compares_elsewhere: bool,
 }
 
 impl SqlMemory {
@@ -61,7 +65,12 @@ impl SqlMemory {
         learning: Learning,
     ) -> Result<Self, StoreError> {
         database.migrate(MIGRATIONS).await?;
-        Ok(Self { database, project, embeds, learning })
+        Ok(Self { database, project, embeds, learning, compares_elsewhere: false })
+    }
+
+    /// Leaves the vectors of texts in the database: another store compares them.
+    pub(crate) fn comparing_elsewhere(self) -> Self {
+        Self { compares_elsewhere: true, ..self }
     }
 
     /// Whether something may be learnt from a text.

@@ -218,6 +218,7 @@ impl Erasing<'_> {
         if !known.is_empty() {
             self.begin_anew(&Scope::Facts(self.user.to_owned())).await?;
         }
+        self.erased.ids.extend(known);
         self.erased.texts = texts.into_iter().collect();
         self.turns(turns).await
     }
@@ -248,8 +249,13 @@ impl Erasing<'_> {
                            messages = sessions_to_summarize.messages + 1, claimed_until = 0";
                 self.transaction.execute(sql, &[session.into(), self.at_ms.into()]).await?;
             }
+            let of_turn: [Value; 2] = [turn.as_str().into(), self.user.into()];
+            let sql = "SELECT id FROM messages WHERE turn_id = $1 AND (user_id = $2 OR role = 'assistant')";
+            for row in self.transaction.fetch(sql, &of_turn).await? {
+                self.erased.ids.push(row.text("id")?);
+            }
             let sql = "DELETE FROM messages WHERE turn_id = $1 AND (user_id = $2 OR role = 'assistant')";
-            self.transaction.execute(sql, &[turn.as_str().into(), self.user.into()]).await?;
+            self.transaction.execute(sql, &of_turn).await?;
             self.transaction.execute("DELETE FROM turns_to_learn WHERE turn_id = $1", &[turn.as_str().into()]).await?;
             self.note(context.as_str(), &turn).await?;
         }
@@ -278,6 +284,9 @@ impl Erasing<'_> {
         let rows = self.transaction.fetch(sql, &user).await?;
         let turns = rows.iter().map(|row| row.text("turn_id")).collect::<Result<BTreeSet<_>, _>>()?;
         self.turns(turns).await?;
+        for row in self.transaction.fetch("SELECT id FROM memories WHERE user_id = $1", &user).await? {
+            self.erased.ids.push(row.text("id")?);
+        }
         self.transaction.execute("DELETE FROM memories WHERE user_id = $1", &user).await?;
         self.transaction.execute("DELETE FROM intentions WHERE user_id = $1", &user).await?;
         let sql = "DELETE FROM sessions WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.session_id = sessions.id)";

@@ -12,6 +12,7 @@ use store::{Row, StoreError, Value};
 
 use super::SqlMemory;
 use super::changes::{By, Effect};
+use super::mirrors::relation;
 use super::passages::{ASSISTANT, CHANGED, ERASED, bytes_of, values_of, vectors_of};
 use crate::ports::{Change, Erased, Erasure, Facts, MemoryError, Remembered, SaidBy, Stored, Unembedded, Unlearnt};
 use crate::scope::Scope;
@@ -31,10 +32,13 @@ pub(super) const IDS: usize = 500;
 
 impl SqlMemory {
     pub(super) async fn facts_after(&self, user: &str, position: i64, model: &str) -> Result<Vec<Stored>, MemoryError> {
-        let sql = "SELECT f.id, f.content, f.created_at, f.position, v.vector, v.tokens FROM memories f \
-                   LEFT JOIN memory_vectors v ON v.memory_id = f.id AND v.model = $3 \
-                   WHERE f.user_id = $1 AND f.position > $2 AND f.superseded_by IS NULL ORDER BY f.position, f.id";
-        let rows = self.database.fetch(sql, &[user.into(), position.into(), model.into()]).await?;
+        let sql = format!(
+            "SELECT f.id, f.content, f.created_at, f.position, {} FROM memories f \
+             LEFT JOIN memory_vectors v ON v.memory_id = f.id AND v.model = $3 \
+             WHERE f.user_id = $1 AND f.position > $2 AND f.superseded_by IS NULL ORDER BY f.position, f.id",
+            self.vector_columns()
+        );
+        let rows = self.database.fetch(&sql, &[user.into(), position.into(), model.into()]).await?;
         Ok(rows.iter().map(stored).collect::<Result<_, _>>()?)
     }
 
@@ -116,10 +120,6 @@ impl Facts for SqlMemory {
                    WHERE r.user_id = $1 AND f.superseded_by IS NULL AND ($2 = 0 OR f.visibility = 'public') \
                    ORDER BY f.position DESC, r.subject, r.object LIMIT $3";
         let values = [user.into(), i64::from(only_public).into(), i64::from(limit).into()];
-        let relation = |row: &Row| {
-            let (subject, predicate, object) = (row.text("subject")?, row.text("predicate")?, row.text("object")?);
-            Ok::<_, StoreError>(Relation { subject, predicate, object })
-        };
         let rows = self.database.fetch(sql, &values).await?;
         Ok(rows.iter().map(relation).collect::<Result<_, _>>()?)
     }

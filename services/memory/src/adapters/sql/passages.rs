@@ -12,10 +12,15 @@ use crate::scope::Scope;
 /// Her name in what was said.
 pub(super) const ASSISTANT: &str = "Clara";
 
-/// The columns of a passage.
-const COLUMNS: &str = "m.id, m.session_id, m.role, m.name, m.content, m.created_at, m.position, v.vector, v.tokens";
+/// The columns of a passage, but for its vectors.
+const COLUMNS: &str = "m.id, m.session_id, m.role, m.name, m.content, m.created_at, m.position";
 
 impl SqlMemory {
+    /// The columns of vectors: those of texts are empty where another store compares them.
+    pub(super) fn vector_columns(&self) -> &'static str {
+        if self.compares_elsewhere { "SUBSTR(v.vector, 1, 0) AS vector, v.tokens" } else { "v.vector, v.tokens" }
+    }
+
     /// Where the messages of a scope are, with the scope's key as `$1`.
     fn place(scope: &Scope) -> (&'static str, Value) {
         match scope {
@@ -42,10 +47,11 @@ impl Passages for SqlMemory {
         }
         let (place, key) = Self::place(scope);
         let sql = format!(
-            "SELECT {COLUMNS} FROM messages m JOIN sessions s ON s.id = m.session_id \
+            "SELECT {COLUMNS}, {} FROM messages m JOIN sessions s ON s.id = m.session_id \
              LEFT JOIN message_vectors v ON v.message_id = m.id AND v.model = $3 \
              WHERE {place} AND m.position > $2 AND m.kind IN ('said', 'answered') AND m.content <> '' \
-             ORDER BY m.position, m.id"
+             ORDER BY m.position, m.id",
+            self.vector_columns()
         );
         let rows = self.database.fetch(&sql, &[key, position.into(), model.into()]).await?;
         Ok(rows.iter().map(stored).collect::<Result<_, _>>()?)

@@ -1,0 +1,215 @@
+//! The contract of every store that memories are kept, compared and walked in: the same
+//! tests for each. Vectors come from an endpoint that knows "hound" for "dog".
+
+use std::time::Duration;
+
+use bus::{Bus, Endpoints};
+use domain::ids::{ConversationId, Place};
+use domain::memory::{FactAnswer, FactCommand, FactRequest, RecallRequest, Recalled};
+use domain::message::{Audience, Principal};
+use testkit::eventually;
+use testkit::falkordb::FalkorDb;
+use testkit::model::FakeModel;
+use testkit::model::embeddings::REFUSED;
+use testkit::postgres::Postgres;
+use testkit::qdrant::FakeQdrant;
+use testkit::sandbox::{Plan, Sandbox};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn principal(user: &str) -> Principal {
+    Principal { user: user.into(), name: user.into(), tenant: "local".into() }
+}
+
+async fn ask(bus: &Bus, user: &str, command: FactCommand) -> FactAnswer {
+    let request = FactRequest { principal: principal(user), asking: None, command };
+    bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await.unwrap()
+}
+
+async fn remember(bus: &Bus, user: &str, id: &str, text: &str) -> String {
+    let command = FactCommand::Remember { id: id.into(), text: text.into(), is_key: false };
+    ask(bus, user, command).await.facts.remove(0).id
+}
+
+/// What a search finds, best first.
+async fn search(bus: &Bus, user: &str, query: &str) -> Vec<String> {
+    let found = ask(bus, user, FactCommand::Search { query: query.into(), limit: 10 }).await.facts;
+    found.into_iter().map(|fact| fact.text).collect()
+}
+
+/// The relations that a turn is told of, sorted.
+async fn relations(bus: &Bus, user: &str, audience: Audience, query: &str) -> Vec<String> {
+    let place =
+        Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() };
+    let request = RecallRequest {
+        conversation: ConversationId::derive(&place),
+        principal: principal(user),
+        audience,
+        generation: 0,
+        previous: None,
+        query: query.into(),
+        history_limit: 0,
+        fact_limit: 35,
+        relation_limit: 20,
+        passage_limit: 0,
+    };
+    let mut recalled: Recalled = bus.request(Endpoints::MemoryRecall, &request, PATIENCE).await.unwrap();
+    recalled.relations.sort();
+    recalled.relations
+}
+
+/// Waits until a search finds exactly this.
+async fn finds(bus: &Bus, user: &str, query: &str, expected: &[&str]) {
+    eventually("it finds what it should", async || (search(bus, user, query).await == expected).then_some(())).await;
+}
+
+async fn tells(bus: &Bus, audience: Audience, query: &str, expected: &[&str]) {
+    let told = async || (relations(bus, "ann", audience, query).await == expected).then_some(());
+    eventually("it tells of what it should", told).await;
+}
+
+/// Forgets, and checks the proof: every store was searched, and holds nothing.
+async fn forgets(bus: &Bus, command: FactCommand, stores: &[&str]) {
+    let proof = ask(bus, "ann", command).await.proof;
+    assert!(proof.iter().all(|searched| searched.found == 0), "{proof:?}");
+    for store in stores {
+        assert!(proof.iter().any(|searched| searched.store == *store), "{store} is not in {proof:?}");
+    }
+}
+
+const SISTER: [&str; 2] = ["Ida — lives in — Rome", "user — sister — Ida"];
+
+/// What holds wherever vectors and relations are.
+async fn contract(plan: Plan, stores: &[&str]) -> Sandbox {
+    let model = FakeModel::echo().await;
+    let mut sandbox = plan.only(&["memory"]).with(model.as_embeddings()).replicas(2).start().await;
+    let bus = sandbox.bus().await;
+    let rex = remember(&bus, "ann", "1", "My dog is called Rex").await;
+    let ida = remember(&bus, "ann", "2", "My sister Ida lives in Rome").await;
+    remember(&bus, "ann", "3", "I love hiking").await;
+    remember(&bus, "bob", "4", "My dog is called Max").await;
+
+    // By its meaning, and nobody else's.
+    finds(&bus, "ann", "hound called?", &["My dog is called Rex"]).await;
+    finds(&bus, "bob", "hound called?", &["My dog is called Max"]).await;
+    tells(&bus, Audience::Direct, "Where does my sister live?", &SISTER).await;
+    assert!(relations(&bus, "bob", Audience::Direct, "sister").await.is_empty());
+
+    // Groups see what is public, at this moment.
+    let public = |is_public| FactCommand::Mark { id: ida.clone(), is_key: None, is_public: Some(is_public) };
+    tells(&bus, Audience::Group, "my sister?", &[]).await;
+    ask(&bus, "ann", public(true)).await;
+    tells(&bus, Audience::Group, "my sister?", &SISTER).await;
+    ask(&bus, "ann", public(false)).await;
+    assert!(relations(&bus, "ann", Audience::Group, "my sister?").await.is_empty());
+
+    // What is another now, is found as that; and taken back.
+    let edit = |text: &str| FactCommand::Edit { id: rex.clone(), text: text.into() };
+    ask(&bus, "ann", edit("My canary sings at night")).await;
+    finds(&bus, "ann", "canary sings?", &["My canary sings at night"]).await;
+    finds(&bus, "ann", "hound called?", &[]).await;
+    ask(&bus, "ann", FactCommand::Undo { id: rex.clone() }).await;
+    finds(&bus, "ann", "hound called?", &["My dog is called Rex"]).await;
+    let paris = remember(&bus, "ann", "5", "My sister Ida moved to Paris").await;
+    remember(&bus, "ann", "6", "My dog is called Bello").await;
+    finds(&bus, "ann", "hound called?", &["My dog is called Bello"]).await;
+    forgets(&bus, FactCommand::Forget { which: paris }, stores).await;
+
+    // What the endpoint does not take is found by its words, and holds nothing up.
+    remember(&bus, "ann", "7", &format!("My {REFUSED} friend is Olga")).await;
+    remember(&bus, "ann", "8", "I swim in cold water").await;
+    finds(&bus, "ann", "water?", &["I swim in cold water"]).await;
+    finds(&bus, "ann", REFUSED, &[&format!("My {REFUSED} friend is Olga")]).await;
+
+    // After a restart; then for good.
+    for replica in 0..2 {
+        sandbox.kill("memory", replica);
+        sandbox.start_service("memory", replica);
+    }
+    sandbox.ready(2).await;
+    finds(&bus, "ann", "hound called?", &["My dog is called Bello"]).await;
+    forgets(&bus, FactCommand::Forget { which: ida }, stores).await;
+    assert!(relations(&bus, "ann", Audience::Direct, "sister Ida?").await.is_empty());
+    forgets(&bus, FactCommand::Clear, stores).await;
+    assert!(search(&bus, "ann", "dog swim water?").await.is_empty());
+    finds(&bus, "bob", "hound called?", &["My dog is called Max"]).await;
+    assert!(model.faults().iter().all(|fault| fault.contains(REFUSED)), "{:?}", model.faults());
+    sandbox
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contract_holds_on_sqlite() {
+    contract(Sandbox::plan(), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contract_holds_on_postgres() {
+    let postgres = Postgres::start();
+    contract(Sandbox::plan().set("DATABASE_URL", postgres.url()), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contract_holds_with_pgvector_and_falkordb() {
+    let (postgres, falkordb) = (Postgres::start(), FalkorDb::start());
+    let plan = Sandbox::plan().set("DATABASE_URL", postgres.url()).set("ROOK_DATABASE_URL", postgres.url());
+    contract(plan.with(falkordb.settings()), &["pgvector", "FalkorDB"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contract_holds_with_qdrant() {
+    let qdrant = FakeQdrant::start().await;
+    let sandbox = contract(Sandbox::plan().with(qdrant.settings()), &["Qdrant"]).await;
+    let logs = sandbox.logs();
+    assert!(logs.iter().all(|(_, log)| !log.contains(testkit::qdrant::KEY)), "a key stands in a log");
+}
+
+/// A store that is away is done without, gets what it missed, and proves nothing meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vector_store_that_was_away_or_lost_everything_is_brought_up_to_date() {
+    let (model, qdrant) = (FakeModel::echo().await, FakeQdrant::start().await);
+    let plan = Sandbox::plan().only(&["memory"]).with(model.as_embeddings()).with(qdrant.settings());
+    qdrant.is_away(true);
+    let sandbox = plan.start().await;
+    let bus = sandbox.bus().await;
+    let rex = remember(&bus, "ann", "1", "My dog is called Rex").await;
+    remember(&bus, "ann", "2", "I love hiking").await;
+    finds(&bus, "ann", "dog", &["My dog is called Rex"]).await;
+    qdrant.is_away(false);
+    let held = async |count: usize| (qdrant.payloads().len() == count).then_some(());
+    eventually("it has what it missed", async || held(2).await).await;
+    for (_, payload) in qdrant.payloads() {
+        assert_eq!(payload["scope"], "facts:ann");
+        assert_eq!(payload.keys().collect::<Vec<_>>(), ["id", "scope"], "no text of people is there");
+    }
+
+    qdrant.is_away(true);
+    let proof = ask(&bus, "ann", FactCommand::Forget { which: rex }).await.proof;
+    let of_qdrant = proof.iter().find(|searched| searched.store == "Qdrant").unwrap();
+    assert!(of_qdrant.found > 0, "what cannot be asked proves nothing: {proof:?}");
+    qdrant.is_away(false);
+    eventually("it erased when it was back", async || held(1).await).await;
+
+    qdrant.lose_everything();
+    remember(&bus, "ann", "3", "My cat is called Tom").await;
+    eventually("it was filled anew", async || held(2).await).await;
+}
+
+/// What another model has made is compared with nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_model_at_the_endpoint_embeds_everything_anew() {
+    let (model, qdrant) = (FakeModel::echo().await, FakeQdrant::start().await);
+    let plan = Sandbox::plan().only(&["memory"]).with(model.as_embeddings()).with(qdrant.settings());
+    let mut sandbox = plan.set("CLARA_EMBEDDING_MODEL", "first").start().await;
+    let bus = sandbox.bus().await;
+    remember(&bus, "ann", "1", "My dog is called Rex").await;
+    finds(&bus, "ann", "hound called?", &["My dog is called Rex"]).await;
+    sandbox.kill("memory", 0);
+    sandbox.start_service_with("memory", 0, &[("CLARA_EMBEDDING_MODEL", "second".into())]);
+    sandbox.ready(1).await;
+    finds(&bus, "ann", "hound called?", &["My dog is called Rex"]).await;
+    let asked = |name: &str| {
+        let of = model.embedded();
+        of.iter().any(|(model, text)| model == name && text == "My dog is called Rex")
+    };
+    assert!(asked("first") && asked("second"), "{:?}", model.embedded());
+}

@@ -1,0 +1,133 @@
+//! Brings a store beside the database up to date, in the background.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::memory::Searched;
+use service_kit::clock::now_ms;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use super::projector::describe;
+use crate::background::Work;
+use crate::mirrors::{Item, Mirror, MirrorError, Mirrored, gone};
+
+/// Items that are copied at once.
+const BATCH: u32 = 100;
+/// Wait after a failure, and for what another replica stored.
+pub(crate) const PAUSE: Duration = Duration::from_secs(10);
+/// How long an erasure waits for the copies to be erased; what is left is erased later.
+const ERASING: Duration = Duration::from_secs(10);
+
+pub(crate) struct Mirroring<I: Item> {
+    source: Arc<dyn Mirrored<I>>,
+    mirror: Arc<dyn Mirror<I>>,
+    /// Whether the store is known to hold what it should, but for what is queued.
+    has_begun: AtomicBool,
+    /// Whether it was seen to hold anything: then it is empty only if it has lost it.
+    was_filled: AtomicBool,
+    /// One step at a time, so that what is older never comes after what is newer.
+    stepping: Mutex<()>,
+}
+
+impl<I: Item> Mirroring<I> {
+    pub(crate) fn new(source: Arc<dyn Mirrored<I>>, mirror: Arc<dyn Mirror<I>>) -> Self {
+        Self {
+            source,
+            mirror,
+            has_begun: AtomicBool::new(false),
+            was_filled: AtomicBool::new(false),
+            stepping: Mutex::new(()),
+        }
+    }
+
+    /// Fills the store anew if it is another one, or has lost everything.
+    async fn start(&self) -> Result<(), String> {
+        let target = self.mirror.target();
+        let known = self.source.target().await.map_err(describe)?;
+        if known.as_deref() == Some(target) && self.mirror.exists().await.map_err(told)? {
+            self.was_filled.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.was_filled.store(false, Ordering::Relaxed);
+        info!(store = self.mirror.name(), "filling a store beside the database");
+        self.mirror.reset().await.map_err(told)?;
+        self.source.begin_anew(target, now_ms()).await.map_err(describe)
+    }
+
+    async fn copy_some(&self) -> Result<bool, String> {
+        let queued = self.source.queued(BATCH).await.map_err(describe)?;
+        if queued.is_empty() {
+            return Ok(false);
+        }
+        if self.was_filled.load(Ordering::Relaxed) && !self.mirror.exists().await.map_err(told)? {
+            return Err(format!("{} has lost what it held", self.mirror.name()));
+        }
+        let current = self.source.current(&queued).await.map_err(describe)?;
+        let gone = gone(&queued, &current);
+        if !gone.is_empty() {
+            self.mirror.remove(&gone).await.map_err(told)?;
+        }
+        if !current.is_empty() {
+            self.mirror.put(&current).await.map_err(told)?;
+            self.was_filled.store(true, Ordering::Relaxed);
+        }
+        self.source.settle(&queued).await.map_err(describe)?;
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl<I: Item> Work for Mirroring<I> {
+    async fn step(&self) -> Result<bool, String> {
+        let _alone = self.stepping.lock().await;
+        if !self.has_begun.load(Ordering::Relaxed) {
+            self.start().await?;
+            self.has_begun.store(true, Ordering::Relaxed);
+        }
+        let copied = self.copy_some().await;
+        if copied.is_err() {
+            // It may have been another store's beginning: that is looked at again.
+            self.has_begun.store(false, Ordering::Relaxed);
+        }
+        copied
+    }
+}
+
+fn told(err: MirrorError) -> String {
+    err.to_string()
+}
+
+/// A store that erases with the database, and shows that it did.
+#[async_trait]
+pub(crate) trait Erases: Send + Sync {
+    /// Erases the copies of these, and counts what is left of them: all of them, if
+    /// the store cannot be asked.
+    async fn prove(&self, ids: &[String]) -> Searched;
+}
+
+#[async_trait]
+impl<I: Item> Erases for Mirroring<I> {
+    async fn prove(&self, ids: &[String]) -> Searched {
+        let erased = async {
+            // What is on its way would come after it.
+            let _alone = self.stepping.lock().await;
+            self.mirror.remove(ids).await?;
+            self.mirror.holding(ids).await
+        };
+        let found = match tokio::time::timeout(ERASING, erased).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(err)) => {
+                warn!(error = %err, "copies of what was erased will be erased later");
+                ids.len() as u64
+            }
+            Err(_) => {
+                warn!(store = self.mirror.name(), "copies of what was erased will be erased later");
+                ids.len() as u64
+            }
+        };
+        Searched { store: self.mirror.name().to_owned(), found }
+    }
+}

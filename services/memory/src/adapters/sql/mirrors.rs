@@ -1,0 +1,191 @@
+//! What is copied to stores beside the database: vectors, and relations. Triggers
+//! queue what changes; see the migration `mirrors`.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use domain::ids::ConversationId;
+use learn::relation::Relation;
+use store::{Database, Row, StoreError};
+
+use super::SqlMemory;
+use super::facts::{places, with_ids};
+use super::passages::values_of;
+use crate::mirrors::{Mirrored, Point, Queued, Related};
+use crate::ports::MemoryError;
+use crate::scope::Scope;
+
+/// The queue's name for vectors.
+const VECTORS: &str = "vectors";
+/// The queue's name for relations.
+const RELATIONS: &str = "relations";
+
+/// What of the database is copied to a store: every change of it is queued.
+pub(crate) struct Copied {
+    database: Database,
+    store: &'static str,
+    /// Every id, for a store that is filled anew.
+    all: &'static str,
+}
+
+impl SqlMemory {
+    /// The vectors of one model.
+    pub(crate) fn vectors_to_mirror(&self, model: &str) -> Vectors {
+        let all = "SELECT memory_id AS id FROM memory_vectors UNION ALL SELECT message_id AS id FROM message_vectors";
+        let copied = Copied { database: self.database.clone(), store: VECTORS, all };
+        Vectors { copied, model: model.to_owned() }
+    }
+
+    pub(crate) fn relations_to_mirror(&self) -> Relations {
+        let all = "SELECT DISTINCT memory_id AS id FROM memory_relations";
+        Relations(Copied { database: self.database.clone(), store: RELATIONS, all })
+    }
+}
+
+impl Copied {
+    /// Copies no more: what changes is not queued, and another store begins anew.
+    pub(crate) async fn stop(&self) -> Result<(), MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        transaction.execute("DELETE FROM mirrors WHERE store = $1", &[self.store.into()]).await?;
+        transaction.execute("DELETE FROM mirror_queue WHERE store = $1", &[self.store.into()]).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn target(&self) -> Result<Option<String>, MemoryError> {
+        let rows = self.database.fetch("SELECT target FROM mirrors WHERE store = $1", &[self.store.into()]).await?;
+        Ok(rows.first().map(|row| row.text("target")).transpose()?)
+    }
+
+    async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        let sql = "INSERT INTO mirrors (store, target) VALUES ($1, $2) ON CONFLICT (store) DO UPDATE SET target = $2";
+        transaction.execute(sql, &[self.store.into(), target.into()]).await?;
+        // With a stamp of its own, what another replica is copying stays queued.
+        let sql = format!(
+            "INSERT INTO mirror_queue (store, id, stamp) SELECT $1, a.id, $2 FROM ({}) a WHERE 1 = 1 \
+             ON CONFLICT (store, id) DO UPDATE SET stamp = $2",
+            self.all
+        );
+        transaction.execute(&sql, &[self.store.into(), stamp.into()]).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError> {
+        let sql = "SELECT id, stamp FROM mirror_queue WHERE store = $1 LIMIT $2";
+        let rows = self.database.fetch(sql, &[self.store.into(), i64::from(limit).into()]).await?;
+        let queued = |row: &Row| Ok::<_, StoreError>(Queued { id: row.text("id")?, stamp: row.integer("stamp")? });
+        Ok(rows.iter().map(queued).collect::<Result<_, _>>()?)
+    }
+
+    async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        for Queued { id, stamp } in queued {
+            let sql = "DELETE FROM mirror_queue WHERE store = $1 AND id = $2 AND stamp = $3";
+            transaction.execute(sql, &[self.store.into(), id.as_str().into(), (*stamp).into()]).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn fetch(&self, sql: &str, first: &[store::Value], queued: &[Queued]) -> Result<Vec<Row>, MemoryError> {
+        let ids: Vec<String> = queued.iter().map(|queued| queued.id.clone()).collect();
+        let sql = sql.replace("{ids}", &places(first.len() + 1, ids.len()));
+        Ok(self.database.fetch(&sql, &with_ids(first, &ids)).await?)
+    }
+}
+
+/// Vectors of what was said, and of facts that are true.
+pub(crate) struct Vectors {
+    pub(crate) copied: Copied,
+    model: String,
+}
+
+#[async_trait]
+impl Mirrored<Point> for Vectors {
+    async fn target(&self) -> Result<Option<String>, MemoryError> {
+        self.copied.target().await
+    }
+
+    async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
+        self.copied.begin_anew(target, stamp).await
+    }
+
+    async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError> {
+        self.copied.queued(limit).await
+    }
+
+    async fn current(&self, queued: &[Queued]) -> Result<Vec<Point>, MemoryError> {
+        let model = [self.model.as_str().into()];
+        let sql = "SELECT f.id, f.user_id, v.vector FROM memory_vectors v JOIN memories f ON f.id = v.memory_id \
+                   WHERE v.model = $1 AND f.superseded_by IS NULL AND f.id IN ({ids})";
+        let facts = self.copied.fetch(sql, &model, queued).await?;
+        let sql = "SELECT m.id, s.audience, s.user_id, s.context_id, v.vector FROM message_vectors v \
+                   JOIN messages m ON m.id = v.message_id JOIN sessions s ON s.id = m.session_id \
+                   WHERE v.model = $1 AND m.id IN ({ids})";
+        let said = self.copied.fetch(sql, &model, queued).await?;
+        let mut points = Vec::with_capacity(facts.len() + said.len());
+        for row in &facts {
+            points.extend(point(row, Scope::Facts(row.text("user_id")?))?);
+        }
+        for row in &said {
+            let conversation = ConversationId::parse(&row.text("context_id")?);
+            let scope = match (row.text("audience")?.as_str(), conversation) {
+                ("group", Ok(conversation)) => Scope::Group(conversation),
+                _ => Scope::Person(row.text("user_id")?),
+            };
+            points.extend(point(row, scope)?);
+        }
+        Ok(points)
+    }
+
+    async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError> {
+        self.copied.settle(queued).await
+    }
+}
+
+/// None for what the model does not take.
+fn point(row: &Row, scope: Scope) -> Result<Option<Point>, StoreError> {
+    let vector = values_of(&row.bytes("vector")?.unwrap_or_default());
+    Ok((!vector.is_empty()).then_some(Point { id: row.text("id")?, scope, vector }))
+}
+
+/// Relations of facts that are true.
+pub(crate) struct Relations(pub(crate) Copied);
+
+#[async_trait]
+impl Mirrored<Related> for Relations {
+    async fn target(&self) -> Result<Option<String>, MemoryError> {
+        self.0.target().await
+    }
+
+    async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
+        self.0.begin_anew(target, stamp).await
+    }
+
+    async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError> {
+        self.0.queued(limit).await
+    }
+
+    async fn current(&self, queued: &[Queued]) -> Result<Vec<Related>, MemoryError> {
+        let sql = "SELECT r.memory_id, r.user_id, r.subject, r.predicate, r.object FROM memory_relations r \
+                   JOIN memories f ON f.id = r.memory_id WHERE f.superseded_by IS NULL AND r.memory_id IN ({ids})";
+        let mut all: BTreeMap<String, Related> = BTreeMap::new();
+        for row in &self.0.fetch(sql, &[], queued).await? {
+            let (id, user) = (row.text("memory_id")?, row.text("user_id")?);
+            let related = all.entry(id.clone()).or_insert_with(|| Related { id, user, relations: Vec::new() });
+            related.relations.push(relation(row)?);
+        }
+        Ok(all.into_values().collect())
+    }
+
+    async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError> {
+        self.0.settle(queued).await
+    }
+}
+
+pub(super) fn relation(row: &Row) -> Result<Relation, StoreError> {
+    let (subject, predicate, object) = (row.text("subject")?, row.text("predicate")?, row.text("object")?);
+    Ok(Relation { subject, predicate, object })
+}
