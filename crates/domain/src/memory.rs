@@ -162,6 +162,10 @@ pub struct Recalled {
     pub facts: Vec<Fact>,
     /// Lines such as "user — sister — Ida", best match first.
     pub relations: Vec<String>,
+    /// How the person felt lately, one line a conversation, newest first.
+    pub moods: Vec<String>,
+    /// What the person comes back to, one line a topic.
+    pub topics: Vec<String>,
     /// What sessions before the history were about, oldest first.
     pub summaries: Vec<String>,
     /// What the person wants to be reminded of now.

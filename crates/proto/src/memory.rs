@@ -51,6 +51,8 @@ impl From<&Recalled> for v1::Recalled {
             facts: raws(&value.facts),
             passages: raws(&value.passages),
             relations: value.relations.clone(),
+            moods: value.moods.clone(),
+            topics: value.topics.clone(),
             summaries: value.summaries.clone(),
             reminders: raws(&value.reminders),
         }
@@ -65,6 +67,8 @@ impl TryFrom<v1::Recalled> for Recalled {
             facts: raw.facts.into_iter().map(Into::into).collect(),
             passages: raw.passages.into_iter().map(Into::into).collect(),
             relations: raw.relations,
+            moods: raw.moods,
+            topics: raw.topics,
             summaries: raw.summaries,
             reminders: raw.reminders.into_iter().map(Into::into).collect(),
         })

@@ -373,3 +373,63 @@ async fn what_a_session_was_about_stands_in_the_prompt() {
     let prompt = model.asked().last().unwrap().body.to_string();
     assert!(prompt.contains("## EARLIER IN THIS CONVERSATION") && prompt.contains("trip to Lisbon"), "{prompt}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_somebody_felt_and_what_they_come_back_to_stands_in_their_prompt_alone() {
+    let model = FakeModel::start(|_, _| Act::say("all right")).await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).start().await;
+    let bus = sandbox.bus().await;
+    let database = Database::sqlite(&sandbox.folder().join("data/memory.sqlite")).await.unwrap();
+    for conversation in ["monday", "thursday"] {
+        let mut terminal = sandbox.terminal(conversation).await;
+        for said in [
+            "I hate it: the marathon training was terrible and painful.",
+            "The marathon is in Lisbon, and the training goes on.",
+            "Today the marathon training was wonderful, I am so happy!",
+        ] {
+            terminal.asks(said).await;
+        }
+    }
+    // Half an hour of silence, and more: the queue and the sessions are told that it has passed.
+    eventually("both sessions are summarised", async || {
+        database.execute("UPDATE sessions_to_summarize SET due_at = 0", &[]).await.unwrap();
+        let rows = database.fetch("SELECT session_id FROM emotional_contexts", &[]).await.unwrap();
+        (rows.len() == 2).then_some(())
+    })
+    .await;
+    database.execute("UPDATE sessions SET last_activity_at = last_activity_at - 3600000", &[]).await.unwrap();
+    sandbox.terminal("friday").await.asks("hello").await;
+    let prompt = model.asked().last().unwrap().body.to_string();
+    let (_, felt) = prompt.split_once("## RECENT EMOTIONAL CONTEXT").expect("how they felt is told");
+    assert!(felt.contains("I hate it: the marathon training was terrible and painful”: even, volatile"), "{felt}");
+    let (_, topics) = prompt.split_once("## RECURRING TOPICS").expect("what they come back to is told");
+    assert!(topics.contains("- marathon: 2 conversations in two weeks"), "{topics}");
+
+    let place =
+        Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() };
+    let mut request = RecallRequest {
+        conversation: ConversationId::derive(&place),
+        principal: principal(ANN),
+        audience: Audience::Direct,
+        generation: 0,
+        previous: None,
+        query: "hello".into(),
+        history_limit: 0,
+        fact_limit: 35,
+        relation_limit: 20,
+        passage_limit: 20,
+    };
+    let recalled = async |request: &RecallRequest| -> Recalled {
+        bus.request(Endpoints::MemoryRecall, request, PATIENCE).await.unwrap()
+    };
+    assert_eq!(recalled(&request).await.moods.len(), 2);
+    request.audience = Audience::Group;
+    let in_a_group = recalled(&request).await;
+    assert_eq!((in_a_group.moods, in_a_group.topics), (vec![], vec![]), "it is nobody else's business");
+    let cleared = ask(&bus, ANN, FactCommand::Clear).await.unwrap();
+    assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{cleared:?}");
+    for table in ["emotional_contexts", "topic_mentions"] {
+        let rows = database.fetch(&format!("SELECT session_id FROM {table}"), &[]).await.unwrap();
+        assert!(rows.is_empty(), "{table} is cleared");
+    }
+}

@@ -119,6 +119,7 @@ impl App {
             knowledge: Arc::clone(&knowledge),
             summaries: memory.clone(),
             intentions: memory.clone(),
+            moods: memory.clone(),
             time_zone,
             journals: journals.clone(),
         });

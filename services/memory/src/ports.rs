@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::ids::ConversationId;
 use domain::ids::TurnId;
 use domain::memory::{Count, Fact, FactChange, HistoryMessage, Intention, Passage, RecallRequest, Searched};
+use learn::mood::Mood;
 use learn::relation::Relation;
 use learn::strength::Strength;
 use learn::summary::Summary;
@@ -134,6 +135,8 @@ pub(crate) struct Unsummarised {
     pub session: String,
     /// Its summary so far; empty if there is none.
     pub before: String,
+    /// Everything that the person said in it, oldest first; nothing for a group.
+    pub own: Vec<String>,
     /// Whether it was her, who it was, and what.
     pub said: Vec<(bool, String, String)>,
     /// The position of the newest of them.
@@ -151,11 +154,33 @@ pub(crate) struct Unsummarised {
 pub(crate) trait Summaries: Send + Sync {
     /// The session that is due longest, for this replica alone until then.
     async fn claim_session(&self, now_ms: i64, until_ms: i64) -> Result<Option<Unsummarised>, MemoryError>;
-    /// Stores a summary, if there was anything to say.
-    async fn store_summary(&self, of: &Unsummarised, summary: Option<&Summary>) -> Result<(), MemoryError>;
+    /// Stores a summary, if there was anything to say, with how it felt to the person.
+    async fn store_summary(
+        &self,
+        of: &Unsummarised,
+        summary: Option<&Summary>,
+        mood: Option<Mood>,
+    ) -> Result<(), MemoryError>;
     /// The newest summaries of a conversation's sessions that began before a time,
     /// oldest first.
     async fn summaries(&self, request: &RecallRequest, before_ms: i64) -> Result<Vec<String>, MemoryError>;
+}
+
+/// How a session felt to a person.
+pub(crate) struct Felt {
+    pub at_ms: i64,
+    /// The session's; empty if it has none.
+    pub title: String,
+    pub mood: Mood,
+}
+
+/// How a person felt lately, and what comes up again and again.
+#[async_trait]
+pub(crate) trait Moods: Send + Sync {
+    /// The newest sessions that are over, newest first.
+    async fn felt(&self, user: &str, now_ms: i64) -> Result<Vec<Felt>, MemoryError>;
+    /// Topics of several sessions, each with their number, what matters most first.
+    async fn recurring(&self, user: &str, now_ms: i64) -> Result<Vec<(String, u64)>, MemoryError>;
 }
 
 /// What people want to be reminded of.

@@ -17,7 +17,7 @@ use tracing::warn;
 use super::passages::PassageServer;
 use super::projector::{describe, project};
 use crate::knowledge::Knowledge;
-use crate::ports::{Intentions, Memory, MemoryError, Summaries};
+use crate::ports::{Felt, Intentions, Memory, MemoryError, Moods, Summaries};
 use crate::search::Asked;
 
 /// Reminders of one turn, at most.
@@ -29,6 +29,7 @@ pub(crate) struct RecallServer {
     pub(crate) knowledge: Arc<Knowledge>,
     pub(crate) summaries: Arc<dyn Summaries>,
     pub(crate) intentions: Arc<dyn Intentions>,
+    pub(crate) moods: Arc<dyn Moods>,
     /// The time zone of people who have named none.
     pub(crate) time_zone: TimeZone,
     pub(crate) journals: JournalStore,
@@ -63,11 +64,12 @@ impl Serve<RecallRequest, Recalled> for RecallServer {
             tokio::try_join!(facts, found)
         };
         let reminders = async { self.reminders(&request).await.map_err(describe) };
-        let ((history, summaries), ((facts, relations), found), reminders) =
-            tokio::try_join!(history, known, reminders)?;
+        let person = async { self.person(&request).await.map_err(describe) };
+        let ((history, summaries), ((facts, relations), found), reminders, (moods, topics)) =
+            tokio::try_join!(history, known, reminders, person)?;
         let passages = found.into_iter().filter(|passage| !history.iter().any(|message| is_same(message, passage)));
         let passages = passages.take(request.passage_limit as usize).collect();
-        Ok(Recalled { history, facts, relations, summaries, reminders, passages })
+        Ok(Recalled { history, facts, relations, moods, topics, summaries, reminders, passages })
     }
 }
 
@@ -92,6 +94,23 @@ impl RecallServer {
             warn!(why, "answering without earlier conversations");
             Vec::new()
         })
+    }
+
+    /// How the person felt lately, and what they come back to: for them alone.
+    async fn person(&self, request: &RecallRequest) -> Result<(Vec<String>, Vec<String>), MemoryError> {
+        // Without facts nothing of the person is asked for.
+        if request.audience == Audience::Group || request.fact_limit == 0 {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let (user, now) = (request.principal.user.as_str(), now_ms());
+        let (felt, recurring) = tokio::try_join!(self.moods.felt(user, now), self.moods.recurring(user, now))?;
+        let mood = |Felt { at_ms, title, mood }: Felt| {
+            let at = Timestamp::from_millisecond(at_ms).unwrap_or_default().to_zoned(self.time_zone.clone());
+            let title = if title.is_empty() { title } else { format!(", “{title}”") };
+            format!("{}{title}: {}", at.strftime("%-d %B"), mood.words())
+        };
+        let topic = |(name, sessions): (String, u64)| format!("{name}: {sessions} conversations in two weeks");
+        Ok((felt.into_iter().map(mood).collect(), recurring.into_iter().map(topic).collect()))
     }
 
     /// What the person wants to be reminded of now: what they say, or the time, fires it.

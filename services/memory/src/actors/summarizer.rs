@@ -1,11 +1,13 @@
 //! Summarises sessions, in the background: every ten messages, and when nobody
-//! has spoken for half an hour.
+//! has spoken for half an hour; with how they felt, and what comes up again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use learn::mood::{feeling, mood};
 use learn::summary::{INSTRUCTION, Summary, by_rules, read};
+use learn::topic;
 use service_kit::clock::now_ms;
 use tracing::debug;
 
@@ -38,8 +40,13 @@ impl Work for Summarizer {
         let now = now_ms();
         let until = now + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
         let Some(due) = self.summaries.claim_session(now, until).await.map_err(describe)? else { return Ok(false) };
-        let summary = self.summarize(&due).await?;
-        self.summaries.store_summary(&due, summary.as_ref()).await.map_err(describe)?;
+        let mut summary = self.summarize(&due).await?;
+        let own: Vec<&str> = due.own.iter().map(String::as_str).collect();
+        if let Some(summary) = summary.as_mut().filter(|summary| summary.topics.is_empty()) {
+            summary.topics = topic::by_rules(&own);
+        }
+        let mood = mood(&own.iter().map(|text| feeling(text)).collect::<Vec<_>>());
+        self.summaries.store_summary(&due, summary.as_ref(), mood).await.map_err(describe)?;
         Ok(true)
     }
 }

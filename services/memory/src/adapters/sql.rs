@@ -5,6 +5,7 @@ mod erase; // Erasing, and proving it.
 mod facts; // What is remembered of people.
 mod intentions; // What people want to be reminded of.
 pub(crate) mod mirrors; // What is copied to stores beside it.
+mod moods; // How sessions felt, and what comes up again.
 mod passages; // What was said, for the index.
 mod summaries; // What sessions were about.
 
@@ -44,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(6, "summaries"),
     migration!(7, "intentions"),
     migration!(8, "mirrors"),
+    migration!(9, "moods"),
 ];
 
 pub(crate) struct SqlMemory {

@@ -40,6 +40,7 @@ const STORES: &[(&str, &str, &str)] = &[
         "t.content",
     ),
     ("intentions", "SELECT COUNT(*) AS n FROM intentions t WHERE t.user_id = $1", "t.content"),
+    ("topic_mentions", "SELECT COUNT(*) AS n FROM topic_mentions t WHERE t.user_id = $1", "t.name"),
     (
         "memory_relations",
         "SELECT COUNT(*) AS n FROM memory_relations r JOIN memories t ON t.id = r.memory_id WHERE r.user_id = $1",
@@ -244,6 +245,10 @@ impl Erasing<'_> {
                 let sql = "UPDATE sessions SET title = NULL, session_summary = NULL, context_snapshot = NULL, \
                            summarized_to = 0 WHERE id = $1";
                 self.transaction.execute(sql, &[session.as_str().into()]).await?;
+                for table in ["emotional_contexts", "topic_mentions"] {
+                    let sql = format!("DELETE FROM {table} WHERE session_id = $1");
+                    self.transaction.execute(&sql, &[session.as_str().into()]).await?;
+                }
                 let sql = "INSERT INTO sessions_to_summarize (session_id, due_at, messages) VALUES ($1, $2, 1) \
                            ON CONFLICT (session_id) DO UPDATE SET due_at = $2, \
                            messages = sessions_to_summarize.messages + 1, claimed_until = 0";

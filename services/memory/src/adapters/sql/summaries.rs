@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use domain::memory::RecallRequest;
+use learn::mood::Mood;
 use learn::summary::Summary;
 use store::{StoreError, Transaction};
 
-use super::{IDLE_MS, SqlMemory};
+use super::{IDLE_MS, SqlMemory, moods};
 use crate::ports::{MemoryError, Summaries, Unsummarised};
 
 /// New messages after which a session is summarised while it goes on.
@@ -48,6 +49,7 @@ impl Summaries for SqlMemory {
                    AND m.position > $2 AND m.kind IN ('said', 'answered') ORDER BY m.position LIMIT $3";
         let values = [session.as_str().into(), row.integer("summarized_to")?.into(), READ.into()];
         let rows = transaction.fetch(sql, &values).await?;
+        let own = moods::own(&mut transaction, &session).await?;
         transaction.commit().await?;
         let mut to = row.integer("summarized_to")?;
         let mut said = Vec::with_capacity(rows.len());
@@ -60,6 +62,7 @@ impl Summaries for SqlMemory {
         Ok(Some(Unsummarised {
             session,
             before: row.optional_text("session_summary")?.unwrap_or_default(),
+            own,
             said,
             to,
             // What does not fit into this one is left for the next.
@@ -69,7 +72,12 @@ impl Summaries for SqlMemory {
         }))
     }
 
-    async fn store_summary(&self, of: &Unsummarised, summary: Option<&Summary>) -> Result<(), MemoryError> {
+    async fn store_summary(
+        &self,
+        of: &Unsummarised,
+        summary: Option<&Summary>,
+        mood: Option<Mood>,
+    ) -> Result<(), MemoryError> {
         let mut transaction = self.database.begin().await?;
         // What was said since stays to be summarised. Without the lease, something was
         // erased meanwhile, or another replica has it: then this summary is void.
@@ -79,10 +87,14 @@ impl Summaries for SqlMemory {
         if transaction.execute(sql, &[session.into(), of.messages.into(), of.until_ms.into()]).await? == 0 {
             return Ok(());
         }
-        if let Some(Summary { title, text }) = summary {
+        if let Some(mood) = mood {
+            moods::felt(&mut transaction, session, mood).await?;
+        }
+        if let Some(Summary { title, text, topics }) = summary {
             let sql = "UPDATE sessions SET session_summary = $2, title = COALESCE(title, $3), summarized_to = $4 WHERE id = $1";
             let values = [session.into(), text.as_str().into(), title.as_str().into(), of.to.into()];
             transaction.execute(sql, &values).await?;
+            moods::mentioned(&mut transaction, session, topics).await?;
         }
         let sql = "DELETE FROM sessions_to_summarize WHERE session_id = $1 AND messages <= 0";
         transaction.execute(sql, &[session.into()]).await?;
