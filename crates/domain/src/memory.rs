@@ -259,6 +259,14 @@ pub enum FactCommand {
     },
     /// Makes all vectors anew, in the background.
     Reindex,
+    /// One memory with another account, such as `discord-123`, once that has asked for the same.
+    Link {
+        account: String,
+    },
+    /// A memory of its own again, from now on.
+    Unlink,
+    /// The accounts that have one memory.
+    Links,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,6 +290,8 @@ pub struct FactAnswer {
     pub proof: Vec<Searched>,
     pub counts: Vec<Count>,
     pub intentions: Vec<Intention>,
+    /// The accounts of the person.
+    pub accounts: Vec<String>,
 }
 
 /// Words too common to search by.

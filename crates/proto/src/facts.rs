@@ -107,6 +107,7 @@ impl From<&FactAnswer> for v1::FactAnswer {
             proof: raws(&value.proof),
             counts: raws(&value.counts),
             intentions: raws(&value.intentions),
+            accounts: value.accounts.clone(),
         }
     }
 }
@@ -121,6 +122,7 @@ impl TryFrom<v1::FactAnswer> for FactAnswer {
             proof: raw.proof.into_iter().map(Into::into).collect(),
             counts: raw.counts.into_iter().map(Into::into).collect(),
             intentions: raw.intentions.into_iter().map(Into::into).collect(),
+            accounts: raw.accounts,
         })
     }
 }
@@ -145,6 +147,9 @@ impl From<&FactRequest> for v1::FactRequest {
             FactCommand::Intend { intention } => Command::Intend((&intention).into()),
             FactCommand::Intentions => Command::Intentions(Intentions {}),
             FactCommand::Dismiss { id } => Command::Dismiss(Dismiss { id }),
+            FactCommand::Link { account } => Command::Link(Link { account }),
+            FactCommand::Unlink => Command::Unlink(Unlink {}),
+            FactCommand::Links => Command::Links(Links {}),
         };
         let (conversation, turn) = match &value.asking {
             Some((conversation, turn)) => (conversation.to_string(), turn.to_string()),
@@ -177,6 +182,9 @@ impl TryFrom<v1::FactRequest> for FactRequest {
             Command::Intend(intention) => FactCommand::Intend { intention: intention.into() },
             Command::Intentions(Intentions {}) => FactCommand::Intentions,
             Command::Dismiss(Dismiss { id }) => FactCommand::Dismiss { id },
+            Command::Link(Link { account }) => FactCommand::Link { account },
+            Command::Unlink(Unlink {}) => FactCommand::Unlink,
+            Command::Links(Links {}) => FactCommand::Links,
         };
         let asking = match fields::optional_turn(&raw.turn)? {
             Some(turn) => Some((fields::conversation(&raw.conversation)?, turn)),

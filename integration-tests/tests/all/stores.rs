@@ -213,3 +213,59 @@ async fn another_model_at_the_endpoint_embeds_everything_anew() {
     };
     assert!(asked("first") && asked("second"), "{:?}", model.embedded());
 }
+
+/// Two accounts become one person when each has named the other; copies follow.
+async fn check_links(plan: Plan) {
+    let model = FakeModel::echo().await;
+    let sandbox = plan.only(&["memory"]).with(model.as_embeddings()).replicas(2).start().await;
+    let bus = sandbox.bus().await;
+    let link = |account: &str| FactCommand::Link { account: account.into() };
+    let linked = async |user: &str| ask(&bus, user, FactCommand::Links).await.accounts;
+    remember(&bus, "cli-ann", "1", "My dog is called Rex").await;
+    remember(&bus, "cli-ann", "2", "I love hiking").await;
+    remember(&bus, "discord-7", "3", "My sister Ida lives in Rome").await;
+    remember(&bus, "discord-7", "4", "I love hiking").await;
+    finds(&bus, "cli-ann", "hound called?", &["My dog is called Rex"]).await;
+
+    // Somebody who names another is nobody yet.
+    assert_eq!(ask(&bus, "discord-7", link("cli-ann")).await.accounts, ["discord-7"]);
+    assert_eq!(ask(&bus, "discord-8", link("cli-ann")).await.accounts, ["discord-8"]);
+    assert!(search(&bus, "discord-7", "dog").await.is_empty());
+    assert_eq!(ask(&bus, "cli-ann", link("discord-7")).await.accounts, ["cli-ann", "discord-7"]);
+    for user in ["cli-ann", "discord-7"] {
+        assert_eq!(linked(user).await, ["cli-ann", "discord-7"]);
+        finds(&bus, user, "hound called?", &["My dog is called Rex"]).await;
+        finds(&bus, user, "hiking", &["I love hiking"]).await;
+        eventually("relations go with their person", async || {
+            (relations(&bus, user, Audience::Direct, "my sister?").await == SISTER).then_some(())
+        })
+        .await;
+    }
+    assert!(search(&bus, "discord-8", "dog").await.is_empty(), "who only asked sees nothing");
+    // A third; then one goes, and has a memory of its own from then on.
+    ask(&bus, "teams-9", link("discord-7")).await;
+    assert_eq!(ask(&bus, "discord-7", link("teams-9")).await.accounts, ["cli-ann", "discord-7", "teams-9"]);
+    finds(&bus, "teams-9", "hiking", &["I love hiking"]).await;
+    ask(&bus, "cli-ann", FactCommand::Unlink).await;
+    assert_eq!(linked("cli-ann").await, ["cli-ann"]);
+    assert!(search(&bus, "cli-ann", "hiking").await.is_empty());
+    finds(&bus, "discord-7", "hound called?", &["My dog is called Rex"]).await;
+    remember(&bus, "cli-ann", "5", "My cat is called Tom").await;
+    assert!(search(&bus, "discord-7", "cat").await.is_empty());
+    let proof = ask(&bus, "discord-7", FactCommand::Clear).await.proof;
+    assert!(proof.iter().all(|searched| searched.found == 0), "{proof:?}");
+    finds(&bus, "cli-ann", "cat", &["My cat is called Tom"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_linked_on_sqlite_and_in_qdrant() {
+    let qdrant = FakeQdrant::start().await;
+    check_links(Sandbox::plan().with(qdrant.settings())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_linked_on_postgres_and_in_falkordb() {
+    let (postgres, falkordb) = (Postgres::start(), FalkorDb::start());
+    let plan = Sandbox::plan().set("DATABASE_URL", postgres.url()).set("ROOK_DATABASE_URL", postgres.url());
+    check_links(plan.with(falkordb.settings())).await;
+}

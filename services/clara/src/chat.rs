@@ -25,6 +25,7 @@ const HELP: &str = "\
 !status   what is running
 !clear    start afresh; what Clara remembers of you stays
 !queue followup|collect|steer|interrupt   what becomes of what you send while she works
+!link <platform> <id>, !link status, !unlink   one memory for several accounts of yours
 !high !opus, !mid !sonnet, !low !haiku !fast   before a message: which model answers it
 Ctrl-C    stops the answer; a second one leaves. `clara stop` or `never mind` stop it too.
 Ctrl-D    leaves";

@@ -8,8 +8,9 @@
 pub mod app; // All services in one process.
 mod chat; // The terminal.
 pub mod cli; // What can be typed.
-mod commands;
-mod local; // The data folder and what runs in it. // The operator's tools.
+mod commands; // The operator's tools.
+mod links; // One person, several accounts.
+mod local; // The data folder and what runs in it.
 
 use std::process::ExitCode;
 

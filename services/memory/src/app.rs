@@ -112,7 +112,7 @@ impl App {
             graph: graph.as_ref().map(|(store, _)| Arc::clone(store)),
             breaker: Breaker::default(),
         });
-        let finder = Arc::new(PassageServer { passages: memory.clone(), search });
+        let finder = Arc::new(PassageServer { passages: memory.clone(), search, people: memory.clone() });
         let recall = Arc::new(RecallServer {
             memory: memory.clone(),
             passages: Arc::clone(&finder),
@@ -120,6 +120,7 @@ impl App {
             summaries: memory.clone(),
             intentions: memory.clone(),
             moods: memory.clone(),
+            people: memory.clone(),
             time_zone,
             journals: journals.clone(),
         });
@@ -152,7 +153,8 @@ impl App {
         }
 
         let projector = Arc::new(Projector { memory: memory.clone(), journals: journals.clone(), stored });
-        let facts = Arc::new(FactServer { knowledge, intentions: memory, learner, journals, mirrors });
+        let facts =
+            Arc::new(FactServer { knowledge, intentions: memory.clone(), people: memory, learner, journals, mirrors });
         let (one, two, three, four) = (bus.clone(), bus.clone(), bus.clone(), bus);
         let parts = vec![
             Part::new("memory/projector", move |stop| {

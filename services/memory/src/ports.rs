@@ -183,6 +183,27 @@ pub(crate) trait Moods: Send + Sync {
     async fn recurring(&self, user: &str, now_ms: i64) -> Result<Vec<(String, u64)>, MemoryError>;
 }
 
+/// What came of a wish to be one person with another account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Linking {
+    /// The other side is to agree.
+    Asked,
+    Linked,
+}
+
+/// One person, several accounts, one memory.
+#[async_trait]
+pub(crate) trait People: Send + Sync {
+    /// Whose memory an account has: its own, unless it was linked.
+    async fn person(&self, account: &str) -> Result<String, MemoryError>;
+    /// All accounts of an account's person.
+    async fn accounts(&self, account: &str) -> Result<Vec<String>, MemoryError>;
+    /// Joins two persons when the other account has asked for the same within an hour.
+    async fn link(&self, account: &str, wanted: &str, at_ms: i64) -> Result<Linking, MemoryError>;
+    /// Whether there was anything to undo. What is remembered stays where it is.
+    async fn unlink(&self, account: &str) -> Result<bool, MemoryError>;
+}
+
 /// What people want to be reminded of.
 #[async_trait]
 pub(crate) trait Intentions: Send + Sync {

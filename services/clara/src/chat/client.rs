@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::links;
 use crate::local::Folder;
 
 /// How long one try to speak waits for an answer: the adapter gives up after 5 s.
@@ -104,6 +105,13 @@ impl Client {
                 Err(err) => bail!("Clara does not answer ({err}); `clara status` and `clara doctor` say more"),
             }
         }
+    }
+
+    /// Does what a line about linked accounts asks for; the error is a word to the person.
+    pub(crate) async fn links(&self, line: &str) -> Result<String, String> {
+        let Some(what) = links::in_chat(line) else { return Err("this is not about links".to_owned()) };
+        let links = what?.ask(&self.bus, &self.person).await.map_err(|err| err.to_string())?;
+        Ok(links.text)
     }
 
     /// The next thing seen.

@@ -26,6 +26,7 @@ use super::client::{Client, Seen, Spoken};
 use super::live::{Show, Viewer};
 use super::markdown::Markdown;
 use super::{HELP, saying};
+use crate::links;
 
 /// Lines of history that are kept.
 const HISTORY: usize = 2000;
@@ -112,6 +113,13 @@ pub(super) async fn run(
             }
             "!status" => {
                 crate::commands::run_status(settings, false).await?;
+                continue;
+            }
+            own if links::in_chat(own).is_some() => {
+                match client.links(own).await {
+                    Ok(text) => println!("{text}"),
+                    Err(why) => println!("{}", screen.bad(&why)),
+                }
                 continue;
             }
             _ => match saying(text) {

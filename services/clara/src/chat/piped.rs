@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::client::{Client, Seen, Spoken};
 use super::live::{Show, Viewer};
 use super::{HELP, saying};
+use crate::links;
 
 /// Exit status after Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -58,6 +59,17 @@ pub(super) async fn run(
                 }
                 "!status" => {
                     crate::commands::run_status(settings, json).await?;
+                    continue;
+                }
+                own if links::in_chat(own).is_some() => {
+                    match client.links(own).await {
+                        Ok(text) if json => emit(true, json!({"event": "links", "text": text}))?,
+                        Ok(text) => println!("{text}"),
+                        Err(why) => {
+                            failed = true;
+                            refuse(json, None, &format!("line {number}: {why}"))?;
+                        }
+                    }
                     continue;
                 }
                 _ => match saying(text) {

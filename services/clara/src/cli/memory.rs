@@ -132,6 +132,17 @@ pub enum MemoryCommand {
     Stats,
     /// Make all vectors anew, in the background.
     Reindex,
+    /// The accounts that share your memory; with a platform and an id, ask to share it with that account, which must
+    /// ask for yours within an hour.
+    Link {
+        /// Such as `discord`.
+        #[arg(requires = "id")]
+        platform: Option<String>,
+        /// The account's id there.
+        id: Option<String>,
+    },
+    /// A memory of its own for this account, from now on.
+    Unlink,
 }
 
 /// When a reminder fires: one of these, or a part of the day and a day together.

@@ -18,6 +18,7 @@ use service_kit::settings::Settings;
 use super::turn::one_line;
 use super::{attach, person, time};
 use crate::cli::{MemoryCommand, When, Whose};
+use crate::links::{Linking, Links};
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -104,9 +105,24 @@ impl Memories {
                 }
                 Ok(ExitCode::SUCCESS)
             }
+            MemoryCommand::Link { platform: Some(platform), id: Some(id) } => {
+                self.link(Linking::Link { platform, id }).await
+            }
+            MemoryCommand::Link { .. } => self.link(Linking::Status).await,
+            MemoryCommand::Unlink => self.link(Linking::Unlink).await,
             MemoryCommand::Stats => self.counts(FactCommand::Stats).await,
             MemoryCommand::Reindex => self.counts(FactCommand::Reindex).await,
         }
+    }
+
+    async fn link(&self, what: Linking) -> anyhow::Result<ExitCode> {
+        let Links { accounts, text } = what.ask(&self.bus, &self.principal).await?;
+        if self.json {
+            println!("{}", json!({"account": self.principal.user, "accounts": accounts}));
+        } else {
+            println!("{text}");
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn ask(&self, command: FactCommand, patience: Duration) -> anyhow::Result<FactAnswer> {
@@ -266,7 +282,9 @@ impl Memories {
                 println!("{:>8}  {}", searched.found, searched.store);
             }
             if left > 0 {
-                println!("Something is left: its words stand in what was said about something else.");
+                println!(
+                    "Something is left: its words stand in what was said about something else, or a store could not be asked."
+                );
             }
         }
         let nothing = answer.facts.is_empty() && answer.proof.is_empty();

@@ -21,16 +21,19 @@ use super::mirroring::Erases;
 use super::projector::describe;
 use crate::knowledge::Knowledge;
 use crate::learning::{New, fact};
-use crate::ports::{Change, Erased, Erasure, Facts, Intentions, MemoryError};
+use crate::ports::{Change, Erased, Erasure, Facts, Intentions, MemoryError, People};
 
 /// How long a change can be taken back.
 const UNDO_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// Longest name of an account, in bytes.
+const ACCOUNT_BYTES: usize = 128;
 /// Longest text that is learnt from at once, in bytes.
 const TEXT_BYTES: usize = 256 * 1024;
 
 pub(crate) struct FactServer {
     pub(crate) knowledge: Arc<Knowledge>,
     pub(crate) intentions: Arc<dyn Intentions>,
+    pub(crate) people: Arc<dyn People>,
     pub(crate) learner: Arc<Learner>,
     pub(crate) journals: JournalStore,
     /// Stores that hold copies.
@@ -42,7 +45,8 @@ type Answered = Result<FactAnswer, String>;
 #[async_trait]
 impl Serve<FactRequest, FactAnswer> for FactServer {
     async fn serve(&self, request: FactRequest) -> Answered {
-        let user = request.principal.user.as_str();
+        let account = request.principal.user.as_str();
+        let user = &self.people.person(account).await.map_err(describe)?;
         let facts = &self.knowledge.facts;
         match request.command {
             FactCommand::Remember { id, text, is_key } => self.remember(user, id, &text, is_key).await,
@@ -90,6 +94,12 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
                 true => Ok(FactAnswer::default()),
                 false => Err(format!("there is no reminder {id:?}: `clara memory reminders` shows their ids")),
             },
+            FactCommand::Link { account: wanted } => self.link(account, wanted.trim()).await,
+            FactCommand::Unlink => match self.people.unlink(account).await.map_err(describe)? {
+                true => self.accounts(account).await,
+                false => Err("this account is linked with no other".to_owned()),
+            },
+            FactCommand::Links => self.accounts(account).await,
             FactCommand::Reindex => {
                 facts.reindex(user).await.map_err(describe)?;
                 let counts = facts.counts(user).await.map_err(describe)?;
@@ -117,6 +127,24 @@ impl FactServer {
         }
         self.learner.stored.ring();
         Ok(found(vec![fact]))
+    }
+
+    async fn link(&self, account: &str, wanted: &str) -> Answered {
+        if wanted == account {
+            return Err("this is that account already: name the other one".to_owned());
+        }
+        let is_name = |c: char| c.is_ascii_graphic();
+        if !wanted.contains('-') || wanted.len() > ACCOUNT_BYTES || !wanted.chars().all(is_name) {
+            return Err("name the other account by its platform and its id there, such as `discord 123`".to_owned());
+        }
+        self.people.link(account, wanted, now_ms()).await.map_err(describe)?;
+        self.learner.stored.ring();
+        self.accounts(account).await
+    }
+
+    async fn accounts(&self, account: &str) -> Answered {
+        let accounts = self.people.accounts(account).await.map_err(describe)?;
+        Ok(FactAnswer { accounts, ..FactAnswer::default() })
     }
 
     async fn intend(&self, user: &str, intention: Intention) -> Answered {

@@ -9,25 +9,28 @@ use domain::memory::{PASSAGE_BYTES, PASSAGES, Passage, PassageRequest};
 
 use super::projector::describe;
 use crate::indexes::Found;
-use crate::ports::Passages;
+use crate::ports::{Passages, People};
 use crate::scope::Scope;
 use crate::search::{Asked, Search};
 
 pub(crate) struct PassageServer {
     pub(crate) passages: Arc<dyn Passages>,
     pub(crate) search: Arc<Search>,
+    pub(crate) people: Arc<dyn People>,
 }
 
 #[async_trait]
 impl Serve<PassageRequest, Vec<Passage>> for PassageServer {
-    async fn serve(&self, request: PassageRequest) -> Result<Vec<Passage>, String> {
+    async fn serve(&self, mut request: PassageRequest) -> Result<Vec<Passage>, String> {
+        request.principal.user = self.people.person(&request.principal.user).await.map_err(describe)?;
         let asked = self.search.ask(&request.query).await;
         self.find(&request, &asked).await
     }
 }
 
 impl PassageServer {
-    /// What fits a question, of what the request says may be searched.
+    /// What fits a question, of what the request says may be searched; its principal is a
+    /// person, not an account.
     pub(crate) async fn find(&self, request: &PassageRequest, asked: &Asked) -> Result<Vec<Passage>, String> {
         let user = request.principal.user.as_str();
         let scope = match &request.group {

@@ -17,7 +17,7 @@ use tracing::warn;
 use super::passages::PassageServer;
 use super::projector::{describe, project};
 use crate::knowledge::Knowledge;
-use crate::ports::{Felt, Intentions, Memory, MemoryError, Moods, Summaries};
+use crate::ports::{Felt, Intentions, Memory, MemoryError, Moods, People, Summaries};
 use crate::search::Asked;
 
 /// Reminders of one turn, at most.
@@ -30,6 +30,7 @@ pub(crate) struct RecallServer {
     pub(crate) summaries: Arc<dyn Summaries>,
     pub(crate) intentions: Arc<dyn Intentions>,
     pub(crate) moods: Arc<dyn Moods>,
+    pub(crate) people: Arc<dyn People>,
     /// The time zone of people who have named none.
     pub(crate) time_zone: TimeZone,
     pub(crate) journals: JournalStore,
@@ -37,7 +38,8 @@ pub(crate) struct RecallServer {
 
 #[async_trait]
 impl Serve<RecallRequest, Recalled> for RecallServer {
-    async fn serve(&self, request: RecallRequest) -> Result<Recalled, String> {
+    async fn serve(&self, mut request: RecallRequest) -> Result<Recalled, String> {
+        request.principal.user = self.people.person(&request.principal.user).await.map_err(describe)?;
         let history = async {
             // The exchange before this one must be there. The projection may not
             // have come to it yet, so it is brought in here: before the history

@@ -7,6 +7,7 @@ mod intentions; // What people want to be reminded of.
 pub(crate) mod mirrors; // What is copied to stores beside it.
 mod moods; // How sessions felt, and what comes up again.
 mod passages; // What was said, for the index.
+mod people; // One person, several accounts.
 mod summaries; // What sessions were about.
 
 use async_trait::async_trait;
@@ -24,28 +25,29 @@ use crate::scope::Scope;
 /// A session that nobody spoke in for this long is over: 30 minutes.
 const IDLE_MS: i64 = 30 * 60 * 1000;
 
-/// A migration by the name of its two files.
+/// A migration by its version, its name, and the name of its two files.
 macro_rules! migration {
-    ($version:literal, $name:literal) => {
+    ($version:literal, $name:literal, $file:literal) => {
         Migration {
             version: $version,
             name: $name,
-            sqlite: include_str!(concat!("../../migrations/000", $version, "_", $name, ".sqlite.sql")),
-            postgres: include_str!(concat!("../../migrations/000", $version, "_", $name, ".postgres.sql")),
+            sqlite: include_str!(concat!("../../migrations/", $file, ".sqlite.sql")),
+            postgres: include_str!(concat!("../../migrations/", $file, ".postgres.sql")),
         }
     };
 }
 
 const MIGRATIONS: &[Migration] = &[
-    migration!(1, "memory"),
-    migration!(2, "turns"),
-    migration!(3, "passages"),
-    migration!(4, "memories"),
-    migration!(5, "relations"),
-    migration!(6, "summaries"),
-    migration!(7, "intentions"),
-    migration!(8, "mirrors"),
-    migration!(9, "moods"),
+    migration!(1, "memory", "0001_memory"),
+    migration!(2, "turns", "0002_turns"),
+    migration!(3, "passages", "0003_passages"),
+    migration!(4, "memories", "0004_memories"),
+    migration!(5, "relations", "0005_relations"),
+    migration!(6, "summaries", "0006_summaries"),
+    migration!(7, "intentions", "0007_intentions"),
+    migration!(8, "mirrors", "0008_mirrors"),
+    migration!(9, "moods", "0009_moods"),
+    migration!(10, "people", "0010_people"),
 ];
 
 pub(crate) struct SqlMemory {
@@ -87,7 +89,13 @@ impl SqlMemory {
 
     /// The session that a message at `at_ms` belongs to: the running one, or a
     /// new one linked to it when it was idle for too long or was reset.
-    async fn session(&self, transaction: &mut Transaction, rows: &TurnRows, at_ms: i64) -> Result<String, StoreError> {
+    async fn session(
+        &self,
+        transaction: &mut Transaction,
+        rows: &TurnRows,
+        owner: &str,
+        at_ms: i64,
+    ) -> Result<String, StoreError> {
         let context = rows.conversation.as_str();
         let generation = i64::from(rows.generation);
         let last = transaction
@@ -109,7 +117,7 @@ impl SqlMemory {
             transaction.execute(sql, &[at_ms.into(), id.as_str().into()]).await?;
             return Ok(id.clone());
         }
-        let project = self.project(transaction, &rows.owner, at_ms).await?;
+        let project = self.project(transaction, owner, at_ms).await?;
         let id = Uuid::now_v7().to_string();
         transaction
             .execute(
@@ -118,7 +126,7 @@ impl SqlMemory {
                 &[
                     id.as_str().into(),
                     project.into(),
-                    rows.owner.as_str().into(),
+                    owner.into(),
                     context.into(),
                     at_ms.into(),
                     last.map(|(id, ..)| id).into(),
@@ -153,13 +161,13 @@ impl Memory for SqlMemory {
         // Two replicas that project turns of one conversation take turns.
         transaction.lock(rows.conversation.as_str()).await?;
         // What is erased meanwhile is erased whole, or is not there yet and is refused here.
-        transaction.lock(&Scope::Facts(rows.owner.clone()).to_string()).await?;
+        let owner = people::hold(&mut transaction, &rows.owner).await?;
         let erased = "SELECT turn_id FROM erased_turns WHERE turn_id = $1";
         if !transaction.fetch(erased, &[rows.turn.to_string().into()]).await?.is_empty() {
             return Ok(());
         }
         let forgotten = "SELECT position FROM erased_people WHERE user_id = $1";
-        let forgotten = transaction.fetch(forgotten, &[rows.owner.as_str().into()]).await?;
+        let forgotten = transaction.fetch(forgotten, &[owner.as_str().into()]).await?;
         let forgotten = forgotten.first().map_or(Ok(i64::MIN), |row| row.integer("position"))?;
         if rows.messages.iter().any(|message| message.position <= forgotten) {
             return Ok(());
@@ -167,10 +175,11 @@ impl Memory for SqlMemory {
         let known = "SELECT session_id FROM messages WHERE turn_id = $1 LIMIT 1";
         let session = match transaction.fetch(known, &[rows.turn.to_string().into()]).await?.first() {
             Some(row) => row.text("session_id")?,
-            None => self.session(&mut transaction, rows, newest).await?,
+            None => self.session(&mut transaction, rows, &owner, newest).await?,
         };
         let (mut said, mut to_learn, mut reply_is_new) = (0, None, false);
         for message in &rows.messages {
+            let user = people::person(&mut transaction, &message.user).await?;
             let role = match message.role {
                 Role::User => "user",
                 Role::Assistant => "assistant",
@@ -182,7 +191,7 @@ impl Memory for SqlMemory {
                     &[
                         message.id.as_str().into(),
                         session.as_str().into(),
-                        message.user.as_str().into(),
+                        user.into(),
                         role.into(),
                         message.name.as_str().into(),
                         // PostgreSQL stores no NUL in text.
@@ -207,15 +216,15 @@ impl Memory for SqlMemory {
             }
         }
         if said > 0 {
-            let scope = Scope::of(rows.audience, &rows.owner, &rows.conversation);
+            let scope = Scope::of(rows.audience, &owner, &rows.conversation);
             transaction.execute(passages::CHANGED, &[scope.to_string().into(), said.into(), 0.into()]).await?;
             if self.learning != Learning::Off {
                 summaries::said(&mut transaction, &session, said, newest).await?;
             }
         }
         if reply_is_new {
-            changes::strengthen(&mut transaction, &rows.owner, newest, &rows.used).await?;
-            intentions::fired(&mut transaction, &rows.owner, newest, &rows.reminded).await?;
+            changes::strengthen(&mut transaction, &owner, newest, &rows.used).await?;
+            intentions::fired(&mut transaction, &owner, newest, &rows.reminded).await?;
         }
         if let Some(position) = to_learn {
             let sql = "INSERT INTO turns_to_learn (turn_id, position) VALUES ($1, $2) ON CONFLICT (turn_id) DO NOTHING";

@@ -14,6 +14,7 @@ use super::SqlMemory;
 use super::changes::{By, Effect};
 use super::mirrors::relation;
 use super::passages::{ASSISTANT, CHANGED, ERASED, bytes_of, values_of, vectors_of};
+use super::people;
 use crate::ports::{Change, Erased, Erasure, Facts, MemoryError, Remembered, SaidBy, Stored, Unembedded, Unlearnt};
 use crate::scope::Scope;
 
@@ -147,9 +148,10 @@ impl Facts for SqlMemory {
         learnt: Option<TurnId>,
     ) -> Result<(), MemoryError> {
         let mut transaction = self.database.begin().await?;
-        let scope = Scope::Facts(user.to_owned()).to_string();
-        transaction.lock(&scope).await?;
-        let mut by = By { transaction: &mut transaction, user, actor, at_ms };
+        // Who was a person when this was read may be another's account by now.
+        let user = people::hold(&mut transaction, user).await?;
+        let scope = Scope::Facts(user.clone()).to_string();
+        let mut by = By { transaction: &mut transaction, user: &user, actor, at_ms };
         let (mut added, mut is_another) = (0, false);
         for change in changes {
             match by.apply(change).await? {
