@@ -61,8 +61,25 @@ impl FakeQdrant {
 
     /// The settings that make Clara use it.
     pub fn settings(&self) -> [(&'static str, String); 3] {
-        let url = format!("http://{}", self.address);
-        [("QDRANT_URL", url), ("QDRANT_API_KEY", KEY.into()), ("QDRANT_TIMEOUT", "5".into())]
+        [("QDRANT_URL", self.url()), ("QDRANT_API_KEY", KEY.into()), ("QDRANT_TIMEOUT", "5".into())]
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Puts points with these payloads into a collection of somebody else's.
+    pub fn put(&self, collection: &str, points: &[(&str, serde_json::Value)]) {
+        let mut collections = self.shared.collections.lock().unwrap();
+        let collection = collections.entry(collection.to_owned()).or_default();
+        collection.width = 3;
+        for (id, payload) in points {
+            let number = id.parse::<u64>().map(PointId::from);
+            let id = number.unwrap_or_else(|_| PointId::from((*id).to_owned()));
+            let payload = payload.as_object().unwrap();
+            let payload = payload.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
+            collection.points.insert(key(&id), Stored { id, vector: vec![1.0, 0.0, 0.0], payload });
+        }
     }
 
     /// Answers nobody until it is back.

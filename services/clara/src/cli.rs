@@ -2,7 +2,7 @@
 
 mod memory; // The commands about what is remembered.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use memory::{MemoryCommand, When, Whose};
@@ -80,6 +80,11 @@ pub enum Command {
         #[command(subcommand)]
         what: MemoryCommand,
     },
+    /// Bring in what people have in a system that Clara replaces; she may run beside it.
+    Import {
+        #[command(subcommand)]
+        from: ImportCommand,
+    },
     /// Look into messages that nobody could handle, and send them again.
     Dead {
         #[command(subcommand)]
@@ -99,6 +104,33 @@ pub enum ServiceName {
     ToolRunner,
     Memory,
     AdapterCli,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// What a MyPalClara knows of people: direct conversations, memories with their strength, reminders and linked
+    /// accounts. Says what would come, unless --apply is given; run again, nothing comes twice.
+    Mypalclara(MyPalClara),
+}
+
+/// Where a MyPalClara keeps what it knows.
+#[derive(Debug, Args)]
+pub struct MyPalClara {
+    /// Its database (DATABASE_URL there): a postgresql:// URL, or a SQLite file.
+    #[arg(long)]
+    pub database: Option<String>,
+    /// Its Qdrant (QDRANT_URL there); the key is read from QDRANT_API_KEY.
+    #[arg(long)]
+    pub qdrant: Option<String>,
+    /// Its PostgreSQL with pgvector (ROOK_DATABASE_URL there), in place of Qdrant.
+    #[arg(long, conflicts_with = "qdrant")]
+    pub pgvector: Option<String>,
+    /// The name of its collection or table.
+    #[arg(long, default_value = "clara_memories")]
+    pub collection: String,
+    /// Store it.
+    #[arg(long)]
+    pub apply: bool,
 }
 
 #[derive(Debug, Subcommand)]

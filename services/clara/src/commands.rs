@@ -4,6 +4,7 @@ pub(crate) mod config; // Settings, and whether they can work.
 mod dead; // What nobody could handle.
 mod doctor; // What is wrong, and what to do.
 mod memory; // What Clara remembers of the person.
+mod mypalclara; // What people have there.
 mod status; // What is running.
 mod turn; // Journals, readable.
 mod up; // Everything in the foreground.
@@ -18,7 +19,7 @@ use clap_complete::Shell;
 use service_kit::run;
 use service_kit::settings::Settings;
 
-use crate::cli::{Cli, Command, ServiceName};
+use crate::cli::{Cli, Command, ImportCommand, ServiceName};
 use crate::local::Folder;
 
 /// Runs a command that needs the runtime.
@@ -34,6 +35,7 @@ pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode
         Command::Doctor => doctor::run(&settings, json).await,
         Command::Turn { what } => turn::run(&settings, what, json).await,
         Command::Memory { whose, what } => memory::run(&settings, whose, what, json).await,
+        Command::Import { from: ImportCommand::Mypalclara(from) } => mypalclara::run(&settings, from, json).await,
         Command::Dead { what } => dead::run(&settings, what, json).await,
         Command::Config { .. } | Command::Serve { .. } | Command::Completions { .. } => {
             anyhow::bail!("this command needs no runtime")

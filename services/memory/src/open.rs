@@ -30,6 +30,12 @@ pub(crate) async fn database(settings: &Settings) -> Result<Database, StoreError
     }
 }
 
+/// Whether there is a model that makes vectors.
+pub(crate) fn embeds(settings: &Settings) -> bool {
+    ["CLARA_EMBEDDING_FOLDER", "CLARA_EMBEDDING_BASE_URL"].iter().any(|name| settings.optional(name).is_some())
+        || settings.secret("OPENAI_API_KEY").is_some()
+}
+
 /// The model that makes vectors: from a folder, or at an endpoint.
 pub(crate) fn embedder(settings: &Settings) -> Result<Option<Arc<dyn Embedder>>, EmbedError> {
     if let Some(folder) = settings.optional("CLARA_EMBEDDING_FOLDER") {

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use qdrant_client::qdrant::point_id::PointIdOptions;
 use qdrant_client::qdrant::{
     Condition, CountPointsBuilder, CreateCollectionBuilder, CreateFieldIndexCollectionBuilder, DeletePointsBuilder,
-    Distance, FieldType, Filter, PointStruct, PointsIdsList, QueryPointsBuilder, UpsertPointsBuilder, Value,
-    VectorParamsBuilder,
+    Distance, FieldType, Filter, PointId, PointStruct, PointsIdsList, QueryPointsBuilder, ScrollPointsBuilder,
+    UpsertPointsBuilder, Value, VectorParamsBuilder,
 };
 use qdrant_client::{Qdrant, QdrantError};
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +24,10 @@ use crate::scope::Scope;
 pub(crate) const NAME: &str = "Qdrant";
 /// The collection; MyPalClara's own is another, and is left alone.
 const COLLECTION: &str = "clara_vectors";
+/// Points of a page.
+const PAGE: u32 = 500;
+/// Longest wait for a page of an import.
+const IMPORT: Duration = Duration::from_secs(60);
 /// Longest part of the server's own words that is told, in characters.
 const WORDS: usize = 300;
 
@@ -139,6 +144,36 @@ impl VectorStore for QdrantVectors {
             Some((id, point.score))
         });
         Ok(hits.collect())
+    }
+}
+
+/// What every point of a collection says of itself, by its id: for an import.
+pub(crate) async fn payloads(
+    url: &str,
+    key: Option<&SecretString>,
+    collection: &str,
+) -> Result<Vec<(String, serde_json::Value)>, MirrorError> {
+    let client = QdrantVectors::new(url, key, IMPORT, "")?.client;
+    let (mut all, mut offset) = (Vec::new(), None::<PointId>);
+    loop {
+        let mut page = ScrollPointsBuilder::new(collection).limit(PAGE).with_payload(true).with_vectors(false);
+        if let Some(offset) = offset.take() {
+            page = page.offset(offset);
+        }
+        let page = client.scroll(page).await.map_err(failed)?;
+        for point in page.result {
+            let id = match point.id.and_then(|id| id.point_id_options) {
+                Some(PointIdOptions::Uuid(id)) => id,
+                Some(PointIdOptions::Num(id)) => id.to_string(),
+                None => continue,
+            };
+            let payload = point.payload.into_iter().map(|(name, value)| (name, value.into_json()));
+            all.push((id, payload.collect()));
+        }
+        offset = page.next_page_offset;
+        if offset.is_none() {
+            return Ok(all);
+        }
     }
 }
 

@@ -87,6 +87,12 @@ impl SqlMemory {
         }
     }
 
+    /// Whether anything of a turn is here.
+    pub(crate) async fn has_messages(&self, turn: TurnId) -> Result<bool, MemoryError> {
+        let sql = "SELECT id FROM messages WHERE turn_id = $1 LIMIT 1";
+        Ok(!self.database.fetch(sql, &[turn.to_string().into()]).await?.is_empty())
+    }
+
     /// The session that a message at `at_ms` belongs to: the running one, or a
     /// new one linked to it when it was idle for too long or was reset.
     async fn session(
