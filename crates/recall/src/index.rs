@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::bm25::Bm25;
-use crate::late::{Embedding, cosine};
+use crate::late::{Embedding, TokenVectors};
+use crate::texts::Texts;
 use crate::weights::{Signal, Weights};
 use crate::words::terms;
 
@@ -59,6 +60,8 @@ struct Place {
     speaker: Option<usize>,
     /// Whether it asks.
     asks: bool,
+    /// Whether it has vectors.
+    is_embedded: bool,
     /// The logarithm of its length in terms, plus one.
     length: f32,
 }
@@ -68,6 +71,10 @@ struct Place {
 pub struct Index {
     passages: Vec<Passage>,
     places: Vec<Place>,
+    /// The vectors of their texts.
+    texts: Texts,
+    /// The vectors of their words.
+    tokens: Vec<Option<TokenVectors>>,
     /// Terms of each passage, by its speaker's name and text.
     terms: Vec<Vec<String>>,
     /// Everybody who spoke.
@@ -87,6 +94,8 @@ impl Default for Index {
         Self {
             passages: Vec::new(),
             places: Vec::new(),
+            texts: Texts::default(),
+            tokens: Vec::new(),
             terms: Vec::new(),
             speakers: Vec::new(),
             sessions: HashMap::new(),
@@ -119,12 +128,7 @@ impl Meanings {
                 }
                 own
             }
-            (None, Some(asked)) => {
-                let with = |passage: &Passage| {
-                    passage.vectors.as_ref().map_or(0.0, |vectors| cosine(&asked.text, &vectors.text))
-                };
-                index.passages.iter().map(with).collect()
-            }
+            (None, Some(asked)) => index.texts.compare(&asked.text),
             (None, None) => return None,
         };
         let mut of_session = vec![f32::MIN; index.sessions.len()];
@@ -178,10 +182,20 @@ impl Index {
         self.around.add(number, &date_terms(passage.at_ms));
         self.of_session.add(session, &own);
         let length = (1.0 + own.len() as f32).ln();
-        self.places.push(Place { session, before, after: None, speaker, asks: asks(&passage.text), length });
+        self.places.push(Place {
+            session,
+            before,
+            after: None,
+            speaker,
+            asks: asks(&passage.text),
+            is_embedded: false,
+            length,
+        });
         self.terms.push(own);
         let vectors = passage.vectors.take();
         self.passages.push(passage);
+        self.texts.push();
+        self.tokens.push(None);
         if let Some(vectors) = vectors {
             self.attach(number, vectors);
         }
@@ -189,7 +203,9 @@ impl Index {
 
     /// Adds what a model made of a passage, which is known by the order it came in.
     pub fn attach(&mut self, number: usize, vectors: Embedding) {
-        let Some(passage) = self.passages.get_mut(number).filter(|passage| passage.vectors.is_none()) else { return };
+        let Some(place) = self.places.get_mut(number).filter(|place| !place.is_embedded) else { return };
+        place.is_embedded = true;
+        self.texts.set(number, &vectors.text);
         if let Some(tokens) = &vectors.tokens {
             let mut pieces = tokens.pieces().to_vec();
             pieces.sort_unstable();
@@ -198,7 +214,7 @@ impl Index {
                 *self.pieces.entry(piece).or_default() += 1;
             }
         }
-        passage.vectors = Some(vectors);
+        self.tokens[number] = vectors.tokens;
     }
 
     /// The number of a speaker; none for nobody.
@@ -276,8 +292,7 @@ impl Index {
         let mut nearest: HashMap<usize, Vec<f32>> = HashMap::with_capacity(candidates.len());
         let mut of_session: HashMap<usize, Vec<f32>> = HashMap::new();
         for number in candidates {
-            let vectors = self.passages[*number].vectors.as_ref();
-            let Some(tokens) = vectors.and_then(|vectors| vectors.tokens.as_ref()) else { continue };
+            let Some(tokens) = &self.tokens[*number] else { continue };
             let near = asked.nearest(tokens);
             let best = of_session.entry(self.places[*number].session).or_insert_with(|| near.clone());
             raise(best, &near, 1.0);

@@ -31,14 +31,10 @@ impl TokenVectors {
     pub fn new<'a>(width: usize, words: impl IntoIterator<Item = (u32, &'a [f32])>) -> Self {
         let mut made = Self { width, ..Self::default() };
         for (piece, vector) in words {
-            let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-            let largest = vector.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-            if vector.len() != width || !length.is_normal() || largest == 0.0 {
-                continue;
-            }
+            let Some((scale, values)) = quantised(vector).filter(|_| vector.len() == width) else { continue };
             made.pieces.push(piece);
-            made.scales.push(largest / 127.0 / length);
-            made.values.extend(vector.iter().map(|value| (value / largest * 127.0).round() as i8));
+            made.scales.push(scale);
+            made.values.extend(values);
         }
         made
     }
@@ -105,8 +101,30 @@ fn number(bytes: &[u8]) -> Result<(u32, &[u8]), DamagedVectors> {
     Ok((u32::from_le_bytes(*number), rest))
 }
 
-fn dot(one: &[i8], other: &[i8]) -> i32 {
-    one.iter().zip(other).map(|(one, other)| i32::from(i16::from(*one) * i16::from(*other))).sum()
+/// A vector in eight bits a value, with what these are to be multiplied by to make its
+/// length 1; none for one without a direction.
+pub(crate) fn quantised(vector: &[f32]) -> Option<(f32, Vec<i8>)> {
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    let largest = vector.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    if !length.is_normal() || largest == 0.0 {
+        return None;
+    }
+    let values = vector.iter().map(|value| (value / largest * 127.0).round() as i8);
+    Some((largest / 127.0 / length, values.collect()))
+}
+
+/// Sixteen sums side by side, which processors do at once: more than twice as fast here
+/// as one.
+pub(crate) fn dot(one: &[i8], other: &[i8]) -> i32 {
+    let product = |(one, other): (&i8, &i8)| i32::from(*one) * i32::from(*other);
+    let ((ones, rest), (others, of_other)) = (one.as_chunks::<16>(), other.as_chunks::<16>());
+    let mut sums = [0; 16];
+    for (one, other) in ones.iter().zip(others) {
+        for (sum, pair) in sums.iter_mut().zip(one.iter().zip(other)) {
+            *sum += product(pair);
+        }
+    }
+    sums.iter().sum::<i32>() + rest.iter().zip(of_other).map(product).sum::<i32>()
 }
 
 /// The similarity of two vectors of length 1: from −1 to 1; 0 if they come from

@@ -6,6 +6,7 @@
 mod bm25; // How well words match.
 mod index; // Passages, ranked for a question.
 mod late; // How well the words' vectors match, each by each.
+mod texts; // How well the texts' vectors match.
 mod weights; // What counts how much.
 mod words; // From a text to its terms.
 

@@ -9,15 +9,18 @@ use clap::Parser;
 use domain::ids::{ConversationId, Place};
 use domain::memory::{FactAnswer, FactCommand, FactRequest, RecallRequest, Recalled};
 use domain::message::{Audience, Principal};
+use embed::{Embedder, Endpoint};
 use integration_tests::recall_eval::dataset::{Said, Sample, Session};
 use integration_tests::recall_eval::ingest;
 use serde_json::json;
 use store::{Database, Value};
+use testkit::model::{Act, FakeModel, KEY, embeddings};
 use testkit::postgres::Postgres;
 use testkit::sandbox::{Plan, Sandbox};
 
-/// Measures the memory service of its own that it starts, over the bus, with words
-/// alone: what a model adds is what it needs for one question (`just eval-memory`).
+/// Measures the memory service of its own that it starts, over the bus: with words alone,
+/// or with vectors of texts too, which an endpoint on this machine makes of a question at
+/// once. What a real model needs for one question comes on top (`just eval-memory`).
 #[derive(Debug, Parser)]
 struct Options {
     /// Memories of one person; again for more.
@@ -29,6 +32,9 @@ struct Options {
     /// PostgreSQL too; its programs are where CLARA_TEST_POSTGRES_BIN says.
     #[arg(long)]
     postgres: bool,
+    /// With vectors of 384 values.
+    #[arg(long)]
+    vectors: bool,
     /// Print lines of JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -36,6 +42,8 @@ struct Options {
 
 /// How long one request may take: the first one after a start reads everything.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The model that the endpoint is asked for, unless a setting says otherwise.
+const MODEL: &str = "text-embedding-3-small";
 /// Turns that are learnt from.
 const TURNS: usize = 500;
 
@@ -51,9 +59,11 @@ async fn main() -> anyhow::Result<()> {
     if options.postgres {
         stores.push(("PostgreSQL", Some(Postgres::start())));
     }
+    let endpoint = FakeModel::start_forgetful(|_, _| Act::say("")).await;
     for (name, postgres) in &stores {
         let plan = || {
             let plan = Sandbox::plan().only(&["memory"]).set("CLARA_LOG", "warn");
+            let plan = if options.vectors { plan.with(endpoint.as_embeddings()) } else { plan };
             match postgres {
                 Some(postgres) => plan.set("DATABASE_URL", postgres.url()),
                 None => plan,
@@ -62,8 +72,27 @@ async fn main() -> anyhow::Result<()> {
         for memories in &options.memories {
             measure(plan(), name, postgres.as_ref(), *memories, &options).await?;
         }
-        learn(plan(), name, &options).await?;
+        if !options.vectors {
+            learn(plan(), name, &options).await?;
+        }
     }
+    if options.vectors {
+        floor(&endpoint, &options).await?;
+    }
+    Ok(())
+}
+
+/// What the endpoint alone takes for a question: it is part of every figure above.
+async fn floor(endpoint: &FakeModel, options: &Options) -> anyhow::Result<()> {
+    let model = Endpoint::new(&format!("{}/v1", endpoint.url()), Some(KEY.into()), MODEL.to_owned())?;
+    let mut times = Vec::new();
+    for number in 0..options.questions {
+        let begun = Instant::now();
+        model.embed(vec![fact(number).1]).await?;
+        times.push(begun.elapsed());
+    }
+    show(options, "endpoint", 1, "a question, p50 ms", ms(part(&mut times, 0.50)));
+    show(options, "endpoint", 1, "a question, p95 ms", ms(part(&mut times, 0.95)));
     Ok(())
 }
 
@@ -83,7 +112,7 @@ async fn database(sandbox: &Sandbox, postgres: Option<&Postgres>) -> anyhow::Res
 }
 
 /// Facts are written as rows: asking for each would measure the gate.
-async fn fill(database: &Database, user: &str, memories: usize) -> anyhow::Result<()> {
+async fn fill(database: &Database, user: &str, memories: usize, vectors: bool) -> anyhow::Result<()> {
     let mut transaction = database.begin().await?;
     for number in 0..memories {
         let (id, at) = (format!("{user}-{number}"), i64::try_from(number)?);
@@ -92,7 +121,12 @@ async fn fill(database: &Database, user: &str, memories: usize) -> anyhow::Resul
         transaction.execute(sql, &values).await?;
         let sql = "INSERT INTO memory_dynamics (memory_id, user_id, stability, difficulty, retrieval_strength, \
                    storage_strength, last_accessed_at, access_count) VALUES ($1, $2, 1, 5, 1, 0.5, $3, 0)";
-        transaction.execute(sql, &[id.into(), user.into(), at.into()]).await?;
+        transaction.execute(sql, &[id.as_str().into(), user.into(), at.into()]).await?;
+        if vectors {
+            let sql = "INSERT INTO memory_vectors (memory_id, model, vector, tokens) VALUES ($1, $2, $3, $4)";
+            let vector = unit(&fact(number).0).iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+            transaction.execute(sql, &[id.into(), MODEL.into(), vector.into(), Vec::new().into()]).await?;
+        }
     }
     let sql = "INSERT INTO passage_changes (scope, said) VALUES ($1, $2)";
     transaction.execute(sql, &[format!("facts:{user}").into(), i64::try_from(memories)?.into()]).await?;
@@ -111,7 +145,7 @@ async fn measure(
     let bus = sandbox.bus().await;
     let user = format!("person-of-{memories}");
     let database = database(&sandbox, postgres).await?;
-    fill(&database, &user, memories).await?;
+    fill(&database, &user, memories, options.vectors).await?;
     if postgres.is_some() {
         // As its own background work does within a minute.
         database.execute("ANALYZE", &[]).await?;
@@ -146,6 +180,13 @@ async fn measure(
         show(options, store, memories, name, value);
     }
     Ok(())
+}
+
+/// A text's vector as the endpoint makes it, of length 1.
+fn unit(text: &str) -> Vec<f32> {
+    let vector = embeddings::vector(text);
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    vector.iter().map(|value| value / length).collect()
 }
 
 /// What a turn asks for.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use recall::{Embedding, Index, Question};
 use tokio::sync::Mutex;
@@ -16,6 +17,11 @@ use crate::scope::Scope;
 
 /// Indexes that are kept, at most; those that were not asked for longest go.
 const SCOPES: usize = 1024;
+/// Passages that are read at once.
+const PAGE: u32 = 1000;
+/// How long vectors that are made meanwhile are not looked for again, for each passage
+/// of the index: looking reads them all.
+const UNREAD: Duration = Duration::from_micros(100);
 /// Passages of all that are kept, at most, unless one scope alone has more.
 const PASSAGES: usize = 100_000;
 
@@ -54,6 +60,8 @@ struct Known {
     newest: (i64, String),
     /// Passages without vectors, by position and id, with their numbers.
     lacking: BTreeMap<(i64, String), usize>,
+    /// When vectors were read that others lacked.
+    vectors_read: Option<Instant>,
     /// The numbers of all by their ids, where another store names them.
     numbers: Option<HashMap<String, usize>>,
 }
@@ -108,21 +116,45 @@ impl Indexes {
             return Ok(());
         }
         if !known.index.is_empty() && changes.erased == known.changes.erased {
-            let since = match known.lacking.first_key_value() {
-                Some((position, _)) if changes.embedded != known.changes.embedded => position.0 - 1,
-                _ => known.newest.0,
+            let pause = UNREAD.saturating_mul(u32::try_from(known.index.len()).unwrap_or(u32::MAX));
+            let is_due = known.vectors_read.is_none_or(|at| at.elapsed() >= pause);
+            let lacking = known.lacking.first_key_value().map(|((position, _), _)| (position - 1, String::new()));
+            let (since, embedded) = match lacking {
+                Some(first) if changes.embedded != known.changes.embedded && is_due => {
+                    known.vectors_read = Some(Instant::now());
+                    (first, changes.embedded)
+                }
+                // While much is embedded, what has become of it is not read for each question.
+                Some(_) => (known.newest.clone(), known.changes.embedded),
+                None => (known.newest.clone(), changes.embedded),
             };
-            let said = known.add(self.passages.after(scope, since, &self.model).await?);
+            let said = self.read(scope, since, known).await?;
             // What was stored late stands before what is known: then all is read anew.
             if known.changes.said + said >= changes.said {
-                known.changes = Changes { said: known.changes.said + said, ..changes };
+                known.changes = Changes { said: known.changes.said + said, embedded, ..changes };
                 return Ok(());
             }
         }
         *known = Known { numbers: self.elsewhere.then(HashMap::new), ..Known::default() };
-        known.add(self.passages.after(scope, i64::MIN, &self.model).await?);
+        self.read(scope, (i64::MIN, String::new()), known).await?;
         known.changes = changes;
         Ok(())
+    }
+
+    /// Adds what is stored after a place, page by page; says how much is new.
+    async fn read(&self, scope: &Scope, mut place: (i64, String), known: &mut Known) -> Result<i64, MemoryError> {
+        let mut new = 0;
+        loop {
+            let page = self.passages.after(scope, (place.0, &place.1), &self.model, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            if let Some(last) = page.last() {
+                place = (last.position, last.passage.id.clone());
+            }
+            new += known.add(page);
+            if is_last {
+                return Ok(new);
+            }
+        }
     }
 }
 

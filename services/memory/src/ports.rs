@@ -57,8 +57,15 @@ pub(crate) struct Unembedded {
 #[async_trait]
 pub(crate) trait Passages: Send + Sync {
     async fn changes(&self, scope: &Scope) -> Result<Changes, MemoryError>;
-    /// What was said after a position, in order, with vectors of this model.
-    async fn after(&self, scope: &Scope, position: i64, model: &str) -> Result<Vec<Stored>, MemoryError>;
+    /// What was said after a place (its position and id), in order, with vectors of this
+    /// model; so many at most.
+    async fn after(
+        &self,
+        scope: &Scope,
+        place: (i64, &str),
+        model: &str,
+        limit: u32,
+    ) -> Result<Vec<Stored>, MemoryError>;
     /// Whether a person may see what was said there.
     async fn is_participant(&self, scope: &Scope, user: &str) -> Result<bool, MemoryError>;
     /// Queues everything that has no vectors of this model.

@@ -60,7 +60,8 @@ fn answer(body: &Value) -> Result<(String, Vec<String>, Value), String> {
     Ok((model.to_owned(), texts, json!({"object": "list", "data": data, "model": model, "usage": usage})))
 }
 
-fn vector(text: &str) -> Vec<f32> {
+/// The vector of a text.
+pub fn vector(text: &str) -> Vec<f32> {
     let mut vector = vec![0.01; WIDTH];
     for word in text.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
         let word = if word == "hound" { "dog" } else { word };

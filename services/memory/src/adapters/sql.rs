@@ -288,7 +288,7 @@ mod tests {
         let memory = SqlMemory::prepare(database, "p".into(), false, Learning::Off).await.unwrap();
         let listed = memory.list("ann", None, 10).await.unwrap();
         let found = memory.find("ann", &["1".into()]).await.unwrap();
-        let shown = memory.facts_after("ann", i64::MIN, "").await.unwrap();
+        let shown = memory.facts_after("ann", (i64::MIN, ""), "", 10).await.unwrap();
         assert_eq!((listed.len(), found.len(), shown.len()), (1, 1, 1));
         assert_eq!((listed[0].text.as_str(), found[0].fact.created_at_ms), ("likes tea", 7));
     }

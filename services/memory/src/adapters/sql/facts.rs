@@ -32,14 +32,22 @@ pub(super) const DYNAMICS: &str = "SELECT f.id, f.content, f.category, f.is_key,
 pub(super) const IDS: usize = 500;
 
 impl SqlMemory {
-    pub(super) async fn facts_after(&self, user: &str, position: i64, model: &str) -> Result<Vec<Stored>, MemoryError> {
+    pub(super) async fn facts_after(
+        &self,
+        user: &str,
+        (position, id): (i64, &str),
+        model: &str,
+        limit: u32,
+    ) -> Result<Vec<Stored>, MemoryError> {
         let sql = format!(
             "SELECT f.id, f.content, f.created_at, f.position, {} FROM memories f \
              LEFT JOIN memory_vectors v ON v.memory_id = f.id AND v.model = $3 \
-             WHERE f.user_id = $1 AND f.position > $2 AND f.superseded_by IS NULL ORDER BY f.position, f.id",
+             WHERE f.user_id = $1 AND (f.position > $2 OR (f.position = $2 AND f.id > $4)) \
+             AND f.superseded_by IS NULL ORDER BY f.position, f.id LIMIT $5",
             self.vector_columns()
         );
-        let rows = self.database.fetch(&sql, &[user.into(), position.into(), model.into()]).await?;
+        let values = [user.into(), position.into(), model.into(), id.into(), i64::from(limit).into()];
+        let rows = self.database.fetch(&sql, &values).await?;
         Ok(rows.iter().map(stored).collect::<Result<_, _>>()?)
     }
 

@@ -41,19 +41,26 @@ impl Passages for SqlMemory {
         Ok(Changes { said: row.integer("said")?, embedded: row.integer("embedded")?, erased: row.integer("erased")? })
     }
 
-    async fn after(&self, scope: &Scope, position: i64, model: &str) -> Result<Vec<Stored>, MemoryError> {
+    async fn after(
+        &self,
+        scope: &Scope,
+        (position, id): (i64, &str),
+        model: &str,
+        limit: u32,
+    ) -> Result<Vec<Stored>, MemoryError> {
         if let Scope::Facts(user) = scope {
-            return self.facts_after(user, position, model).await;
+            return self.facts_after(user, (position, id), model, limit).await;
         }
         let (place, key) = Self::place(scope);
         let sql = format!(
             "SELECT {COLUMNS}, {} FROM messages m JOIN sessions s ON s.id = m.session_id \
              LEFT JOIN message_vectors v ON v.message_id = m.id AND v.model = $3 \
-             WHERE {place} AND m.position > $2 AND m.kind IN ('said', 'answered') AND m.content <> '' \
-             ORDER BY m.position, m.id",
+             WHERE {place} AND (m.position > $2 OR (m.position = $2 AND m.id > $4)) AND m.kind IN ('said', 'answered') AND m.content <> '' \
+             ORDER BY m.position, m.id LIMIT $5",
             self.vector_columns()
         );
-        let rows = self.database.fetch(&sql, &[key, position.into(), model.into()]).await?;
+        let values = [key, position.into(), model.into(), id.into(), i64::from(limit).into()];
+        let rows = self.database.fetch(&sql, &values).await?;
         Ok(rows.iter().map(stored).collect::<Result<_, _>>()?)
     }
 
