@@ -255,8 +255,9 @@ impl Conversation {
     }
 
     fn fork(&mut self, place: &Address<'_>, id: &MessageId, by: &Principal, origin: &Origin, model: Option<String>) {
-        if self.active.is_some() {
-            let text = "A turn is running here already; fork into another conversation.".to_owned();
+        // Nor may it overtake what waits for a group to fall silent.
+        if self.active.is_some() || !self.waiting.is_empty() {
+            let text = "A turn is running or waiting here already; fork into another conversation.".to_owned();
             return self.outbox.push(place.reply(ReplyKind::Refused, Answers::one(id), text));
         }
         let text = format!("A fork of turn {}.", origin.turn);

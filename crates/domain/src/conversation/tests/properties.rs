@@ -12,6 +12,10 @@ enum Doing {
     Reset,
     RepeatLast,
     Choose(QueueMode),
+    /// A turn that goes on from another one.
+    Fork,
+    /// The next turn that ends is lost: its message was put aside.
+    Lose,
 }
 
 /// How a router replica may fail while it applies one event.
@@ -31,6 +35,8 @@ fn doing() -> impl Strategy<Value = Doing> {
         1 => Just(Doing::Reset),
         2 => Just(Doing::RepeatLast),
         1 => any_mode().prop_map(Doing::Choose),
+        1 => Just(Doing::Fork),
+        1 => Just(Doing::Lose),
     ]
 }
 
@@ -145,7 +151,7 @@ fn run(script: &[Doing], manner: Manner, lag: usize, crashes: &[Crash]) -> (Worl
     let (mut state, mut world, mut sent) = (Conversation::default(), World::default(), Vec::new());
     let mut sequence = 0;
     let mut last: Option<Inbound> = None;
-    let mut ended = 0;
+    let (mut ended, mut loses) = (0, false);
     let mut feed = |state: &mut Conversation, world: &mut World, event: &Inbound| {
         sequence += 1;
         let at = Position { incarnation: 1, sequence };
@@ -158,6 +164,18 @@ fn run(script: &[Doing], manner: Manner, lag: usize, crashes: &[Crash]) -> (Worl
             Doing::Stop => inbound(Event::StopRequested { id: id(n), by: speaker() }),
             Doing::Reset => inbound(Event::ConversationReset { id: id(n), by: speaker() }),
             Doing::Choose(mode) => inbound(Event::QueueModeChosen { id: id(n), by: speaker(), mode: *mode }),
+            Doing::Fork => {
+                let origin = Origin {
+                    conversation: conversation(),
+                    turn: TurnId::derive(&conversation(), &id(1_000_000)),
+                    carry: Carry::Fork { at: 1 },
+                };
+                inbound(Event::TurnForked { id: id(n), by: speaker(), origin, model: None })
+            }
+            Doing::Lose => {
+                loses = true;
+                continue;
+            }
             Doing::RepeatLast => match &last {
                 Some(last) => last.clone(),
                 None => continue,
@@ -171,12 +189,12 @@ fn run(script: &[Doing], manner: Manner, lag: usize, crashes: &[Crash]) -> (Worl
         feed(&mut state, &mut world, &event);
         if index % (lag + 1) == lag {
             fall_silent(&mut state, &mut world, &mut feed);
-            end_turn(&mut state, &mut world, &mut ended, &mut feed);
+            end_turn(&mut state, &mut world, &mut ended, std::mem::take(&mut loses), &mut feed);
         }
     }
     fall_silent(&mut state, &mut world, &mut feed);
     while ended < world.turns.len() {
-        end_turn(&mut state, &mut world, &mut ended, &mut feed);
+        end_turn(&mut state, &mut world, &mut ended, std::mem::take(&mut loses), &mut feed);
         fall_silent(&mut state, &mut world, &mut feed);
     }
     (world, sent)
@@ -193,15 +211,22 @@ fn fall_silent(
     }
 }
 
-/// Ends the oldest turn that has not ended, as orchestrator and adapter would.
+/// Ends the oldest turn that has not ended, as orchestrator and adapter would; or loses it,
+/// as whoever puts a message aside would.
 fn end_turn(
     state: &mut Conversation,
     world: &mut World,
     ended: &mut usize,
+    loses: bool,
     feed: &mut impl FnMut(&mut Conversation, &mut World, &Inbound),
 ) {
     let Some(request) = world.turns.get(*ended).cloned() else { return };
     *ended += 1;
+    if loses {
+        // Nobody who loses a turn knows its route.
+        let lost = Inbound { route: None, ..inbound(Event::TurnLost { turn: request.turn }) };
+        return feed(state, world, &lost);
+    }
     let mut answers = request.answers();
     // Every other turn ends before it hears of its stops, or reads what came in.
     if !(*ended).is_multiple_of(2) {
