@@ -252,6 +252,10 @@ async fn check_links(plan: Plan) {
     finds(&bus, "discord-7", "hound called?", &["My dog is called Rex"]).await;
     remember(&bus, "cli-ann", "5", "My cat is called Tom").await;
     assert!(search(&bus, "discord-7", "cat").await.is_empty());
+    // Who is alone cannot leave anybody.
+    let request = FactRequest { principal: principal("cli-ann"), asking: None, command: FactCommand::Unlink };
+    let alone: Result<FactAnswer, _> = bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await;
+    assert!(alone.unwrap_err().to_string().contains("linked with no other"));
     let proof = ask(&bus, "discord-7", FactCommand::Clear).await.proof;
     assert!(proof.iter().all(|searched| searched.found == 0), "{proof:?}");
     finds(&bus, "cli-ann", "cat", &["My cat is called Tom"]).await;

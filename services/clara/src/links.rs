@@ -51,12 +51,13 @@ impl Linking {
             Linking::Unlink => FactCommand::Unlink,
         };
         let request = FactRequest { principal: principal.clone(), asking: None, command };
-        let FactAnswer { accounts, .. } = bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await?;
-        let text = self.words(&principal.user, &accounts);
+        let FactAnswer { accounts, counts, .. } = bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await?;
+        let keeps = counts.iter().any(|count| count.value > 0);
+        let text = self.words(&principal.user, &accounts, keeps);
         Ok(Links { accounts, text })
     }
 
-    fn words(&self, own: &str, accounts: &[String]) -> String {
+    fn words(&self, own: &str, accounts: &[String], keeps: bool) -> String {
         let named = own.split_once('-').map_or_else(|| own.to_owned(), |(platform, id)| format!("{platform} {id}"));
         match self {
             Linking::Link { platform, id } if accounts.contains(&account(platform, id)) => {
@@ -66,8 +67,12 @@ impl Linking {
                 "Asked. To agree, say `!link {named}` as {} within an hour: it shows that both accounts are yours.",
                 account(platform, id)
             ),
+            Linking::Unlink if keeps => {
+                "Unlinked: what is remembered stays here, and the other accounts have memories of their own from now on."
+                    .to_owned()
+            }
             Linking::Unlink => {
-                "Unlinked: from now on this account has a memory of its own. What is remembered stays with the other."
+                "Unlinked: from now on this account has a memory of its own. What is remembered stays with the others."
                     .to_owned()
             }
             Linking::Status if accounts.len() < 2 => format!(

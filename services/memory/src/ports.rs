@@ -198,6 +198,17 @@ pub(crate) enum Linking {
     Linked,
 }
 
+/// What an account has when it has parted from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unlinking {
+    /// There were none.
+    Alone,
+    /// Everything: the others begin anew.
+    Kept,
+    /// Nothing yet: the others have what there was.
+    Left,
+}
+
 /// One person, several accounts, one memory.
 #[async_trait]
 pub(crate) trait People: Send + Sync {
@@ -207,8 +218,8 @@ pub(crate) trait People: Send + Sync {
     async fn accounts(&self, account: &str) -> Result<Vec<String>, MemoryError>;
     /// Joins two persons when the other account has asked for the same within an hour.
     async fn link(&self, account: &str, wanted: &str, at_ms: i64) -> Result<Linking, MemoryError>;
-    /// Whether there was anything to undo. What is remembered stays where it is.
-    async fn unlink(&self, account: &str) -> Result<bool, MemoryError>;
+    /// Parts an account from the others. What is remembered stays with one side.
+    async fn unlink(&self, account: &str) -> Result<Unlinking, MemoryError>;
 }
 
 /// What people want to be reminded of.

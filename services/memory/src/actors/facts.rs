@@ -21,7 +21,7 @@ use super::mirroring::Erases;
 use super::projector::describe;
 use crate::knowledge::Knowledge;
 use crate::learning::{New, fact};
-use crate::ports::{Change, Erased, Erasure, Facts, Intentions, MemoryError, People};
+use crate::ports::{Change, Erased, Erasure, Facts, Intentions, MemoryError, People, Unlinking};
 
 /// How long a change can be taken back.
 const UNDO_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -95,10 +95,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
                 false => Err(format!("there is no reminder {id:?}: `clara memory reminders` shows their ids")),
             },
             FactCommand::Link { account: wanted } => self.link(account, wanted.trim()).await,
-            FactCommand::Unlink => match self.people.unlink(account).await.map_err(describe)? {
-                true => self.accounts(account).await,
-                false => Err("this account is linked with no other".to_owned()),
-            },
+            FactCommand::Unlink => self.unlink(account).await,
             FactCommand::Links => self.accounts(account).await,
             FactCommand::Reindex => {
                 facts.reindex(user).await.map_err(describe)?;
@@ -140,6 +137,16 @@ impl FactServer {
         self.people.link(account, wanted, now_ms()).await.map_err(describe)?;
         self.learner.stored.ring();
         self.accounts(account).await
+    }
+
+    async fn unlink(&self, account: &str) -> Answered {
+        let keeps = match self.people.unlink(account).await.map_err(describe)? {
+            Unlinking::Alone => return Err("this account is linked with no other".to_owned()),
+            Unlinking::Kept => 1,
+            Unlinking::Left => 0,
+        };
+        let kept = Count { name: "keeps what is remembered".to_owned(), value: keeps };
+        Ok(FactAnswer { counts: vec![kept], ..self.accounts(account).await? })
     }
 
     async fn accounts(&self, account: &str) -> Answered {

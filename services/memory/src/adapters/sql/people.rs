@@ -6,7 +6,7 @@ use store::{StoreError, Transaction, Value};
 
 use super::SqlMemory;
 use super::passages::ERASED;
-use crate::ports::{Linking, MemoryError, People};
+use crate::ports::{Linking, MemoryError, People, Unlinking};
 use crate::scope::Scope;
 
 /// How long the other side has to agree: an hour.
@@ -99,21 +99,22 @@ impl People for SqlMemory {
         Ok(Linking::Linked)
     }
 
-    async fn unlink(&self, account: &str) -> Result<bool, MemoryError> {
+    async fn unlink(&self, account: &str) -> Result<Unlinking, MemoryError> {
         let mut transaction = self.database.begin().await?;
         transaction.lock("platform_links").await?;
         let own = person(&mut transaction, account).await?;
+        let sql = "SELECT prefixed_user_id FROM platform_links WHERE canonical_user_id = $1 AND prefixed_user_id <> $2";
+        let others = transaction.fetch(sql, &[own.as_str().into(), account.into()]).await?.len();
         // The account that the person is named after keeps what there is: the others leave it.
-        let left = if own == account {
-            let sql = "DELETE FROM platform_links WHERE canonical_user_id = $1";
-            transaction.execute(sql, &[account.into()]).await?
+        let (sql, unlinked) = if own == account {
+            ("DELETE FROM platform_links WHERE canonical_user_id = $1", Unlinking::Kept)
         } else {
-            let sql = "DELETE FROM platform_links WHERE prefixed_user_id = $1";
-            transaction.execute(sql, &[account.into()]).await?
+            ("DELETE FROM platform_links WHERE prefixed_user_id = $1", Unlinking::Left)
         };
+        transaction.execute(sql, &[account.into()]).await?;
         transaction.execute("DELETE FROM link_requests WHERE prefixed_user_id = $1", &[account.into()]).await?;
         transaction.commit().await?;
-        Ok(left > 0)
+        Ok(if others == 0 && own == account { Unlinking::Alone } else { unlinked })
     }
 }
 
