@@ -88,7 +88,8 @@ impl Embedder for Endpoint {
         let vectors: Option<Vec<Embedding>> = answer.into_iter().map(|embedding| unit(embedding.vector)).collect();
         match vectors {
             Some(vectors) if vectors.len() == expected => Ok(vectors),
-            _ => Err(EmbedError::Failed("the answer does not hold one vector for each text".to_owned())),
+            None => Err(EmbedError::Rejected("its vector has no direction, or is too wide".to_owned())),
+            Some(_) => Err(EmbedError::Failed("the answer does not hold one vector for each text".to_owned())),
         }
     }
 }

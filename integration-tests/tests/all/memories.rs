@@ -433,3 +433,25 @@ async fn how_somebody_felt_and_what_they_come_back_to_stands_in_their_prompt_alo
         assert!(rows.is_empty(), "{table} is cleared");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_after_two_accounts_have_parted_is_their_own() {
+    let sandbox = Sandbox::start().await;
+    let bus = sandbox.bus().await;
+    let link = |account: &str| FactCommand::Link { account: account.into() };
+    ask(&bus, "discord-7", link(ANN)).await.unwrap();
+    assert_eq!(ask(&bus, ANN, link("discord-7")).await.unwrap().accounts, [ANN, "discord-7"]);
+    let said = async |user: &str, words: &str| recall(&bus, user, Audience::Direct, words).await;
+    let found = async |user: &str, words: &str, text: &str| {
+        eventually("it is found", async || said(user, words).await.iter().any(|said| said == text).then_some(())).await;
+    };
+    let mut terminal = sandbox.terminal("main").await;
+    terminal.asks("the plum tree blooms").await;
+    found("discord-7", "plum", "the plum tree blooms").await;
+    ask(&bus, ANN, FactCommand::Unlink).await.unwrap();
+    // In the same conversation, within half an hour.
+    terminal.asks("the walnut fell").await;
+    found(ANN, "walnut", "the walnut fell").await;
+    assert!(said("discord-7", "walnut").await.iter().all(|said| !said.contains("walnut")));
+    assert!(said(ANN, "plum").await.iter().all(|said| !said.contains("plum")), "that stays with the other");
+}

@@ -1,4 +1,6 @@
-CREATE TABLE mirrors (store TEXT PRIMARY KEY, target TEXT NOT NULL)
+CREATE TABLE mirrors (
+    store TEXT PRIMARY KEY, target TEXT NOT NULL, holder TEXT NOT NULL DEFAULT '', held_until BIGINT NOT NULL DEFAULT 0
+)
 --
 CREATE TABLE mirror_queue (store TEXT NOT NULL, id TEXT NOT NULL, stamp BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (store, id))
 --
@@ -9,8 +11,8 @@ BEGIN
     IF TG_ARGV[1] = 'id' THEN of_row := changed.id;
     ELSIF TG_ARGV[1] = 'message_id' THEN of_row := changed.message_id;
     ELSE of_row := changed.memory_id; END IF;
-    INSERT INTO mirror_queue (store, id) SELECT store, of_row FROM mirrors WHERE TG_ARGV[0] IN (store, 'all')
-        ON CONFLICT (store, id) DO UPDATE SET stamp = mirror_queue.stamp + 1;
+    INSERT INTO mirror_queue (store, id, stamp) SELECT store, of_row, CAST(random() * 9e15 AS BIGINT) FROM mirrors WHERE TG_ARGV[0] IN (store, 'all')
+        ON CONFLICT (store, id) DO UPDATE SET stamp = CAST(random() * 9e15 AS BIGINT);
     RETURN NULL;
 END $$
 --

@@ -8,3 +8,5 @@ CREATE TABLE link_requests (prefixed_user_id TEXT PRIMARY KEY, wanted TEXT NOT N
 --
 CREATE TRIGGER memory_relations_updated AFTER UPDATE ON memory_relations
     FOR EACH ROW EXECUTE FUNCTION queue_mirror('relations', 'memory_id')
+--
+CREATE TABLE imported (id TEXT PRIMARY KEY)

@@ -7,6 +7,8 @@ CREATE INDEX platform_links_person ON platform_links (canonical_user_id)
 CREATE TABLE link_requests (prefixed_user_id TEXT PRIMARY KEY, wanted TEXT NOT NULL, asked_at BIGINT NOT NULL)
 --
 CREATE TRIGGER memory_relations_updated AFTER UPDATE ON memory_relations BEGIN
-    INSERT INTO mirror_queue (store, id) SELECT store, NEW.memory_id FROM mirrors WHERE store = 'relations'
-        ON CONFLICT (store, id) DO UPDATE SET stamp = stamp + 1;
+    INSERT INTO mirror_queue (store, id, stamp) SELECT store, NEW.memory_id, RANDOM() FROM mirrors WHERE store = 'relations'
+        ON CONFLICT (store, id) DO UPDATE SET stamp = RANDOM();
 END
+--
+CREATE TABLE imported (id TEXT PRIMARY KEY)

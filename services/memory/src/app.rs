@@ -60,14 +60,14 @@ impl App {
 
         let of_model = model.as_ref().map_or_else(String::new, |model| model.model().to_owned());
         let store = match &model {
-            Some(model) => open::vectors(settings, model.model()).await?,
+            Some(model) => open::vectors(settings, model.model())?,
             None => None,
         };
         let copied = memory.vectors_to_mirror(&of_model);
         let vectors = match store {
             Some(store) => {
                 memory = memory.comparing_elsewhere();
-                Some((Arc::clone(&store), Arc::new(Mirroring::new(Arc::new(copied), store))))
+                Some((Arc::clone(&store), Arc::new(Mirroring::new(Arc::new(copied), store, bus.replica().to_owned()))))
             }
             None => {
                 copied.copied.stop().await?;
@@ -76,7 +76,9 @@ impl App {
         };
         let copied = memory.relations_to_mirror();
         let graph = match open::graph(settings)? {
-            Some(graph) => Some((Arc::clone(&graph), Arc::new(Mirroring::new(Arc::new(copied), graph)))),
+            Some(graph) => {
+                Some((Arc::clone(&graph), Arc::new(Mirroring::new(Arc::new(copied), graph, bus.replica().to_owned()))))
+            }
             None => {
                 copied.0.stop().await?;
                 None

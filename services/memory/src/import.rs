@@ -68,6 +68,8 @@ struct Remembered {
 struct Said {
     id: String,
     user: String,
+    /// The session that it belongs to there; several people may have one context.
+    session: String,
     /// What the conversation is called there.
     context: String,
     role: Role,
@@ -147,6 +149,10 @@ impl Storing<'_> {
         for accounts in persons {
             let Some((first, others)) = accounts.split_first() else { continue };
             for other in others {
+                // Accounts that have parted here since stay apart.
+                if !self.memory.imports(&format!("{first} {other}")).await? {
+                    continue;
+                }
                 let now = service_kit::clock::now_ms();
                 if self.memory.link(first, other, now).await? == Linking::Asked {
                     self.memory.link(other, first, now).await?;
@@ -160,11 +166,12 @@ impl Storing<'_> {
     async fn memories(&mut self, mut memories: Vec<Remembered>) -> anyhow::Result<()> {
         memories.sort_by_key(|memory| memory.fact.created_at_ms);
         for Remembered { user, fact, strength } in memories {
-            let person = self.memory.person(&user).await?;
-            if self.memory.story(&person, &fact.id).await?.is_some() {
+            // One that was forgotten since does not come back.
+            if !self.memory.imports(&fact.id).await? {
                 self.imported.known += 1;
                 continue;
             }
+            let person = self.memory.person(&user).await?;
             let (id, created) = (fact.id.clone(), fact.created_at_ms);
             let add = Change::Add { fact, sources: Vec::new() };
             self.memory.change(&person, "import", created, &[add], None).await?;
@@ -198,7 +205,11 @@ impl Storing<'_> {
     }
 
     async fn said(&mut self, mut said: Vec<Said>) -> anyhow::Result<()> {
-        said.sort_by(|one, other| (&one.context, one.at_ms, &one.id).cmp(&(&other.context, other.at_ms, &other.id)));
+        said.sort_by(|one, other| {
+            let order =
+                |said: &Said| (said.user.clone(), said.session.clone(), said.at_ms, said.id.len(), said.id.clone());
+            order(one).cmp(&order(other))
+        });
         for (number, turn) in turns(said).into_iter().enumerate() {
             let Some(rows) = rows(&turn) else {
                 self.imported.leave_out("messages whose id is none here");
@@ -226,7 +237,8 @@ fn turns(said: Vec<Said>) -> Vec<Vec<Said>> {
         match turns.last_mut() {
             Some(turn)
                 if message.role == Role::Assistant
-                    && turn[0].context == message.context
+                    && turn[0].session == message.session
+                    && turn[0].user == message.user
                     && turn.len() == 1
                     && turn[0].role == Role::User =>
             {
@@ -286,8 +298,8 @@ mod tests {
     use super::*;
 
     fn said(id: &str, role: Role, at_ms: i64) -> Said {
-        let (user, context, text) = ("discord-1".to_owned(), "dm-discord-1".to_owned(), "x".to_owned());
-        Said { id: id.into(), user, context, role, text, at_ms }
+        let of = |text: &str| text.to_owned();
+        Said { id: of(id), user: of("discord-1"), session: of("s"), context: of("default"), role, text: of("x"), at_ms }
     }
 
     #[test]
@@ -299,5 +311,8 @@ mod tests {
         let ids: Vec<TurnId> = turns.iter().map(|turn| rows(turn).unwrap().turn).collect();
         assert!(ids[0] != ids[1] && ids[1] != ids[2]);
         assert_eq!(rows(&turns[1]).unwrap(), rows(&turns[1]).unwrap(), "the same again is the same");
+        // Nor is an answer to somebody else's words an answer to these.
+        let other = Said { user: "discord-2".into(), ..said("5", Assistant, 5) };
+        assert_eq!(super::turns(vec![said("2", User, 2), other]).len(), 2);
     }
 }

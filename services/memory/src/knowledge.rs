@@ -101,8 +101,8 @@ impl Knowledge {
         Ok(found.map(|found| format!("{} — {} — {}", found.subject, found.predicate, found.object)).collect())
     }
 
-    /// The same by the graph store's word, of facts that the database holds and that may
-    /// be seen, the newest first; none without such a store, or while it is away.
+    /// The same of the facts that the graph store names, as the database has them and as far
+    /// as they may be seen, the newest first; none without such a store, or while it is away.
     async fn walk(&self, user: &str, audience: Audience, query: &str) -> Result<Option<Vec<Relation>>, MemoryError> {
         let Some(graph) = self.graph.as_ref().filter(|_| self.breaker.allows(now_ms())) else { return Ok(None) };
         let around = tokio::time::timeout(WALK, graph.around(user, &terms(query), RELATIONS as usize)).await;
@@ -118,21 +118,8 @@ impl Knowledge {
                 return Ok(None);
             }
         };
-        let ids: BTreeSet<String> = found.iter().map(|(id, _)| id.clone()).collect();
-        let facts = self.facts.find(user, &ids.into_iter().collect::<Vec<_>>()).await?;
-        let may_see = |fact: &&Fact| audience == Audience::Direct || fact.is_public;
-        let seen: HashMap<&str, i64> = facts
-            .iter()
-            .map(|known| &known.fact)
-            .filter(may_see)
-            .map(|fact| (fact.id.as_str(), fact.created_at_ms))
-            .collect();
-        let mut seen: Vec<(i64, Relation)> = found
-            .into_iter()
-            .filter_map(|(id, relation)| seen.get(id.as_str()).map(|at_ms| (*at_ms, relation)))
-            .collect();
-        seen.sort_by(|one, other| other.cmp(one));
-        Ok(Some(seen.into_iter().map(|(_, relation)| relation).collect()))
+        let ids: Vec<String> = found.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        Ok(Some(self.facts.relations_of(user, audience == Audience::Group, &ids).await?))
     }
 
     /// The facts that fit a question by a word, or by their meaning; best first.

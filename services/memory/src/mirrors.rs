@@ -85,9 +85,9 @@ pub(crate) trait VectorStore: Mirror<Point> {
 /// A store that walks relations.
 #[async_trait]
 pub(crate) trait GraphStore: Mirror<Related> {
-    /// Relations of a person that hold one of these terms (stems, lower case), and
-    /// those of whom or what they name, each with the fact that says it.
-    async fn around(&self, user: &str, terms: &[String], limit: usize) -> Result<Vec<(String, Relation)>, MirrorError>;
+    /// The facts of a person whose relations hold one of these terms (stems, lower case),
+    /// and those that speak of whom or what they name.
+    async fn around(&self, user: &str, terms: &[String], limit: usize) -> Result<Vec<String>, MirrorError>;
 }
 
 /// An item whose copy may be out of date.
@@ -105,6 +105,12 @@ pub(crate) trait Mirrored<I: Item>: Send + Sync {
     async fn target(&self) -> Result<Option<String>, MemoryError>;
     /// Queues everything for a target, with this stamp.
     async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError>;
+    /// Lets one replica alone copy to a target for a while; not while another does, or when
+    /// the copies are made for another target.
+    async fn hold(&self, target: &str, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError>;
+    async fn release(&self, holder: &str) -> Result<(), MemoryError>;
+    /// Queues these again: what was copied of them may be older than what another copied.
+    async fn requeue(&self, queued: &[Queued], stamp: i64) -> Result<(), MemoryError>;
     async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError>;
     /// Items as they are now; those that are gone are left out.
     async fn current(&self, queued: &[Queued]) -> Result<Vec<I>, MemoryError>;

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use domain::tier::Tier;
 use embed::{Bert, EmbedError, Embedder, Endpoint};
 use model::{ModelConfig, Provider};
@@ -48,15 +47,14 @@ pub(crate) fn embedder(settings: &Settings) -> Result<Option<Arc<dyn Embedder>>,
 }
 
 /// The store that compares this model's vectors, if it is not this process.
-pub(crate) async fn vectors(settings: &Settings, model: &str) -> anyhow::Result<Option<Arc<dyn VectorStore>>> {
+pub(crate) fn vectors(settings: &Settings, model: &str) -> Result<Option<Arc<dyn VectorStore>>, MirrorError> {
     if let Some(url) = settings.optional("QDRANT_URL") {
         let patience = Duration::from_secs(settings.number("QDRANT_TIMEOUT"));
         let key = settings.secret("QDRANT_API_KEY");
         return Ok(Some(Arc::new(QdrantVectors::new(&url, key.as_ref(), patience, model)?)));
     }
     let Some(url) = settings.optional("ROOK_DATABASE_URL") else { return Ok(None) };
-    let database = Database::postgres(&url).await.context("open the database of ROOK_DATABASE_URL")?;
-    Ok(Some(Arc::new(PgVectors::prepare(database, &bus::shown_url(&url), model).await?)))
+    Ok(Some(Arc::new(PgVectors::new(url, model))))
 }
 
 /// The store that walks relations, if it is not the database.

@@ -236,6 +236,8 @@ pub(crate) trait Intentions: Send + Sync {
 /// What was erased.
 #[derive(Default)]
 pub(crate) struct Erased {
+    /// Whose it was.
+    pub person: String,
     pub facts: Vec<Fact>,
     /// The ids of facts and messages, by which other stores know them.
     pub ids: Vec<String>,
@@ -262,6 +264,8 @@ pub(crate) trait Facts: Send + Sync {
     async fn find(&self, user: &str, ids: &[String]) -> Result<Vec<Remembered>, MemoryError>;
     /// The newest relations that facts name; of what is public alone if asked.
     async fn relations(&self, user: &str, only_public: bool, limit: u32) -> Result<Vec<Relation>, MemoryError>;
+    /// The same of these facts alone.
+    async fn relations_of(&self, user: &str, only_public: bool, ids: &[String]) -> Result<Vec<Relation>, MemoryError>;
     /// The vectors of facts by their ids, as far as they have some of this model.
     async fn vectors(&self, ids: &[String], model: &str) -> Result<Vec<(String, Vec<f32>)>, MemoryError>;
     /// Applies changes, and notes that a turn was learnt from.

@@ -17,6 +17,8 @@ use crate::ports::{Passages, Unembedded};
 const BATCH: u32 = 16;
 /// Longest text that is embedded, in bytes: models read less.
 const TEXT_BYTES: usize = 4096;
+/// A text that every model takes.
+const PROBE: &str = "hello";
 /// Wait after a failure, and for what another replica stored.
 pub(crate) const PAUSE: Duration = Duration::from_secs(5);
 /// So many passages between two lines about progress.
@@ -59,6 +61,8 @@ impl PassageEmbedder {
             Ok(vectors) => self.store(&batch, vectors).await?,
             // One that the model does not take must not keep the others waiting.
             Err(EmbedError::Rejected(_)) => {
+                // Unless it takes nothing at all: then it is set up wrongly.
+                self.model.embed(vec![PROBE.to_owned()]).await.map_err(|err| err.to_string())?;
                 for passage in &batch {
                     let alone = std::slice::from_ref(passage);
                     let vectors = match self.embed(alone).await {

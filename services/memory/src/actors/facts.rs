@@ -77,7 +77,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
             FactCommand::Forget { which } => self.forget(user, which.trim(), request.asking.as_ref()).await,
             FactCommand::Clear => {
                 let erased = facts.erase(user, Erasure::Everything, None, now_ms()).await.map_err(describe)?;
-                self.prove(user, erased).await
+                self.prove(erased).await
             }
             FactCommand::Learn { text, apply } => self.learn(user, &text, apply).await,
             FactCommand::Import { facts } => self.import(user, facts).await,
@@ -195,11 +195,12 @@ impl FactServer {
         let asking = asking.map(|(conversation, turn)| (conversation, *turn));
         let erased =
             self.knowledge.facts.erase(user, Erasure::Facts(&ids), asking, now_ms()).await.map_err(describe)?;
-        self.prove(user, erased).await
+        self.prove(erased).await
     }
 
     /// Takes what was erased from the journals too, and looks for it everywhere.
-    async fn prove(&self, user: &str, erased: Erased) -> Answered {
+    async fn prove(&self, erased: Erased) -> Answered {
+        let user = erased.person.as_str();
         let mut left = 0;
         for (conversation, turn) in &erased.turns {
             left += u64::from(!purge(self.knowledge.facts.as_ref(), &self.journals, conversation, *turn).await);

@@ -18,6 +18,10 @@ use crate::mirrors::{Item, Mirror, MirrorError, Mirrored, gone};
 const BATCH: u32 = 100;
 /// Wait after a failure, and for what another replica stored.
 pub(crate) const PAUSE: Duration = Duration::from_secs(10);
+/// How long one replica copies alone, in milliseconds, unless it says so again.
+const LEASE_MS: i64 = 60_000;
+/// Between two looks whether another replica has done with copying.
+const TURN: Duration = Duration::from_millis(50);
 /// How long an erasure waits for the copies to be erased; what is left is erased later.
 const ERASING: Duration = Duration::from_secs(10);
 
@@ -30,16 +34,19 @@ pub(crate) struct Mirroring<I: Item> {
     was_filled: AtomicBool,
     /// One step at a time, so that what is older never comes after what is newer.
     stepping: Mutex<()>,
+    /// This replica, to the others: they take turns.
+    holder: String,
 }
 
 impl<I: Item> Mirroring<I> {
-    pub(crate) fn new(source: Arc<dyn Mirrored<I>>, mirror: Arc<dyn Mirror<I>>) -> Self {
+    pub(crate) fn new(source: Arc<dyn Mirrored<I>>, mirror: Arc<dyn Mirror<I>>, holder: String) -> Self {
         Self {
             source,
             mirror,
             has_begun: AtomicBool::new(false),
             was_filled: AtomicBool::new(false),
             stepping: Mutex::new(()),
+            holder,
         }
     }
 
@@ -57,7 +64,22 @@ impl<I: Item> Mirroring<I> {
         self.source.begin_anew(target, now_ms()).await.map_err(describe)
     }
 
+    /// Copies some, if no other replica does.
     async fn copy_some(&self) -> Result<bool, String> {
+        if !self.hold().await? {
+            return Ok(false);
+        }
+        let copied = self.copy_held().await;
+        self.source.release(&self.holder).await.map_err(describe)?;
+        copied
+    }
+
+    async fn hold(&self) -> Result<bool, String> {
+        let (now, target) = (now_ms(), self.mirror.target());
+        self.source.hold(target, &self.holder, now, now.saturating_add(LEASE_MS)).await.map_err(describe)
+    }
+
+    async fn copy_held(&self) -> Result<bool, String> {
         let queued = self.source.queued(BATCH).await.map_err(describe)?;
         if queued.is_empty() {
             return Ok(false);
@@ -71,11 +93,34 @@ impl<I: Item> Mirroring<I> {
             self.mirror.remove(&gone).await.map_err(told)?;
         }
         if !current.is_empty() {
-            self.mirror.put(&current).await.map_err(told)?;
+            self.put(&current).await?;
             self.was_filled.store(true, Ordering::Relaxed);
         }
-        self.source.settle(&queued).await.map_err(describe)?;
+        if self.hold().await? {
+            self.source.settle(&queued).await.map_err(describe)?;
+        } else {
+            // It took too long, and another replica may have copied what is newer.
+            self.source.requeue(&queued, now_ms()).await.map_err(describe)?;
+        }
         Ok(true)
+    }
+
+    /// One that the store does not take must not keep the others waiting.
+    async fn put(&self, items: &[I]) -> Result<(), String> {
+        let Err(err) = self.mirror.put(items).await else { return Ok(()) };
+        let mut refused = Vec::new();
+        for item in items {
+            if let Err(err) = self.mirror.put(std::slice::from_ref(item)).await {
+                refused.push((item.id(), err));
+            }
+        }
+        if refused.len() == items.len() {
+            return Err(told(err));
+        }
+        for (id, err) in refused {
+            warn!(id, error = %err, "a store does not take one of its copies; it does without");
+        }
+        Ok(())
     }
 }
 
@@ -114,13 +159,21 @@ impl<I: Item> Erases for Mirroring<I> {
         let erased = async {
             // What is on its way would come after it.
             let _alone = self.stepping.lock().await;
-            self.mirror.remove(ids).await?;
-            self.mirror.holding(ids).await
+            while !self.hold().await? {
+                tokio::time::sleep(TURN).await;
+            }
+            let left = async {
+                self.mirror.remove(ids).await.map_err(told)?;
+                self.mirror.holding(ids).await.map_err(told)
+            };
+            let left = left.await;
+            self.source.release(&self.holder).await.map_err(describe)?;
+            left
         };
         let found = match tokio::time::timeout(ERASING, erased).await {
             Ok(Ok(found)) => found,
-            Ok(Err(err)) => {
-                warn!(error = %err, "copies of what was erased will be erased later");
+            Ok(Err(why)) => {
+                warn!(why, "copies of what was erased will be erased later");
                 ids.len() as u64
             }
             Err(_) => {

@@ -23,12 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest part of the server's own words that is told, in characters.
 const WORDS: usize = 200;
 
-/// Takes a fact's edges away, and gives the nodes that they ended at.
+/// Takes a fact's edges away.
 const UNRELATE: &str = "MATCH (a:Thing)-[r:RELATION]->(b:Thing) WHERE r.memory IN $ids \
-     WITH collect(ID(a)) + collect(ID(b)) AS ends, collect(r) AS edges \
-     FOREACH (edge IN edges | DELETE edge) RETURN ends";
-/// Takes nodes away that no edge ends at any more.
-const CLEAN: &str = "MATCH (n:Thing) WHERE ID(n) IN $ends AND NOT (n)--() DELETE n";
+     DELETE r";
+/// Takes nodes away that no edge ends at any more, also those that an earlier try left.
+const CLEAN: &str = "MATCH (n:Thing) WHERE NOT (n)--() DELETE n";
 const RELATE: &str = "MERGE (a:Thing {user: $user, name: $subject}) SET a.terms = $subject_terms \
      MERGE (b:Thing {user: $user, name: $object}) SET b.terms = $object_terms \
      CREATE (a)-[:RELATION {memory: $memory, predicate: $predicate, terms: $predicate_terms}]->(b)";
@@ -38,9 +37,7 @@ const AROUND: &str = "MATCH (a:Thing {user: $user})-[r:RELATION]->(b:Thing) \
      OR (a.name <> $person AND any(t IN a.terms WHERE t IN $terms)) \
      WITH collect(DISTINCT a) + collect(DISTINCT b) AS named UNWIND named AS n \
      WITH DISTINCT n WHERE n.name <> $person \
-     MATCH (n)-[r:RELATION]-(:Thing) WITH DISTINCT r \
-     RETURN startNode(r).name AS subject, r.predicate AS predicate, endNode(r).name AS object, r.memory AS memory \
-     LIMIT $most";
+     MATCH (n)-[r:RELATION]-(:Thing) RETURN DISTINCT r.memory AS memory LIMIT $most";
 const COUNT: &str = "MATCH (:Thing)-[r:RELATION]->(:Thing) WHERE r.memory IN $ids RETURN count(r) AS held";
 
 pub(crate) struct FalkorGraph {
@@ -79,13 +76,8 @@ impl FalkorGraph {
     }
 
     async fn unrelate(&self, graph: &mut AsyncGraph, ids: &[String]) -> Result<(), MirrorError> {
-        let ended = graph.query(UNRELATE).with_param("ids", ids).execute().await.map_err(failed)?;
-        for row in ended.data.try_collect::<Vec<_>>().await.map_err(failed)? {
-            let ends: Vec<i64> = row.try_get("ends").map_err(failed)?;
-            if !ends.is_empty() {
-                graph.query(CLEAN).with_param("ends", ends.as_slice()).execute().await.map_err(failed)?;
-            }
-        }
+        graph.query(UNRELATE).with_param("ids", ids).execute().await.map_err(failed)?;
+        graph.query(CLEAN).execute().await.map_err(failed)?;
         Ok(())
     }
 }
@@ -165,7 +157,7 @@ impl Mirror<Related> for FalkorGraph {
 
 #[async_trait]
 impl GraphStore for FalkorGraph {
-    async fn around(&self, user: &str, terms: &[String], limit: usize) -> Result<Vec<(String, Relation)>, MirrorError> {
+    async fn around(&self, user: &str, terms: &[String], limit: usize) -> Result<Vec<String>, MirrorError> {
         let mut graph = self.graph().await?;
         let asked = graph
             .ro_query(AROUND)
@@ -174,14 +166,7 @@ impl GraphStore for FalkorGraph {
             .with_param("terms", terms)
             .with_param("most", i64::try_from(limit).unwrap_or(i64::MAX));
         let rows = asked.execute().await.map_err(failed)?.data.try_collect::<Vec<_>>().await.map_err(failed)?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in rows {
-            let text = |column: &str| row.try_get::<String>(column).map_err(failed);
-            let relation =
-                Relation { subject: text("subject")?, predicate: text("predicate")?, object: text("object")? };
-            found.push((text("memory")?, relation));
-        }
-        Ok(found)
+        rows.iter().map(|row| row.try_get("memory").map_err(failed)).collect()
     }
 }
 

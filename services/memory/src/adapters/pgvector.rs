@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 use store::{Database, StoreError, Value};
+use tokio::sync::OnceCell;
 
 use crate::mirrors::{Mirror, MirrorError, Point, VectorStore};
 use crate::scope::Scope;
@@ -17,15 +18,33 @@ const INDEXED: usize = 2000;
 const IDS: usize = 500;
 
 pub(crate) struct PgVectors {
-    database: Database,
+    url: String,
     target: String,
+    opened: OnceCell<Opened>,
+}
+
+struct Opened {
+    database: Database,
     /// Whether an index goes on looking until enough of a scope is found (since 0.8).
     goes_on: bool,
 }
 
 impl PgVectors {
-    /// `place` names the database without its password.
-    pub(crate) async fn prepare(database: Database, place: &str, model: &str) -> Result<Self, MirrorError> {
+    /// Nothing is asked of the database yet: it may be away.
+    pub(crate) fn new(url: String, model: &str) -> Self {
+        let target = format!("{} vector_points {model}", bus::shown_url(&url));
+        Self { url, target, opened: OnceCell::new() }
+    }
+
+    async fn opened(&self) -> Result<&Opened, MirrorError> {
+        self.opened.get_or_try_init(|| self.open()).await
+    }
+
+    async fn open(&self) -> Result<Opened, MirrorError> {
+        let database = Database::postgres(&self.url).await.map_err(|_| MirrorError {
+            store: NAME,
+            why: "it cannot be reached: check ROOK_DATABASE_URL, and that PostgreSQL is running there".to_owned(),
+        })?;
         Self::install(&database).await.map_err(|err| {
             let MirrorError { store, why } = failed(err);
             MirrorError {
@@ -38,7 +57,7 @@ impl PgVectors {
         let version = rows.first().map_or(Ok(String::new()), |row| row.text("version")).map_err(failed)?;
         let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         let goes_on = (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (0, 8);
-        Ok(Self { database, target: format!("{place} vector_points {model}"), goes_on })
+        Ok(Opened { database, goes_on })
     }
 
     /// Replicas that start together do it one after the other.
@@ -51,13 +70,13 @@ impl PgVectors {
 
     async fn is_there(&self) -> Result<bool, MirrorError> {
         let sql = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM pg_class WHERE oid = to_regclass('vector_points')";
-        let rows = self.database.fetch(sql, &[]).await.map_err(failed)?;
+        let rows = self.opened().await?.database.fetch(sql, &[]).await.map_err(failed)?;
         Ok(rows.first().map_or(Ok(0), |row| row.integer("n")).map_err(failed)? > 0)
     }
 
     /// Makes the table for vectors of a width; another replica may do the same.
-    async fn make(&self, width: usize) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
+    async fn make(database: &Database, width: usize) -> Result<(), StoreError> {
+        let mut transaction = database.begin().await?;
         transaction.lock("vector_points").await?;
         let sql = format!(
             "CREATE TABLE IF NOT EXISTS vector_points \
@@ -73,8 +92,8 @@ impl PgVectors {
         transaction.commit().await
     }
 
-    async fn put_all(&self, points: &[Point]) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
+    async fn put_all(database: &Database, points: &[Point]) -> Result<(), StoreError> {
+        let mut transaction = database.begin().await?;
         let sql = "INSERT INTO vector_points (id, scope, embedding) VALUES ($1, $2, ($3)::vector) \
                    ON CONFLICT (id) DO UPDATE SET scope = $2, embedding = ($3)::vector";
         for point in points {
@@ -85,9 +104,14 @@ impl PgVectors {
         transaction.commit().await
     }
 
-    async fn find(&self, scope: &Scope, vector: &[f32], limit: usize) -> Result<Vec<(String, f32)>, StoreError> {
-        let mut transaction = self.database.begin().await?;
-        if self.goes_on {
+    async fn find(
+        Opened { database, goes_on }: &Opened,
+        scope: &Scope,
+        vector: &[f32],
+        limit: usize,
+    ) -> Result<Vec<(String, f32)>, StoreError> {
+        let mut transaction = database.begin().await?;
+        if *goes_on {
             transaction.execute("SET LOCAL hnsw.iterative_scan = 'strict_order'", &[]).await?;
         }
         let sql = "SELECT id, 1 - (embedding <=> ($2)::vector) AS cosine FROM vector_points WHERE scope = $1 \
@@ -115,14 +139,17 @@ impl Mirror<Point> for PgVectors {
     }
 
     async fn reset(&self) -> Result<(), MirrorError> {
-        self.database.execute("DROP TABLE IF EXISTS vector_points", &[]).await.map(|_| ()).map_err(failed)
+        let database = &self.opened().await?.database;
+        database.execute("DROP TABLE IF EXISTS vector_points", &[]).await.map(|_| ()).map_err(failed)
     }
 
     async fn put(&self, points: &[Point]) -> Result<(), MirrorError> {
+        let database = &self.opened().await?.database;
         if !self.is_there().await? {
-            self.make(points.first().map_or(0, |point| point.vector.len())).await.map_err(failed)?;
+            let width = points.first().map_or(0, |point| point.vector.len());
+            Self::make(database, width).await.map_err(failed)?;
         }
-        self.put_all(points).await.map_err(failed)
+        Self::put_all(database, points).await.map_err(failed)
     }
 
     async fn remove(&self, ids: &[String]) -> Result<(), MirrorError> {
@@ -132,7 +159,7 @@ impl Mirror<Point> for PgVectors {
         for ids in ids.chunks(IDS) {
             let (list, values) = listed(ids);
             let sql = format!("DELETE FROM vector_points WHERE id IN ({list})");
-            self.database.execute(&sql, &values).await.map_err(failed)?;
+            self.opened().await?.database.execute(&sql, &values).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -145,7 +172,7 @@ impl Mirror<Point> for PgVectors {
         for ids in ids.chunks(IDS) {
             let (list, values) = listed(ids);
             let sql = format!("SELECT COUNT(*) AS n FROM vector_points WHERE id IN ({list})");
-            let rows = self.database.fetch(&sql, &values).await.map_err(failed)?;
+            let rows = self.opened().await?.database.fetch(&sql, &values).await.map_err(failed)?;
             let found = rows.first().map_or(Ok(0), |row| row.integer("n")).map_err(failed)?;
             held += u64::try_from(found).unwrap_or(0);
         }
@@ -159,7 +186,7 @@ impl VectorStore for PgVectors {
         if !self.is_there().await? {
             return Ok(Vec::new());
         }
-        self.find(scope, vector, limit).await.map_err(failed)
+        Self::find(self.opened().await?, scope, vector, limit).await.map_err(failed)
     }
 }
 

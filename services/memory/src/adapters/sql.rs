@@ -87,6 +87,13 @@ impl SqlMemory {
         }
     }
 
+    /// Whether something of another system has not been brought in before; from now on
+    /// it has.
+    pub(crate) async fn imports(&self, id: &str) -> Result<bool, MemoryError> {
+        let sql = "INSERT INTO imported (id) VALUES ($1) ON CONFLICT (id) DO NOTHING";
+        Ok(self.database.execute(sql, &[id.into()]).await? > 0)
+    }
+
     /// Whether anything of a turn is here.
     pub(crate) async fn has_messages(&self, turn: TurnId) -> Result<bool, MemoryError> {
         let sql = "SELECT id FROM messages WHERE turn_id = $1 LIMIT 1";
@@ -107,8 +114,9 @@ impl SqlMemory {
         let last = transaction
             .fetch(
                 "SELECT id, generation, last_activity_at FROM sessions WHERE context_id = $1 AND archived = 0 \
-                 ORDER BY generation DESC, last_activity_at DESC LIMIT 1",
-                &[context.into()],
+                 AND (audience = 'group' OR user_id = $2) ORDER BY generation DESC, last_activity_at DESC LIMIT 1",
+                // Whose account was unlinked begins a session of their own.
+                &[context.into(), owner.into()],
             )
             .await?;
         let last = match last.first() {
@@ -172,8 +180,10 @@ impl Memory for SqlMemory {
         if !transaction.fetch(erased, &[rows.turn.to_string().into()]).await?.is_empty() {
             return Ok(());
         }
-        let forgotten = "SELECT position FROM erased_people WHERE user_id = $1";
-        let forgotten = transaction.fetch(forgotten, &[owner.as_str().into()]).await?;
+        // Both for the person and for the account, which may have been cleared before it was linked.
+        let forgotten = "SELECT COALESCE(MAX(position), $3) AS position FROM erased_people WHERE user_id IN ($1, $2)";
+        let of_both = [owner.as_str().into(), rows.owner.as_str().into(), i64::MIN.into()];
+        let forgotten = transaction.fetch(forgotten, &of_both).await?;
         let forgotten = forgotten.first().map_or(Ok(i64::MIN), |row| row.integer("position"))?;
         if rows.messages.iter().any(|message| message.position <= forgotten) {
             return Ok(());

@@ -20,7 +20,7 @@ use crate::adapters::qdrant;
 pub(super) async fn tables(database: &Database, found: &mut Found, imported: &mut Imported) -> Result<(), StoreError> {
     // Times and ids have types of their own on PostgreSQL.
     let sql = "SELECT CAST(m.id AS TEXT) AS id, m.user_id, m.role, m.content, CAST(m.created_at AS TEXT) AS at, \
-               s.context_id FROM messages m JOIN sessions s ON s.id = m.session_id";
+               s.context_id, CAST(m.session_id AS TEXT) AS session FROM messages m JOIN sessions s ON s.id = m.session_id";
     for row in rows(database, sql, "its table of messages", imported).await {
         let context = row.text("context_id")?;
         if context.starts_with("channel-") {
@@ -36,8 +36,9 @@ pub(super) async fn tables(database: &Database, found: &mut Found, imported: &mu
             }
         };
         let (id, user, text) = (row.text("id")?, row.text("user_id")?, row.text("content")?);
+        let session = row.text("session")?;
         let at_ms = milliseconds(&row.text("at")?).unwrap_or(0);
-        found.said.push(Said { id, user, context, role, text, at_ms });
+        found.said.push(Said { id, user, session, context, role, text, at_ms });
     }
 
     let sql = "SELECT CAST(id AS TEXT) AS id, user_id, content, CAST(trigger_conditions AS TEXT) AS conditions, \

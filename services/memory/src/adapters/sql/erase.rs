@@ -13,9 +13,9 @@ use domain::memory::Searched;
 use store::{StoreError, Transaction, Value};
 use tracing::warn;
 
-use super::SqlMemory;
 use super::facts::{fact, places, with_ids};
 use super::passages::ERASED;
+use super::{SqlMemory, people};
 use crate::ports::{Erased, Erasure, MemoryError};
 use crate::scope::Scope;
 
@@ -83,8 +83,10 @@ impl SqlMemory {
         at_ms: i64,
     ) -> Result<Erased, MemoryError> {
         let mut transaction = self.database.begin().await?;
-        transaction.lock(&Scope::Facts(user.to_owned()).to_string()).await?;
-        let mut erasing = Erasing { transaction: &mut transaction, user, at_ms, erased: Erased::default() };
+        // Who was a person when this was asked may be another's account by now.
+        let user = &people::hold(&mut transaction, user).await?;
+        let erased = Erased { person: user.clone(), ..Erased::default() };
+        let mut erasing = Erasing { transaction: &mut transaction, user, at_ms, erased };
         match what {
             Erasure::Facts(ids) => erasing.facts(ids).await?,
             Erasure::Everything => erasing.everything().await?,

@@ -133,6 +133,24 @@ impl Facts for SqlMemory {
         Ok(rows.iter().map(relation).collect::<Result<_, _>>()?)
     }
 
+    async fn relations_of(&self, user: &str, only_public: bool, ids: &[String]) -> Result<Vec<Relation>, MemoryError> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(IDS) {
+            let sql = format!(
+                "SELECT r.subject, r.predicate, r.object, f.position FROM memory_relations r \
+                 JOIN memories f ON f.id = r.memory_id WHERE r.user_id = $1 AND f.superseded_by IS NULL \
+                 AND ($2 = 0 OR f.visibility = 'public') AND r.memory_id IN ({})",
+                places(3, ids.len())
+            );
+            let first = [user.into(), i64::from(only_public).into()];
+            for row in &self.database.fetch(&sql, &with_ids(&first, ids)).await? {
+                found.push((row.integer("position")?, relation(row)?));
+            }
+        }
+        found.sort_by(|one, other| other.cmp(one));
+        Ok(found.into_iter().map(|(_, relation)| relation).collect())
+    }
+
     async fn vectors(&self, ids: &[String], model: &str) -> Result<Vec<(String, Vec<f32>)>, MemoryError> {
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(IDS) {
@@ -202,8 +220,8 @@ impl Facts for SqlMemory {
 
     async fn undo(&self, user: &str, id: &str, since_ms: i64, at_ms: i64) -> Result<Option<Fact>, MemoryError> {
         let mut transaction = self.database.begin().await?;
-        let scope = Scope::Facts(user.to_owned()).to_string();
-        transaction.lock(&scope).await?;
+        let user = people::hold(&mut transaction, user).await?;
+        let (scope, user) = (Scope::Facts(user.clone()).to_string(), user.as_str());
         let sql = "SELECT id, event, old_memory, new_memory FROM memory_history WHERE memory_id = $1 AND user_id = $2 \
                    AND undone = 0 AND event IN ('UPDATE', 'MERGE', 'SUPERSEDE') AND created_at >= $3 \
                    ORDER BY created_at DESC, id DESC LIMIT 1";

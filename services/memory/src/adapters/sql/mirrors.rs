@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use domain::ids::ConversationId;
 use learn::relation::Relation;
-use store::{Database, Row, StoreError};
+use store::{Database, Dialect, Row, StoreError};
 
 use super::SqlMemory;
 use super::facts::{places, with_ids};
@@ -59,6 +59,12 @@ impl Copied {
 
     async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
         let mut transaction = self.database.begin().await?;
+        if self.database.dialect() == Dialect::Postgres {
+            // Whoever is changing these began before there was a queue: they are waited for.
+            let sql =
+                "LOCK TABLE memories, memory_vectors, message_vectors, memory_relations IN SHARE ROW EXCLUSIVE MODE";
+            transaction.execute(sql, &[]).await?;
+        }
         let sql = "INSERT INTO mirrors (store, target) VALUES ($1, $2) ON CONFLICT (store) DO UPDATE SET target = $2";
         transaction.execute(sql, &[self.store.into(), target.into()]).await?;
         // With a stamp of its own, what another replica is copying stays queued.
@@ -79,13 +85,35 @@ impl Copied {
         Ok(rows.iter().map(queued).collect::<Result<_, _>>()?)
     }
 
-    async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError> {
-        let mut transaction = self.database.begin().await?;
-        for Queued { id, stamp } in queued {
-            let sql = "DELETE FROM mirror_queue WHERE store = $1 AND id = $2 AND stamp = $3";
-            transaction.execute(sql, &[self.store.into(), id.as_str().into(), (*stamp).into()]).await?;
+    async fn hold(&self, target: &str, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError> {
+        let sql = "UPDATE mirrors SET holder = $3, held_until = $5 WHERE store = $1 AND target = $2 \
+                   AND (holder = $3 OR held_until < $4)";
+        let values = [self.store.into(), target.into(), holder.into(), now_ms.into(), until_ms.into()];
+        Ok(self.database.execute(sql, &values).await? > 0)
+    }
+
+    async fn release(&self, holder: &str) -> Result<(), MemoryError> {
+        let sql = "UPDATE mirrors SET held_until = 0 WHERE store = $1 AND holder = $2";
+        self.database.execute(sql, &[self.store.into(), holder.into()]).await?;
+        Ok(())
+    }
+
+    async fn requeue(&self, queued: &[Queued], stamp: i64) -> Result<(), MemoryError> {
+        let sql = "INSERT INTO mirror_queue (store, id, stamp) VALUES ($1, $2, $3) \
+                   ON CONFLICT (store, id) DO UPDATE SET stamp = $3";
+        for Queued { id, .. } in queued {
+            self.database.execute(sql, &[self.store.into(), id.as_str().into(), stamp.into()]).await?;
         }
-        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// One after the other: whoever changes the same rows in an order of their own is
+    /// never waited for with some of them in hand.
+    async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError> {
+        let sql = "DELETE FROM mirror_queue WHERE store = $1 AND id = $2 AND stamp = $3";
+        for Queued { id, stamp } in queued {
+            self.database.execute(sql, &[self.store.into(), id.as_str().into(), (*stamp).into()]).await?;
+        }
         Ok(())
     }
 
@@ -110,6 +138,18 @@ impl Mirrored<Point> for Vectors {
 
     async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
         self.copied.begin_anew(target, stamp).await
+    }
+
+    async fn hold(&self, target: &str, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError> {
+        self.copied.hold(target, holder, now_ms, until_ms).await
+    }
+
+    async fn release(&self, holder: &str) -> Result<(), MemoryError> {
+        self.copied.release(holder).await
+    }
+
+    async fn requeue(&self, queued: &[Queued], stamp: i64) -> Result<(), MemoryError> {
+        self.copied.requeue(queued, stamp).await
     }
 
     async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError> {
@@ -162,6 +202,18 @@ impl Mirrored<Related> for Relations {
 
     async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
         self.0.begin_anew(target, stamp).await
+    }
+
+    async fn hold(&self, target: &str, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError> {
+        self.0.hold(target, holder, now_ms, until_ms).await
+    }
+
+    async fn release(&self, holder: &str) -> Result<(), MemoryError> {
+        self.0.release(holder).await
+    }
+
+    async fn requeue(&self, queued: &[Queued], stamp: i64) -> Result<(), MemoryError> {
+        self.0.requeue(queued, stamp).await
     }
 
     async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError> {
