@@ -19,9 +19,7 @@ const BATCH: u32 = 100;
 /// Wait after a failure, and for what another replica stored.
 pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 /// How long one replica copies alone, in milliseconds, unless it says so again.
-const LEASE_MS: i64 = 60_000;
-/// Between two looks whether another replica has done with copying.
-const TURN: Duration = Duration::from_millis(50);
+const LEASE_MS: i64 = 20_000;
 /// How long an erasure waits for the copies to be erased; what is left is erased later.
 const ERASING: Duration = Duration::from_secs(10);
 
@@ -157,18 +155,11 @@ pub(crate) trait Erases: Send + Sync {
 impl<I: Item> Erases for Mirroring<I> {
     async fn prove(&self, ids: &[String]) -> Searched {
         let erased = async {
-            // What is on its way would come after it.
+            // What is on its way here would come after it. What another replica has on its
+            // way may; the erasure is queued, and whoever copies comes to it next.
             let _alone = self.stepping.lock().await;
-            while !self.hold().await? {
-                tokio::time::sleep(TURN).await;
-            }
-            let left = async {
-                self.mirror.remove(ids).await.map_err(told)?;
-                self.mirror.holding(ids).await.map_err(told)
-            };
-            let left = left.await;
-            self.source.release(&self.holder).await.map_err(describe)?;
-            left
+            self.mirror.remove(ids).await.map_err(told)?;
+            self.mirror.holding(ids).await.map_err(told)
         };
         let found = match tokio::time::timeout(ERASING, erased).await {
             Ok(Ok(found)) => found,
