@@ -1,20 +1,16 @@
 //! The memory service on both databases: the same tests.
 
-use std::time::Duration;
-
-use bus::{Bus, Endpoints};
-use domain::memory::{Fact, FactAnswer, FactCommand, FactRequest};
-use domain::message::Principal;
+use bus::Bus;
+use domain::memory::{Fact, FactCommand};
 use store::Database;
 use testkit::eventually;
 use testkit::postgres::Postgres;
 use testkit::sandbox::{Plan, Sandbox};
 
+use crate::asking::ask;
+
 async fn facts(bus: &Bus, user: &str, command: FactCommand) -> Result<Vec<Fact>, String> {
-    let principal = Principal { user: user.into(), name: "Ann".into(), tenant: "local".into() };
-    let request = FactRequest { principal, asking: None, command };
-    let answer: Result<FactAnswer, _> = bus.request(Endpoints::MemoryFacts, &request, Duration::from_secs(10)).await;
-    answer.map(|answer| answer.facts).map_err(|err| err.to_string())
+    Ok(ask(bus, user, command).await?.facts)
 }
 
 fn texts(facts: &[Fact]) -> Vec<&str> {

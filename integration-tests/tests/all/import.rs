@@ -5,15 +5,16 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use bus::{Bus, Endpoints};
-use domain::memory::{FactAnswer, FactCommand, FactRequest, Passage, PassageRequest};
-use domain::message::Principal;
+use bus::Endpoints;
+use domain::memory::{FactCommand, Passage, PassageRequest};
 use serde_json::Value;
 use store::{Database, Dialect};
 use testkit::postgres::Postgres;
 use testkit::process::command;
 use testkit::qdrant::{FakeQdrant, KEY};
 use testkit::sandbox::{Plan, Sandbox};
+
+use crate::asking::{ask, list, principal};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ANN: &str = "discord-42";
@@ -62,12 +63,6 @@ fn run(folder: &Path, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
     clara.args(["import", "mypalclara", "--json"]).args(arguments).output().unwrap()
 }
 
-async fn ask(bus: &Bus, user: &str, command: FactCommand) -> FactAnswer {
-    let principal = Principal { user: user.into(), name: user.into(), tenant: "local".into() };
-    let request = FactRequest { principal, asking: None, command };
-    bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await.unwrap()
-}
-
 /// Brings everything in, twice, and looks at it from another account of the same person.
 async fn check(plan: Plan, target: &[(&str, &str)], arguments: &[&str]) {
     let sandbox = plan.only(&["memory"]).start().await;
@@ -82,7 +77,10 @@ async fn check(plan: Plan, target: &[(&str, &str)], arguments: &[&str]) {
     let dry = run(&[]);
     assert_eq!((counts(&dry), &dry["applied"]), ([2, 2, 2, 2, 0], &false.into()), "{dry}");
     let bus = sandbox.bus().await;
-    assert!(ask(&bus, ANN, FactCommand::Stats).await.counts.iter().all(|count| count.value == 0), "it was a dry run");
+    assert!(
+        ask(&bus, ANN, FactCommand::Stats).await.unwrap().counts.iter().all(|count| count.value == 0),
+        "it was a dry run"
+    );
 
     let first = run(&["--apply"]);
     assert_eq!(counts(&first), [2, 2, 1, 1, 0], "{first}");
@@ -90,18 +88,22 @@ async fn check(plan: Plan, target: &[(&str, &str)], arguments: &[&str]) {
     assert_eq!(left_out.len(), 4, "a channel, a memory without text, dynamics alone, a trigger: {left_out:?}");
     assert_eq!(counts(&run(&["--apply"])), [0, 0, 0, 0, 5], "nothing comes twice");
 
-    let list = ask(&bus, "cli-ann", FactCommand::List { limit: 10, before: None }).await.facts;
+    let known = list(&bus, "cli-ann").await;
     let seen: Vec<_> =
-        list.iter().map(|fact| (fact.id.as_str(), fact.text.as_str(), fact.is_key, fact.is_public)).collect();
+        known.iter().map(|fact| (fact.id.as_str(), fact.text.as_str(), fact.is_key, fact.is_public)).collect();
     assert_eq!(seen, [(IDA, "My sister Ida lives in Rome", false, true), (REX, "My dog is called Rex", true, false)]);
-    assert_eq!((list[1].category.as_str(), list[1].created_at_ms), ("personal", 1_738_425_600_000));
-    let waiting = ask(&bus, "cli-ann", FactCommand::Intentions).await.intentions;
+    assert_eq!((known[1].category.as_str(), known[1].created_at_ms), ("personal", 1_738_425_600_000));
+    let waiting = ask(&bus, "cli-ann", FactCommand::Intentions).await.unwrap().intentions;
     assert_eq!(waiting.iter().map(|waiting| waiting.content.as_str()).collect::<Vec<_>>(), ["Ask about the plums"]);
-    let principal = Principal { user: "cli-ann".into(), name: "Ann".into(), tenant: "local".into() };
-    let request = PassageRequest { principal, group: None, query: "Which tree did I plant?".into(), limit: 5 };
+    let request = PassageRequest {
+        principal: principal("cli-ann"),
+        group: None,
+        query: "Which tree did I plant?".into(),
+        limit: 5,
+    };
     let said: Vec<Passage> = bus.request(Endpoints::MemoryPassages, &request, PATIENCE).await.unwrap();
     assert_eq!((said[0].text.as_str(), said[0].at_ms), ("I planted a plum tree", 1_740_823_200_500));
-    assert!(ask(&bus, "cli-bob", FactCommand::List { limit: 10, before: None }).await.facts.is_empty());
+    assert!(list(&bus, "cli-bob").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Clara as a whole: every service a process, on a real nats-server.
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
+mod asking; // What tests ask the memory service.
 mod bad_input; // What is refused, and how.
 mod command; // The clara command, as people and scripts use it.
 mod conversation; // The main job, end to end.

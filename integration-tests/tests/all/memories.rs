@@ -1,33 +1,22 @@
 //! What is learnt from conversations, what becomes of it, and how it is erased.
 
 use std::path::Path;
-use std::time::Duration;
 
-use bus::{Bus, Endpoints};
-use domain::ids::{ConversationId, Place};
-use domain::memory::{FactAnswer, FactCommand, FactRequest, Intention, RecallRequest, Recalled};
-use domain::message::{Audience, Principal};
+use bus::Bus;
+use domain::memory::{FactAnswer, FactCommand, Intention, Recalled};
+use domain::message::Audience;
 use store::Database;
 use testkit::eventually;
 use testkit::model::{Act, FakeModel};
 use testkit::postgres::Postgres;
 use testkit::sandbox::{Plan, Sandbox};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::asking::{self, ask, list};
+
 const ANN: &str = "cli-user";
 
-fn principal(user: &str) -> Principal {
-    Principal { user: user.into(), name: user.into(), tenant: "local".into() }
-}
-
-async fn ask(bus: &Bus, user: &str, command: FactCommand) -> Result<FactAnswer, String> {
-    let request = FactRequest { principal: principal(user), asking: None, command };
-    bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await.map_err(|err| err.to_string())
-}
-
 async fn facts(bus: &Bus, user: &str) -> Vec<(String, String)> {
-    let answer = ask(bus, user, FactCommand::List { limit: 200, before: None }).await.unwrap();
-    answer.facts.into_iter().map(|fact| (fact.text, fact.id)).collect()
+    list(bus, user).await.into_iter().map(|fact| (fact.text, fact.id)).collect()
 }
 
 async fn texts(bus: &Bus, user: &str) -> Vec<String> {
@@ -48,27 +37,8 @@ async fn known(bus: &Bus, user: &str, expected: &[&str]) -> Vec<String> {
 }
 
 async fn recall(bus: &Bus, user: &str, audience: Audience, query: &str) -> Vec<String> {
-    let place =
-        Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() };
-    let request = RecallRequest {
-        conversation: ConversationId::derive(&place),
-        principal: principal(user),
-        audience,
-        generation: 0,
-        previous: None,
-        query: query.into(),
-        history_limit: 0,
-        fact_limit: 35,
-        relation_limit: 20,
-        passage_limit: 20,
-    };
-    let recalled: Recalled = bus.request(Endpoints::MemoryRecall, &request, PATIENCE).await.unwrap();
-    recalled
-        .facts
-        .into_iter()
-        .map(|fact| fact.text)
-        .chain(recalled.passages.into_iter().map(|said| said.text))
-        .collect()
+    let Recalled { facts, passages, .. } = asking::recall(bus, user, audience, query).await;
+    facts.into_iter().map(|fact| fact.text).chain(passages.into_iter().map(|said| said.text)).collect()
 }
 
 /// Learnt with its source, superseded with a history, undone, and changed by hand.
@@ -405,26 +375,8 @@ async fn how_somebody_felt_and_what_they_come_back_to_stands_in_their_prompt_alo
     let (_, topics) = prompt.split_once("## RECURRING TOPICS").expect("what they come back to is told");
     assert!(topics.contains("- marathon: 2 conversations in two weeks"), "{topics}");
 
-    let place =
-        Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() };
-    let mut request = RecallRequest {
-        conversation: ConversationId::derive(&place),
-        principal: principal(ANN),
-        audience: Audience::Direct,
-        generation: 0,
-        previous: None,
-        query: "hello".into(),
-        history_limit: 0,
-        fact_limit: 35,
-        relation_limit: 20,
-        passage_limit: 20,
-    };
-    let recalled = async |request: &RecallRequest| -> Recalled {
-        bus.request(Endpoints::MemoryRecall, request, PATIENCE).await.unwrap()
-    };
-    assert_eq!(recalled(&request).await.moods.len(), 2);
-    request.audience = Audience::Group;
-    let in_a_group = recalled(&request).await;
+    assert_eq!(asking::recall(&bus, ANN, Audience::Direct, "hello").await.moods.len(), 2);
+    let in_a_group = asking::recall(&bus, ANN, Audience::Group, "hello").await;
     assert_eq!((in_a_group.moods, in_a_group.topics), (vec![], vec![]), "it is nobody else's business");
     let cleared = ask(&bus, ANN, FactCommand::Clear).await.unwrap();
     assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{cleared:?}");

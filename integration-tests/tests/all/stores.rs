@@ -1,12 +1,9 @@
 //! The contract of every store that memories are kept, compared and walked in: the same
 //! tests for each. Vectors come from an endpoint that knows "hound" for "dog".
 
-use std::time::Duration;
-
-use bus::{Bus, Endpoints};
-use domain::ids::{ConversationId, Place};
-use domain::memory::{FactAnswer, FactCommand, FactRequest, RecallRequest, Recalled};
-use domain::message::{Audience, Principal};
+use bus::Bus;
+use domain::memory::{FactAnswer, FactCommand};
+use domain::message::Audience;
 use testkit::eventually;
 use testkit::falkordb::FalkorDb;
 use testkit::model::FakeModel;
@@ -15,15 +12,10 @@ use testkit::postgres::Postgres;
 use testkit::qdrant::FakeQdrant;
 use testkit::sandbox::{Plan, Sandbox};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn principal(user: &str) -> Principal {
-    Principal { user: user.into(), name: user.into(), tenant: "local".into() }
-}
+use crate::asking;
 
 async fn ask(bus: &Bus, user: &str, command: FactCommand) -> FactAnswer {
-    let request = FactRequest { principal: principal(user), asking: None, command };
-    bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await.unwrap()
+    asking::ask(bus, user, command).await.unwrap()
 }
 
 async fn remember(bus: &Bus, user: &str, id: &str, text: &str) -> String {
@@ -39,23 +31,9 @@ async fn search(bus: &Bus, user: &str, query: &str) -> Vec<String> {
 
 /// The relations that a turn is told of, sorted.
 async fn relations(bus: &Bus, user: &str, audience: Audience, query: &str) -> Vec<String> {
-    let place =
-        Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() };
-    let request = RecallRequest {
-        conversation: ConversationId::derive(&place),
-        principal: principal(user),
-        audience,
-        generation: 0,
-        previous: None,
-        query: query.into(),
-        history_limit: 0,
-        fact_limit: 35,
-        relation_limit: 20,
-        passage_limit: 0,
-    };
-    let mut recalled: Recalled = bus.request(Endpoints::MemoryRecall, &request, PATIENCE).await.unwrap();
-    recalled.relations.sort();
-    recalled.relations
+    let mut relations = asking::recall(bus, user, audience, query).await.relations;
+    relations.sort();
+    relations
 }
 
 /// Waits until a search finds exactly this.
@@ -253,9 +231,8 @@ async fn check_links(plan: Plan) {
     remember(&bus, "cli-ann", "5", "My cat is called Tom").await;
     assert!(search(&bus, "discord-7", "cat").await.is_empty());
     // Who is alone cannot leave anybody.
-    let request = FactRequest { principal: principal("cli-ann"), asking: None, command: FactCommand::Unlink };
-    let alone: Result<FactAnswer, _> = bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await;
-    assert!(alone.unwrap_err().to_string().contains("linked with no other"));
+    let alone = asking::ask(&bus, "cli-ann", FactCommand::Unlink).await;
+    assert!(alone.unwrap_err().contains("linked with no other"));
     let proof = ask(&bus, "discord-7", FactCommand::Clear).await.proof;
     assert!(proof.iter().all(|searched| searched.found == 0), "{proof:?}");
     finds(&bus, "cli-ann", "cat", &["My cat is called Tom"]).await;

@@ -26,7 +26,7 @@ use crate::breaker::Breaker;
 use crate::indexes::Indexes;
 use crate::knowledge::Knowledge;
 use crate::learning::Learning;
-use crate::mirrors::{GraphStore, Point, Related, VectorStore};
+use crate::mirrors::{GraphStore, Mirrored, Point, Related, VectorStore};
 use crate::open;
 use crate::search::Search;
 
@@ -70,7 +70,7 @@ impl App {
                 Some((Arc::clone(&store), Arc::new(Mirroring::new(Arc::new(copied), store, bus.replica().to_owned()))))
             }
             None => {
-                copied.copied.stop().await?;
+                copied.queue().stop().await?;
                 None
             }
         };
@@ -80,7 +80,7 @@ impl App {
                 Some((Arc::clone(&graph), Arc::new(Mirroring::new(Arc::new(copied), graph, bus.replica().to_owned()))))
             }
             None => {
-                copied.0.stop().await?;
+                copied.queue().stop().await?;
                 None
             }
         };

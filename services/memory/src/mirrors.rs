@@ -98,24 +98,32 @@ pub(crate) struct Queued {
     pub stamp: i64,
 }
 
-/// The database, as what is mirrored.
+/// What of the database is to be copied to one store.
 #[async_trait]
-pub(crate) trait Mirrored<I: Item>: Send + Sync {
+pub(crate) trait MirrorQueue: Send + Sync {
     /// The target that holds the copies so far.
     async fn target(&self) -> Result<Option<String>, MemoryError>;
     /// Queues everything for a target, with this stamp.
     async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError>;
+    /// Queues nothing any more: another store begins anew.
+    async fn stop(&self) -> Result<(), MemoryError>;
     /// Lets one replica alone copy to a target for a while; not while another does, or when
     /// the copies are made for another target.
     async fn hold(&self, target: &str, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError>;
     async fn release(&self, holder: &str) -> Result<(), MemoryError>;
+    async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError>;
     /// Queues these again: what was copied of them may be older than what another copied.
     async fn requeue(&self, queued: &[Queued], stamp: i64) -> Result<(), MemoryError>;
-    async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError>;
-    /// Items as they are now; those that are gone are left out.
-    async fn current(&self, queued: &[Queued]) -> Result<Vec<I>, MemoryError>;
     /// Takes items from the queue that have not changed since.
     async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError>;
+}
+
+/// The database, as what is mirrored.
+#[async_trait]
+pub(crate) trait Mirrored<I: Item>: Send + Sync {
+    fn queue(&self) -> &dyn MirrorQueue;
+    /// Items as they are now; those that are gone are left out.
+    async fn current(&self, queued: &[Queued]) -> Result<Vec<I>, MemoryError>;
 }
 
 /// The ids of what is queued and no item any more.

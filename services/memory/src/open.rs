@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::tier::Tier;
 use embed::{Bert, EmbedError, Embedder, Endpoint};
 use model::{ModelConfig, Provider};
+use secrecy::SecretString;
 use service_kit::settings::Settings;
 use store::{Database, StoreError};
 
@@ -29,21 +30,35 @@ pub(crate) async fn database(settings: &Settings) -> Result<Database, StoreError
     }
 }
 
-/// Whether there is a model that makes vectors.
+/// Who makes vectors.
+enum EmbeddedBy {
+    Folder(String),
+    Endpoint { base_url: String, key: Option<SecretString> },
+}
+
+fn embedded_by(settings: &Settings) -> Option<EmbeddedBy> {
+    if let Some(folder) = settings.optional("CLARA_EMBEDDING_FOLDER") {
+        return Some(EmbeddedBy::Folder(folder));
+    }
+    let (base_url, key) = (settings.optional("CLARA_EMBEDDING_BASE_URL"), settings.secret("OPENAI_API_KEY"));
+    let base_url = base_url.or_else(|| key.is_some().then(|| OPENAI.to_owned()))?;
+    Some(EmbeddedBy::Endpoint { base_url, key })
+}
+
+/// Whether anybody makes vectors.
 pub(crate) fn embeds(settings: &Settings) -> bool {
-    ["CLARA_EMBEDDING_FOLDER", "CLARA_EMBEDDING_BASE_URL"].iter().any(|name| settings.optional(name).is_some())
-        || settings.secret("OPENAI_API_KEY").is_some()
+    embedded_by(settings).is_some()
 }
 
 /// The model that makes vectors: from a folder, or at an endpoint.
 pub(crate) fn embedder(settings: &Settings) -> Result<Option<Arc<dyn Embedder>>, EmbedError> {
-    if let Some(folder) = settings.optional("CLARA_EMBEDDING_FOLDER") {
-        return Ok(Some(Arc::new(Bert::open(Path::new(&folder))?)));
-    }
-    let (base_url, key) = (settings.optional("CLARA_EMBEDDING_BASE_URL"), settings.secret("OPENAI_API_KEY"));
-    let base_url = base_url.or_else(|| key.is_some().then(|| OPENAI.to_owned()));
-    let Some(base_url) = base_url else { return Ok(None) };
-    Ok(Some(Arc::new(Endpoint::new(&base_url, key, settings.text("CLARA_EMBEDDING_MODEL"))?)))
+    Ok(match embedded_by(settings) {
+        None => None,
+        Some(EmbeddedBy::Folder(folder)) => Some(Arc::new(Bert::open(Path::new(&folder))?)),
+        Some(EmbeddedBy::Endpoint { base_url, key }) => {
+            Some(Arc::new(Endpoint::new(&base_url, key, settings.text("CLARA_EMBEDDING_MODEL"))?))
+        }
+    })
 }
 
 /// The store that compares this model's vectors, if it is not this process.

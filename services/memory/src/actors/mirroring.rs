@@ -51,7 +51,7 @@ impl<I: Item> Mirroring<I> {
     /// Fills the store anew if it is another one, or has lost everything.
     async fn start(&self) -> Result<(), String> {
         let target = self.mirror.target();
-        let known = self.source.target().await.map_err(describe)?;
+        let known = self.source.queue().target().await.map_err(describe)?;
         if known.as_deref() == Some(target) && self.mirror.exists().await.map_err(told)? {
             self.was_filled.store(true, Ordering::Relaxed);
             return Ok(());
@@ -59,7 +59,7 @@ impl<I: Item> Mirroring<I> {
         self.was_filled.store(false, Ordering::Relaxed);
         info!(store = self.mirror.name(), "filling a store beside the database");
         self.mirror.reset().await.map_err(told)?;
-        self.source.begin_anew(target, now_ms()).await.map_err(describe)
+        self.source.queue().begin_anew(target, now_ms()).await.map_err(describe)
     }
 
     /// Copies some, if no other replica does.
@@ -68,17 +68,17 @@ impl<I: Item> Mirroring<I> {
             return Ok(false);
         }
         let copied = self.copy_held().await;
-        self.source.release(&self.holder).await.map_err(describe)?;
+        self.source.queue().release(&self.holder).await.map_err(describe)?;
         copied
     }
 
     async fn hold(&self) -> Result<bool, String> {
         let (now, target) = (now_ms(), self.mirror.target());
-        self.source.hold(target, &self.holder, now, now.saturating_add(LEASE_MS)).await.map_err(describe)
+        self.source.queue().hold(target, &self.holder, now, now.saturating_add(LEASE_MS)).await.map_err(describe)
     }
 
     async fn copy_held(&self) -> Result<bool, String> {
-        let queued = self.source.queued(BATCH).await.map_err(describe)?;
+        let queued = self.source.queue().queued(BATCH).await.map_err(describe)?;
         if queued.is_empty() {
             return Ok(false);
         }
@@ -95,10 +95,10 @@ impl<I: Item> Mirroring<I> {
             self.was_filled.store(true, Ordering::Relaxed);
         }
         if self.hold().await? {
-            self.source.settle(&queued).await.map_err(describe)?;
+            self.source.queue().settle(&queued).await.map_err(describe)?;
         } else {
             // It took too long, and another replica may have copied what is newer.
-            self.source.requeue(&queued, now_ms()).await.map_err(describe)?;
+            self.source.queue().requeue(&queued, now_ms()).await.map_err(describe)?;
         }
         Ok(true)
     }

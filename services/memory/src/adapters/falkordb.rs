@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use crate::mirrors::{GraphStore, Mirror, MirrorError, Related};
 
 /// What people know it by.
-pub(crate) const NAME: &str = "FalkorDB";
+const NAME: &str = "FalkorDB";
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest part of the server's own words that is told, in characters.

@@ -11,7 +11,7 @@ use crate::mirrors::{Mirror, MirrorError, Point, VectorStore};
 use crate::scope::Scope;
 
 /// What people know it by.
-pub(crate) const NAME: &str = "pgvector";
+const NAME: &str = "pgvector";
 /// Widest vector that an index takes.
 const INDEXED: usize = 2000;
 /// Most ids of one statement.
@@ -66,12 +66,6 @@ impl PgVectors {
         transaction.lock("vector_points").await?;
         transaction.execute("CREATE EXTENSION IF NOT EXISTS vector", &[]).await?;
         transaction.commit().await
-    }
-
-    async fn is_there(&self) -> Result<bool, MirrorError> {
-        let sql = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM pg_class WHERE oid = to_regclass('vector_points')";
-        let rows = self.opened().await?.database.fetch(sql, &[]).await.map_err(failed)?;
-        Ok(rows.first().map_or(Ok(0), |row| row.integer("n")).map_err(failed)? > 0)
     }
 
     /// Makes the table for vectors of a width; another replica may do the same.
@@ -135,7 +129,9 @@ impl Mirror<Point> for PgVectors {
     }
 
     async fn exists(&self) -> Result<bool, MirrorError> {
-        self.is_there().await
+        let sql = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM pg_class WHERE oid = to_regclass('vector_points')";
+        let rows = self.opened().await?.database.fetch(sql, &[]).await.map_err(failed)?;
+        Ok(rows.first().map_or(Ok(0), |row| row.integer("n")).map_err(failed)? > 0)
     }
 
     async fn reset(&self) -> Result<(), MirrorError> {
@@ -145,7 +141,7 @@ impl Mirror<Point> for PgVectors {
 
     async fn put(&self, points: &[Point]) -> Result<(), MirrorError> {
         let database = &self.opened().await?.database;
-        if !self.is_there().await? {
+        if !self.exists().await? {
             let width = points.first().map_or(0, |point| point.vector.len());
             Self::make(database, width).await.map_err(failed)?;
         }
@@ -153,7 +149,7 @@ impl Mirror<Point> for PgVectors {
     }
 
     async fn remove(&self, ids: &[String]) -> Result<(), MirrorError> {
-        if !self.is_there().await? {
+        if !self.exists().await? {
             return Ok(());
         }
         for ids in ids.chunks(IDS) {
@@ -165,7 +161,7 @@ impl Mirror<Point> for PgVectors {
     }
 
     async fn holding(&self, ids: &[String]) -> Result<u64, MirrorError> {
-        if !self.is_there().await? {
+        if !self.exists().await? {
             return Ok(0);
         }
         let mut held = 0;
@@ -183,7 +179,7 @@ impl Mirror<Point> for PgVectors {
 #[async_trait]
 impl VectorStore for PgVectors {
     async fn nearest(&self, scope: &Scope, vector: &[f32], limit: usize) -> Result<Vec<(String, f32)>, MirrorError> {
-        if !self.is_there().await? {
+        if !self.exists().await? {
             return Ok(Vec::new());
         }
         Self::find(self.opened().await?, scope, vector, limit).await.map_err(failed)

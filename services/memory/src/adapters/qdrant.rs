@@ -21,7 +21,7 @@ use crate::mirrors::{Mirror, MirrorError, Point, VectorStore};
 use crate::scope::Scope;
 
 /// What people know it by.
-pub(crate) const NAME: &str = "Qdrant";
+const NAME: &str = "Qdrant";
 /// The collection; MyPalClara's own is another, and is left alone.
 const COLLECTION: &str = "clara_vectors";
 /// Points of a page.
@@ -55,17 +55,13 @@ impl QdrantVectors {
         Ok(Self { client, target: format!("{} {COLLECTION} {model}", bus::shown_url(&url)) })
     }
 
-    async fn is_there(&self) -> Result<bool, MirrorError> {
-        self.client.collection_exists(COLLECTION).await.map_err(failed)
-    }
-
     /// Makes the collection for vectors of a width; another replica may be faster.
     async fn make(&self, width: usize) -> Result<(), MirrorError> {
         let vectors = VectorParamsBuilder::new(width as u64, Distance::Cosine);
         let made =
             self.client.create_collection(CreateCollectionBuilder::new(COLLECTION).vectors_config(vectors)).await;
         if let Err(err) = made
-            && !self.is_there().await?
+            && !self.exists().await?
         {
             return Err(failed(err));
         }
@@ -85,18 +81,18 @@ impl Mirror<Point> for QdrantVectors {
     }
 
     async fn exists(&self) -> Result<bool, MirrorError> {
-        self.is_there().await
+        self.client.collection_exists(COLLECTION).await.map_err(failed)
     }
 
     async fn reset(&self) -> Result<(), MirrorError> {
-        if self.is_there().await? {
+        if self.exists().await? {
             self.client.delete_collection(COLLECTION).await.map_err(failed)?;
         }
         Ok(())
     }
 
     async fn put(&self, points: &[Point]) -> Result<(), MirrorError> {
-        if !self.is_there().await? {
+        if !self.exists().await? {
             self.make(points.first().map_or(0, |point| point.vector.len())).await?;
         }
         let points: Vec<PointStruct> = points.iter().map(point_struct).collect();
@@ -105,7 +101,7 @@ impl Mirror<Point> for QdrantVectors {
     }
 
     async fn remove(&self, ids: &[String]) -> Result<(), MirrorError> {
-        if !self.is_there().await? {
+        if !self.exists().await? {
             return Ok(());
         }
         let ids: Vec<_> = ids.iter().map(|id| point_id(id).into()).collect();
@@ -114,7 +110,7 @@ impl Mirror<Point> for QdrantVectors {
     }
 
     async fn holding(&self, ids: &[String]) -> Result<u64, MirrorError> {
-        if !self.is_there().await? {
+        if !self.exists().await? {
             return Ok(0);
         }
         let filter = Filter::must([Condition::has_id(ids.iter().map(|id| point_id(id)))]);

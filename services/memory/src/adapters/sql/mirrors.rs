@@ -11,7 +11,7 @@ use store::{Database, Dialect, Row, StoreError};
 use super::SqlMemory;
 use super::facts::{places, with_ids};
 use super::passages::values_of;
-use crate::mirrors::{Mirrored, Point, Queued, Related};
+use crate::mirrors::{MirrorQueue, Mirrored, Point, Queued, Related};
 use crate::ports::MemoryError;
 use crate::scope::Scope;
 
@@ -21,7 +21,7 @@ const VECTORS: &str = "vectors";
 const RELATIONS: &str = "relations";
 
 /// What of the database is copied to a store: every change of it is queued.
-pub(crate) struct Copied {
+struct Copied {
     database: Database,
     store: &'static str,
     /// Every id, for a store that is filled anew.
@@ -43,8 +43,16 @@ impl SqlMemory {
 }
 
 impl Copied {
-    /// Copies no more: what changes is not queued, and another store begins anew.
-    pub(crate) async fn stop(&self) -> Result<(), MemoryError> {
+    async fn fetch(&self, sql: &str, first: &[store::Value], queued: &[Queued]) -> Result<Vec<Row>, MemoryError> {
+        let ids: Vec<String> = queued.iter().map(|queued| queued.id.clone()).collect();
+        let sql = sql.replace("{ids}", &places(first.len() + 1, ids.len()));
+        Ok(self.database.fetch(&sql, &with_ids(first, &ids)).await?)
+    }
+}
+
+#[async_trait]
+impl MirrorQueue for Copied {
+    async fn stop(&self) -> Result<(), MemoryError> {
         let mut transaction = self.database.begin().await?;
         transaction.execute("DELETE FROM mirrors WHERE store = $1", &[self.store.into()]).await?;
         transaction.execute("DELETE FROM mirror_queue WHERE store = $1", &[self.store.into()]).await?;
@@ -107,53 +115,27 @@ impl Copied {
         Ok(())
     }
 
-    /// One after the other: whoever changes the same rows in an order of their own is
-    /// never waited for with some of them in hand.
     async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError> {
+        // One after the other: whoever changes the same rows in an order of their own is
+        // never waited for with some of them in hand.
         let sql = "DELETE FROM mirror_queue WHERE store = $1 AND id = $2 AND stamp = $3";
         for Queued { id, stamp } in queued {
             self.database.execute(sql, &[self.store.into(), id.as_str().into(), (*stamp).into()]).await?;
         }
         Ok(())
     }
-
-    async fn fetch(&self, sql: &str, first: &[store::Value], queued: &[Queued]) -> Result<Vec<Row>, MemoryError> {
-        let ids: Vec<String> = queued.iter().map(|queued| queued.id.clone()).collect();
-        let sql = sql.replace("{ids}", &places(first.len() + 1, ids.len()));
-        Ok(self.database.fetch(&sql, &with_ids(first, &ids)).await?)
-    }
 }
 
 /// Vectors of what was said, and of facts that are true.
 pub(crate) struct Vectors {
-    pub(crate) copied: Copied,
+    copied: Copied,
     model: String,
 }
 
 #[async_trait]
 impl Mirrored<Point> for Vectors {
-    async fn target(&self) -> Result<Option<String>, MemoryError> {
-        self.copied.target().await
-    }
-
-    async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
-        self.copied.begin_anew(target, stamp).await
-    }
-
-    async fn hold(&self, target: &str, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError> {
-        self.copied.hold(target, holder, now_ms, until_ms).await
-    }
-
-    async fn release(&self, holder: &str) -> Result<(), MemoryError> {
-        self.copied.release(holder).await
-    }
-
-    async fn requeue(&self, queued: &[Queued], stamp: i64) -> Result<(), MemoryError> {
-        self.copied.requeue(queued, stamp).await
-    }
-
-    async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError> {
-        self.copied.queued(limit).await
+    fn queue(&self) -> &dyn MirrorQueue {
+        &self.copied
     }
 
     async fn current(&self, queued: &[Queued]) -> Result<Vec<Point>, MemoryError> {
@@ -179,10 +161,6 @@ impl Mirrored<Point> for Vectors {
         }
         Ok(points)
     }
-
-    async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError> {
-        self.copied.settle(queued).await
-    }
 }
 
 /// None for what the model does not take.
@@ -192,32 +170,12 @@ fn point(row: &Row, scope: Scope) -> Result<Option<Point>, StoreError> {
 }
 
 /// Relations of facts that are true.
-pub(crate) struct Relations(pub(crate) Copied);
+pub(crate) struct Relations(Copied);
 
 #[async_trait]
 impl Mirrored<Related> for Relations {
-    async fn target(&self) -> Result<Option<String>, MemoryError> {
-        self.0.target().await
-    }
-
-    async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
-        self.0.begin_anew(target, stamp).await
-    }
-
-    async fn hold(&self, target: &str, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError> {
-        self.0.hold(target, holder, now_ms, until_ms).await
-    }
-
-    async fn release(&self, holder: &str) -> Result<(), MemoryError> {
-        self.0.release(holder).await
-    }
-
-    async fn requeue(&self, queued: &[Queued], stamp: i64) -> Result<(), MemoryError> {
-        self.0.requeue(queued, stamp).await
-    }
-
-    async fn queued(&self, limit: u32) -> Result<Vec<Queued>, MemoryError> {
-        self.0.queued(limit).await
+    fn queue(&self) -> &dyn MirrorQueue {
+        &self.0
     }
 
     async fn current(&self, queued: &[Queued]) -> Result<Vec<Related>, MemoryError> {
@@ -230,10 +188,6 @@ impl Mirrored<Related> for Relations {
             related.relations.push(relation(row)?);
         }
         Ok(all.into_values().collect())
-    }
-
-    async fn settle(&self, queued: &[Queued]) -> Result<(), MemoryError> {
-        self.0.settle(queued).await
     }
 }
 
