@@ -10,6 +10,7 @@ mod connect; // Connecting, and what the server must be able to do.
 mod consume; // Pulling messages with a limit, settling each.
 mod conversations; // The router's records.
 mod dead; // What was put aside.
+mod files; // The bytes of files that come with messages.
 mod inbound; // What the inbound stream keeps.
 mod journal; // A turn's journal.
 mod live; // Core NATS: deltas, control, snapshots.
@@ -26,6 +27,7 @@ pub use connect::{Bus, BusError, Login, Server, shown_url};
 pub use consume::{Consumer, Delivery, Handler, Verdict};
 pub use conversations::{Conversations, ConversationsError, Written};
 pub use dead::{DeadLetter, DeadLetterError};
+pub use files::Files;
 pub use inbound::Handled;
 pub use journal::{AppendError, FromPerson, Journal, JournalStore, Recorded, TurnSummary};
 pub use live::{LiveError, SnapshotQuestion, Subscription, TurnSignal, TurnSignals};

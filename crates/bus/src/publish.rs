@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(24);
 const ACK: Duration = Duration::from_secs(2);
 /// How long an adapter tries before it tells the person that the bus is full or
 /// away.
-const INGRESS_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const INGRESS_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {

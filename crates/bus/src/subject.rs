@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use domain::ids::{CallId, ConversationId, TurnId};
+use domain::ids::{CallId, ConversationId, FileId, TurnId};
 use domain::tool::ToolClass;
 
 /// Where a message goes.
@@ -27,6 +27,10 @@ pub enum Subject<'a> {
     Terminal(&'a ConversationId, TurnId),
     /// All that the terminals of a conversation show.
     Terminals(&'a ConversationId),
+    /// A part of a file that came with a message.
+    File(&'a ConversationId, &'a FileId, u32),
+    /// All parts of a file.
+    FileChunks(&'a ConversationId, &'a FileId),
     Dead(&'a str),
     Delta(&'a str, &'a ConversationId),
     Control(TurnId),
@@ -63,6 +67,8 @@ impl fmt::Display for Subject<'_> {
             Subject::Delivery(turn, segment) => write!(f, "delivery.{turn}.{segment}"),
             Subject::Terminal(conversation, turn) => write!(f, "terminal.{conversation}.{turn}"),
             Subject::Terminals(conversation) => write!(f, "terminal.{conversation}.*"),
+            Subject::File(conversation, file, chunk) => write!(f, "file.{conversation}.{file}.{chunk}"),
+            Subject::FileChunks(conversation, file) => write!(f, "file.{conversation}.{file}.*"),
             Subject::Dead(service) => write!(f, "dead.{service}"),
             Subject::Delta(platform, conversation) => write!(f, "delta.{platform}.{conversation}"),
             Subject::Control(turn) => write!(f, "control.{turn}"),
@@ -104,6 +110,7 @@ mod tests {
             Subject::Outbound("cli", &conversation),
             Subject::Delivery(turn, 0),
             Subject::Terminal(&conversation, turn),
+            Subject::File(&conversation, &FileId::of(b"x"), 0),
             Subject::Dead("router"),
         ] {
             let text = subject.to_string();

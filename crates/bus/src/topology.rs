@@ -56,6 +56,9 @@ pub(crate) struct StreamSpec {
     #[serde(default)]
     max_age_s: u64,
     max_bytes: i64,
+    /// Messages that one subject keeps; all, unless it says otherwise.
+    #[serde(default = "all")]
+    max_per_subject: i64,
     duplicate_window_s: u64,
     #[serde(default)]
     pub(crate) consumer: Vec<ConsumerSpec>,
@@ -93,6 +96,11 @@ pub(crate) struct ConsumerSpec {
 pub(crate) struct BucketSpec {
     name: String,
     max_bytes: i64,
+}
+
+/// No limit, in the server's words.
+fn all() -> i64 {
+    -1
 }
 
 impl Spec {
@@ -133,6 +141,7 @@ impl StreamSpec {
                 Discard::Old => stream::DiscardPolicy::Old,
             },
             max_age: Duration::from_secs(self.max_age_s),
+            max_messages_per_subject: self.max_per_subject,
             max_bytes: self.max_bytes,
             duplicate_window: Duration::from_secs(self.duplicate_window_s),
             storage: stream::StorageType::File,
@@ -154,6 +163,8 @@ impl StreamSpec {
         check("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention));
         check("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard));
         check("max_age", format!("{:?}", found.max_age), format!("{:?}", wanted.max_age));
+        let per_subject = |config: &stream::Config| config.max_messages_per_subject.to_string();
+        check("max_per_subject", per_subject(found), per_subject(&wanted));
         check("duplicate_window", format!("{:?}", found.duplicate_window), format!("{:?}", wanted.duplicate_window));
         check("storage", format!("{:?}", found.storage), format!("{:?}", wanted.storage));
         problems

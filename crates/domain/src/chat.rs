@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::attachment::Image;
 use crate::decide::Tools;
 use crate::tool::ToolSpec;
 
@@ -19,24 +20,32 @@ pub struct ToolCall {
 /// One message of a chat, in the order the model reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChatMessage {
-    User { text: String },
+    User { text: String, images: Vec<Image> },
     Assistant { text: String, calls: Vec<ToolCall>, signatures: Vec<String> },
     ToolResult { vendor_id: String, text: String },
 }
 
 impl ChatMessage {
     pub fn user(text: impl Into<String>) -> Self {
-        Self::User { text: text.into() }
+        Self::User { text: text.into(), images: Vec::new() }
     }
 
     pub fn assistant(text: impl Into<String>) -> Self {
         Self::Assistant { text: text.into(), calls: Vec::new(), signatures: Vec::new() }
     }
 
+    /// The images that it shows.
+    pub fn images(&self) -> &[Image] {
+        match self {
+            Self::User { images, .. } => images,
+            Self::Assistant { .. } | Self::ToolResult { .. } => &[],
+        }
+    }
+
     /// The words in it, which is what counting tokens needs.
     pub fn texts(&self) -> Vec<&str> {
         match self {
-            Self::User { text } | Self::ToolResult { text, .. } => vec![text],
+            Self::User { text, .. } | Self::ToolResult { text, .. } => vec![text],
             Self::Assistant { text, calls, .. } => {
                 let mut texts = vec![text.as_str()];
                 texts.extend(calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]));
@@ -74,7 +83,12 @@ impl ChatRequest {
         field(&self.system);
         for message in &self.messages {
             match message {
-                ChatMessage::User { text } => ["user", text].into_iter().for_each(&mut field),
+                ChatMessage::User { text, images } => {
+                    ["user", text].into_iter().for_each(&mut field);
+                    for image in images {
+                        ["image", image.conversation.as_str(), image.file.as_str()].into_iter().for_each(&mut field);
+                    }
+                }
                 ChatMessage::Assistant { text, calls, signatures } => {
                     ["assistant", text].into_iter().for_each(&mut field);
                     for call in calls {

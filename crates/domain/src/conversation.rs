@@ -261,7 +261,14 @@ impl Conversation {
             return self.outbox.push(place.reply(ReplyKind::Refused, Answers::one(id), text));
         }
         let text = format!("A fork of turn {}.", origin.turn);
-        let message = UserMessage { id: id.clone(), speaker: by.clone(), text, tier: None, sent_at_ms: 0 };
+        let message = UserMessage {
+            id: id.clone(),
+            speaker: by.clone(),
+            text,
+            attachments: Vec::new(),
+            tier: None,
+            sent_at_ms: 0,
+        };
         self.start(place, vec![message], Some(origin.clone()), model);
     }
 

@@ -161,6 +161,38 @@ impl fmt::Display for CallId {
     }
 }
 
+/// A file that came with a message: BLAKE3-128 of what it holds, in hexadecimal.
+/// Unique within its conversation, and no more: whoever holds an id alone holds
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(String);
+
+impl FileId {
+    const CHARS: usize = 32;
+
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hex = blake3::hash(bytes).to_hex().to_string();
+        hex.truncate(Self::CHARS);
+        Self(hex)
+    }
+
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        let well_formed = text.len() == Self::CHARS && text.chars().all(is_hex);
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(InvalidId::new("file", text)) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +231,9 @@ mod tests {
         let call = CallId { turn, step: 3, index: 7 };
         assert_eq!(CallId::parse(&call.to_string()), Ok(call));
         assert_eq!(TurnId::parse(&turn.to_string()), Ok(turn));
+        let file = FileId::of(b"bytes");
+        assert_eq!(FileId::parse(file.as_str()), Ok(file));
+        assert!(FileId::parse("*").is_err() && FileId::parse(&"G".repeat(32)).is_err());
         assert!(MessageId::parse("no-platform").is_err());
         assert!(MessageId::parse("cli:a\nb").is_err());
         assert!(CallId::parse("x.1.2").is_err());

@@ -5,6 +5,7 @@
 //! same inputs give the same outcome after a crash, on another machine, and in
 //! a property test. Wire formats are `proto`'s business; NATS is `bus`'s.
 
+pub mod attachment; // Files that come with messages.
 pub mod budget; // What fits into the model's window.
 pub mod carry; // What a turn takes over from another.
 pub mod chat; // What models read and write.

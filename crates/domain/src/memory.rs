@@ -1,5 +1,6 @@
 //! What is remembered of a person, and what a turn asks for.
 
+use crate::attachment::Attachment;
 use crate::ids::{ConversationId, TurnId};
 use crate::message::{Audience, Principal};
 
@@ -129,6 +130,7 @@ pub struct HistoryMessage {
     /// Who said it, for conversations of several people.
     pub name: String,
     pub text: String,
+    pub attachments: Vec<Attachment>,
     pub at_ms: i64,
 }
 

@@ -1,5 +1,6 @@
 //! What people send: messages, stops, resets; who they are and where they wait.
 
+use crate::attachment::Attachment;
 use crate::carry::Origin;
 use crate::ids::{ConversationId, MessageId, TurnId};
 use crate::queue::QueueMode;
@@ -40,10 +41,21 @@ pub struct Route {
 pub struct UserMessage {
     pub id: MessageId,
     pub speaker: Principal,
+    /// Empty when files came alone.
     pub text: String,
+    /// In the order in which the person gave them.
+    pub attachments: Vec<Attachment>,
     pub tier: Option<Tier>,
     /// When the adapter accepted it, in milliseconds since the Unix epoch.
     pub sent_at_ms: i64,
+}
+
+impl UserMessage {
+    /// What it weighs in a record, in bytes, about.
+    pub fn weight(&self) -> usize {
+        let named = |attachment: &Attachment| attachment.name.len() + attachment.file.as_str().len() + 16;
+        self.text.len() + self.attachments.iter().map(named).sum::<usize>()
+    }
 }
 
 /// Everything that moves a conversation, in the order of its partition.

@@ -15,6 +15,7 @@ mod vendor; // Anthropic and OpenAI-compatible endpoints.
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::attachment::Image;
 use domain::chat::Answer;
 use domain::journal::Fault;
 use tokio::sync::mpsc;
@@ -50,8 +51,25 @@ pub trait ChatModel: Send + Sync {
     async fn chat(&self, request: &ChatRequest, progress: &mpsc::Sender<Progress>) -> Result<Answer, ModelError>;
 }
 
+/// Where the images are kept that requests name.
+#[async_trait]
+pub trait Images: Send + Sync {
+    /// What an image holds; `None` when it is not to be had, and the model is told so.
+    async fn read(&self, image: &Image) -> Option<Vec<u8>>;
+}
+
+/// For requests that show none.
+pub struct NoImages;
+
+#[async_trait]
+impl Images for NoImages {
+    async fn read(&self, _: &Image) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 /// The configured model, with retries.
-pub fn open(config: &ModelConfig) -> Result<Arc<dyn ChatModel>, ModelError> {
+pub fn open(config: &ModelConfig, images: Arc<dyn Images>) -> Result<Arc<dyn ChatModel>, ModelError> {
     Ok(match &config.provider {
         Provider::Offline { word_pause } => Arc::new(offline::Offline::new(*word_pause)),
         Provider::Anthropic(endpoint) | Provider::OpenAi(endpoint) => {
@@ -59,7 +77,7 @@ pub fn open(config: &ModelConfig) -> Result<Arc<dyn ChatModel>, ModelError> {
                 Provider::Anthropic(_) => vendor::Wire::Anthropic,
                 _ => vendor::Wire::OpenAi,
             };
-            let vendor = vendor::Vendor::new(wire, endpoint.clone(), config.timeout)
+            let vendor = vendor::Vendor::new(wire, endpoint.clone(), config.timeout, images)
                 .map_err(|err| ModelError { fault: Fault::Rejected, detail: err.to_string() })?;
             Arc::new(retry::Patient::new(vendor, config.retries))
         }

@@ -1,8 +1,12 @@
 //! Anthropic and OpenAI-compatible endpoints, through genai.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use data_encoding::BASE64;
+use domain::attachment::Image;
 use domain::chat::{Answer, ChatMessage, Ending, ToolCall, Usage};
 use domain::decide::Tools;
 use futures::StreamExt;
@@ -20,7 +24,7 @@ use tokio::time::Instant;
 use crate::config::Endpoint;
 use crate::faults::{Failure, classify};
 use crate::retry::Attempt;
-use crate::{ChatRequest, Progress};
+use crate::{ChatRequest, Images, Progress};
 
 /// Longest answer that is taken in, in bytes, whatever the vendor sends.
 const ANSWER_BYTES: usize = 1 << 20;
@@ -38,11 +42,32 @@ pub(crate) struct Vendor {
     wire: Wire,
     endpoint: Endpoint,
     silence: Duration,
+    images: Arc<dyn Images>,
 }
 
+/// What the images of a request hold, in base64.
+type Shown = HashMap<Image, Arc<str>>;
+
 impl Vendor {
-    pub(crate) fn new(wire: Wire, endpoint: Endpoint, silence: Duration) -> Result<Self, genai::Error> {
-        Ok(Self { client: Client::new()?, wire, endpoint, silence })
+    pub(crate) fn new(
+        wire: Wire,
+        endpoint: Endpoint,
+        silence: Duration,
+        images: Arc<dyn Images>,
+    ) -> Result<Self, genai::Error> {
+        Ok(Self { client: Client::new()?, wire, endpoint, silence, images })
+    }
+
+    async fn images(&self, request: &ChatRequest) -> Shown {
+        let mut shown = Shown::new();
+        for image in request.messages.iter().flat_map(ChatMessage::images) {
+            if !shown.contains_key(image)
+                && let Some(bytes) = self.images.read(image).await
+            {
+                shown.insert(image.clone(), BASE64.encode(&bytes).into());
+            }
+        }
+        shown
     }
 
     fn target(&self, model: &str) -> ServiceTarget {
@@ -87,7 +112,8 @@ impl Attempt for Vendor {
         let key = self.endpoint.key.as_ref().map(|key| key.expose_secret());
         let failed = |err: &genai::Error| classify(err, key);
         let options = self.options(request);
-        let asked = self.client.exec_chat_stream(self.target(&request.model), vendor_request(request), Some(&options));
+        let wanted = vendor_request(request, &self.images(request).await);
+        let asked = self.client.exec_chat_stream(self.target(&request.model), wanted, Some(&options));
         let mut stream = asked.await.map_err(|err| failed(&err))?.stream;
         let mut received = 0;
         let mut heard = Instant::now();
@@ -124,13 +150,13 @@ impl Attempt for Vendor {
     }
 }
 
-fn vendor_request(request: &ChatRequest) -> chat::ChatRequest {
+fn vendor_request(request: &ChatRequest, shown: &Shown) -> chat::ChatRequest {
     let mut out = chat::ChatRequest::default().with_system(request.system.as_ref());
     let both_results = |a: &ChatMessage, b: &ChatMessage| {
         matches!((a, b), (ChatMessage::ToolResult { .. }, ChatMessage::ToolResult { .. }))
     };
     for group in request.messages.chunk_by(both_results) {
-        out = out.append_message(vendor_message(group));
+        out = out.append_message(vendor_message(group, shown));
     }
     if request.tools.is_empty() {
         return out;
@@ -150,14 +176,22 @@ fn vendor_request(request: &ChatRequest) -> chat::ChatRequest {
 
 /// One message, or the results of one step together: Anthropic wants all of them
 /// in the message after the calls.
-fn vendor_message(group: &[ChatMessage]) -> chat::ChatMessage {
+fn vendor_message(group: &[ChatMessage], shown: &Shown) -> chat::ChatMessage {
     let results = group.iter().filter_map(|message| match message {
         ChatMessage::ToolResult { vendor_id, text } => Some(ToolResponse::new(vendor_id.clone(), text.clone())),
         ChatMessage::User { .. } | ChatMessage::Assistant { .. } => None,
     });
     match &group[0] {
         ChatMessage::ToolResult { .. } => results.collect::<Vec<_>>().into(),
-        ChatMessage::User { text } => chat::ChatMessage::user(text.clone()),
+        ChatMessage::User { text, images } if images.is_empty() => chat::ChatMessage::user(text.clone()),
+        ChatMessage::User { text, images } => {
+            let parts = images.iter().map(|image| match (shown.get(image), image.kind.image()) {
+                (Some(bytes), Some(media_type)) => ContentPart::from_binary_base64(media_type, Arc::clone(bytes), None),
+                _ => ContentPart::from_text("[an image that is no longer kept]"),
+            });
+            let text = std::iter::once(ContentPart::from_text(text.clone()));
+            chat::ChatMessage::user(MessageContent::from_parts(text.chain(parts).collect::<Vec<_>>()))
+        }
         ChatMessage::Assistant { text, calls, signatures } => {
             let mut parts: Vec<ContentPart> =
                 signatures.iter().filter_map(|part| serde_json::from_str(part).ok()).collect();

@@ -1,12 +1,13 @@
 //! Principals, routes, messages, tiers.
 
+use domain::attachment::{Attachment, FileKind, Image};
 use domain::carry::{Carry, Choice, Origin};
 use domain::chat::{ChatMessage, ToolCall, Usage};
 use domain::message::{Audience, Principal, Route, UserMessage};
 use domain::queue::QueueMode;
 use domain::tier::Tier;
 
-use crate::fields::{self, raws, required, wire_enum};
+use crate::fields::{self, all, raws, required, wire_enum};
 use crate::{InvalidMessage, v1};
 
 wire_enum!(Tier as Tier, "tier", { Low => Low, Mid => Mid, High => High });
@@ -14,6 +15,9 @@ wire_enum!(QueueMode as QueueMode, "queue mode", {
     Followup => Followup, Collect => Collect, Steer => Steer, Interrupt => Interrupt,
 });
 wire_enum!(Choice as Choice, "choice", { Retry => Retry, Worked => Worked, Skip => Skip });
+wire_enum!(FileKind as FileKind, "file kind", {
+    Text => Text, Png => Png, Jpeg => Jpeg, Gif => Gif, Webp => Webp, Other => Other,
+});
 wire_enum!(Audience as Audience, "audience", { Direct => Direct, Group => Group });
 
 impl From<&Origin> for v1::Origin {
@@ -103,6 +107,7 @@ impl From<&UserMessage> for v1::UserMessage {
             id: value.id.to_string(),
             speaker: Some((&value.speaker).into()),
             text: value.text.clone(),
+            attachments: raws(&value.attachments),
             tier: optional_tier_number(value.tier),
             sent_at_ms: value.sent_at_ms,
         }
@@ -117,7 +122,47 @@ impl TryFrom<v1::UserMessage> for UserMessage {
             tier: optional_tier(raw.tier()),
             speaker: required(raw.speaker, "speaker")?.try_into()?,
             text: raw.text,
+            attachments: all(raw.attachments)?,
             sent_at_ms: raw.sent_at_ms,
+        })
+    }
+}
+
+impl From<&Attachment> for v1::Attachment {
+    fn from(value: &Attachment) -> Self {
+        Self {
+            file: value.file.to_string(),
+            name: value.name.clone(),
+            kind: v1::FileKind::from(&value.kind).into(),
+            bytes: value.bytes,
+        }
+    }
+}
+
+impl TryFrom<v1::Attachment> for Attachment {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Attachment) -> Result<Self, InvalidMessage> {
+        Ok(Self { file: fields::file(&raw.file)?, kind: raw.kind().try_into()?, name: raw.name, bytes: raw.bytes })
+    }
+}
+
+impl From<&Image> for v1::Image {
+    fn from(value: &Image) -> Self {
+        Self {
+            conversation: value.conversation.to_string(),
+            file: value.file.to_string(),
+            kind: v1::FileKind::from(&value.kind).into(),
+        }
+    }
+}
+
+impl TryFrom<v1::Image> for Image {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Image) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            conversation: fields::conversation(&raw.conversation)?,
+            file: fields::file(&raw.file)?,
+            kind: raw.kind().try_into()?,
         })
     }
 }
@@ -154,7 +199,7 @@ impl From<&ChatMessage> for v1::ChatMessage {
     fn from(value: &ChatMessage) -> Self {
         use v1::chat_message::{Assistant, Kind, ToolResult, User};
         let kind = match value {
-            ChatMessage::User { text } => Kind::User(User { text: text.clone() }),
+            ChatMessage::User { text, images } => Kind::User(User { text: text.clone(), images: raws(images) }),
             ChatMessage::Assistant { text, calls, signatures } => {
                 Kind::Assistant(Assistant { text: text.clone(), calls: raws(calls), signatures: signatures.clone() })
             }
@@ -171,7 +216,7 @@ impl TryFrom<v1::ChatMessage> for ChatMessage {
     fn try_from(raw: v1::ChatMessage) -> Result<Self, InvalidMessage> {
         use v1::chat_message::Kind;
         Ok(match required(raw.kind, "chat_message.kind")? {
-            Kind::User(user) => Self::User { text: user.text },
+            Kind::User(user) => Self::User { text: user.text, images: all(user.images)? },
             Kind::Assistant(assistant) => Self::Assistant {
                 text: assistant.text,
                 calls: assistant.calls.into_iter().map(Into::into).collect(),

@@ -1,6 +1,6 @@
 //! Reading one field: its value, or a fault that names it.
 
-use domain::ids::{CallId, ConversationId, InvalidId, MessageId, TurnId};
+use domain::ids::{CallId, ConversationId, FileId, InvalidId, MessageId, TurnId};
 
 use crate::InvalidMessage;
 
@@ -30,6 +30,10 @@ pub(crate) fn optional_turn_text(turn: Option<TurnId>) -> String {
 
 pub(crate) fn call(text: &str) -> Result<CallId, InvalidMessage> {
     parsed(CallId::parse(text), "call")
+}
+
+pub(crate) fn file(text: &str) -> Result<FileId, InvalidMessage> {
+    parsed(FileId::parse(text), "file")
 }
 
 pub(crate) fn message(text: &str) -> Result<MessageId, InvalidMessage> {

@@ -2,7 +2,7 @@
 
 use domain::memory::{HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled, Reminder, Role};
 
-use crate::fields::{self, raws, required};
+use crate::fields::{self, all, raws, required};
 use crate::{InvalidMessage, Wire, decode, v1, wire};
 
 wire!(RecallRequest as v1::Recall);
@@ -63,7 +63,7 @@ impl TryFrom<v1::Recalled> for Recalled {
     type Error = InvalidMessage;
     fn try_from(raw: v1::Recalled) -> Result<Self, InvalidMessage> {
         Ok(Self {
-            history: raw.history.into_iter().map(Into::into).collect(),
+            history: all(raw.history)?,
             facts: raw.facts.into_iter().map(Into::into).collect(),
             passages: raw.passages.into_iter().map(Into::into).collect(),
             relations: raw.relations,
@@ -81,15 +81,17 @@ impl From<&HistoryMessage> for v1::HistoryMessage {
             assistant: value.role == Role::Assistant,
             name: value.name.clone(),
             text: value.text.clone(),
+            attachments: raws(&value.attachments),
             at_ms: value.at_ms,
         }
     }
 }
 
-impl From<v1::HistoryMessage> for HistoryMessage {
-    fn from(raw: v1::HistoryMessage) -> Self {
+impl TryFrom<v1::HistoryMessage> for HistoryMessage {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::HistoryMessage) -> Result<Self, InvalidMessage> {
         let role = if raw.assistant { Role::Assistant } else { Role::User };
-        Self { role, name: raw.name, text: raw.text, at_ms: raw.at_ms }
+        Ok(Self { role, name: raw.name, text: raw.text, attachments: all(raw.attachments)?, at_ms: raw.at_ms })
     }
 }
 

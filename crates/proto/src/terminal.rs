@@ -1,11 +1,12 @@
 //! Between terminals and adapter-cli.
 
+use domain::attachment::Attachment;
 use domain::carry::Origin;
 use domain::ids::{ConversationId, Place};
 use domain::message::Principal;
 use domain::queue::QueueMode;
 
-use crate::fields::{self, required};
+use crate::fields::{self, all, raws, required};
 use crate::{InvalidMessage, v1, wire};
 
 /// The platform of terminals.
@@ -34,7 +35,11 @@ pub struct Say {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Saying {
-    Text(String),
+    Text {
+        text: String,
+        /// Files whose bytes are stored already.
+        attachments: Vec<Attachment>,
+    },
     Stop,
     Reset,
     Mode(QueueMode),
@@ -43,6 +48,13 @@ pub enum Saying {
         origin: Origin,
         model: Option<String>,
     },
+}
+
+impl Saying {
+    /// A text without files.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into(), attachments: Vec::new() }
+    }
 }
 
 /// Answered only after the bus has stored the message, or refused to.
@@ -59,7 +71,7 @@ impl From<&Say> for v1::Say {
     fn from(value: &Say) -> Self {
         use v1::say::{Fork, Reset, Stop, What};
         let what = match &value.what {
-            Saying::Text(text) => What::Text(text.clone()),
+            Saying::Text { text, .. } => What::Text(text.clone()),
             Saying::Stop => What::Stop(Stop {}),
             Saying::Reset => What::Reset(Reset {}),
             Saying::Mode(mode) => What::Mode(v1::QueueMode::from(mode).into()),
@@ -67,11 +79,16 @@ impl From<&Say> for v1::Say {
                 What::Fork(Fork { origin: Some(origin.into()), model: model.clone().unwrap_or_default() })
             }
         };
+        let attachments = match &value.what {
+            Saying::Text { attachments, .. } => raws(attachments),
+            _ => Vec::new(),
+        };
         Self {
             id: value.id.clone(),
             channel: value.channel.clone(),
             speaker: Some((&value.speaker).into()),
             what: Some(what),
+            attachments,
         }
     }
 }
@@ -81,7 +98,7 @@ impl TryFrom<v1::Say> for Say {
     fn try_from(raw: v1::Say) -> Result<Self, InvalidMessage> {
         use v1::say::{Reset, Stop, What};
         let what = match required(raw.what, "what")? {
-            What::Text(text) => Saying::Text(text),
+            What::Text(text) => Saying::Text { text, attachments: all(raw.attachments)? },
             What::Stop(Stop {}) => Saying::Stop,
             What::Reset(Reset {}) => Saying::Reset,
             What::Mode(mode) => {

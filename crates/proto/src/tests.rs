@@ -1,5 +1,6 @@
 //! What is written is read back; what is garbage is named.
 
+use domain::attachment::{Attachment, FileKind, Image};
 use domain::carry::{Carry, Choice, Origin};
 use domain::chat::{Answer, ChatMessage, ToolCall, Usage};
 use domain::conversation::{Active, Asked, Conversation, Effect, Ending, Position};
@@ -46,8 +47,19 @@ fn route() -> Route {
     Route { platform: "cli".into(), channel: "c".into(), audience: Audience::Direct }
 }
 
+fn attachment() -> Attachment {
+    Attachment::of("plan.txt", b"milk").unwrap()
+}
+
 fn user_message() -> UserMessage {
-    UserMessage { id: message_id(), speaker: principal(), text: "hi ✓".into(), tier: Some(Tier::High), sent_at_ms: 7 }
+    UserMessage {
+        id: message_id(),
+        speaker: principal(),
+        text: "hi ✓".into(),
+        attachments: vec![attachment()],
+        tier: Some(Tier::High),
+        sent_at_ms: 7,
+    }
 }
 
 fn origin(carry: Carry) -> Origin {
@@ -89,7 +101,10 @@ fn context() -> TurnContext {
         request: request(),
         system: "be".into(),
         messages: vec![
-            ChatMessage::user("q"),
+            ChatMessage::User {
+                text: "q".into(),
+                images: vec![Image { conversation: conversation(), file: attachment().file, kind: FileKind::Png }],
+            },
             ChatMessage::Assistant { text: "".into(), calls: vec![call], signatures: vec!["s".into()] },
             ChatMessage::ToolResult { vendor_id: "v".into(), text: "r".into() },
         ],

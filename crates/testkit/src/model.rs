@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
+use data_encoding::BASE64;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -59,10 +60,21 @@ pub struct Asked {
     pub model: String,
     /// Every text of the last user message, joined.
     pub last_user: String,
+    /// The images of all user messages, oldest first: media type and bytes.
+    pub images: Vec<(String, Vec<u8>)>,
     /// Texts of the tool results after it.
     pub results: Vec<String>,
     pub headers: BTreeMap<String, String>,
     pub body: Value,
+}
+
+/// An image as both vendors want it: of these types, in base64.
+fn image(media_type: &str, data: &str) -> Result<(String, Vec<u8>), String> {
+    if !["image/png", "image/jpeg", "image/gif", "image/webp"].contains(&media_type) {
+        return Err(format!("`{media_type}` is no type of image"));
+    }
+    let bytes = BASE64.decode(data.as_bytes()).map_err(|err| format!("the image is not base64: {err}"))?;
+    Ok((media_type.to_owned(), bytes))
 }
 
 type Script = Arc<dyn Fn(&Asked, usize) -> Act + Send + Sync>;

@@ -40,7 +40,7 @@ impl Terminal {
     /// Says something that is accepted.
     #[track_caller]
     pub fn says(&self, text: &str) -> impl Future<Output = MessageId> {
-        self.does(Saying::Text(text.to_owned()))
+        self.does(Saying::text(text))
     }
 
     pub async fn does(&self, what: Saying) -> MessageId {

@@ -157,7 +157,7 @@ impl Person {
 
     /// Offers a text under an id; nothing of it goes into the ledger.
     pub async fn tells(&self, id: &str, text: String) -> Option<MessageId> {
-        let what = Saying::Text(text);
+        let what = Saying::text(text);
         let say = Say { id: id.to_owned(), channel: self.channel.clone(), speaker: self.who.clone(), what };
         let deadline = Instant::now() + OFFER;
         while Instant::now() < deadline {

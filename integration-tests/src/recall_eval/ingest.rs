@@ -52,6 +52,7 @@ impl Ingested {
                 id: MessageId::parse(&format!("eval:{}", said.id))?,
                 speaker: principal(&said.speaker),
                 text: said.text.clone(),
+                attachments: Vec::new(),
                 tier: None,
                 sent_at_ms: session.at_ms + number * BETWEEN_MS,
             });

@@ -21,7 +21,7 @@ async fn texts_that_cannot_be_messages_are_refused_and_the_rest_goes_on() {
         ("!high ".into(), "empty"),
         ("x".repeat(1 << 20), "the limit is 65536"),
     ] {
-        match terminal.offer(&uuid::Uuid::now_v7().to_string(), Saying::Text(text)).await {
+        match terminal.offer(&uuid::Uuid::now_v7().to_string(), Saying::text(text)).await {
             Said::Refused { because } => assert!(because.contains(part), "{because}"),
             Said::Accepted { .. } => panic!("{part} was accepted"),
         }

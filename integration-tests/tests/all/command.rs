@@ -95,6 +95,24 @@ fn scripts_talk_through_a_pipe() {
     let output = run(folder, &["chat"], b"what did I say before?\nis the tea ready?\n");
     assert!(text(&output).starts_with("Before this you said: “say b”\n"), "{}", text(&output));
     assert!(text(&output).contains("- tea is ready"), "{}", text(&output));
+
+    // Files go with the next message, and with no other.
+    let (plan, list) = (folder.join("plan.txt"), folder.join("list.txt"));
+    std::fs::write(&plan, "a plan").unwrap();
+    std::fs::write(&list, "a list").unwrap();
+    let typed = format!(
+        "look\n!attach {}\n!attach /no/such/file\n!attach {}\n\nsay b\nlook\n",
+        list.display(),
+        folder.display()
+    );
+    let output = run(folder, &["chat", "--attach", plan.to_str().unwrap()], typed.as_bytes());
+    let (said, errors) = (text(&output), String::from_utf8_lossy(&output.stderr).into_owned());
+    let ends = |name: &str| said.matches(&format!("--- End of {name} ---")).count();
+    assert_eq!((ends("plan.txt"), ends("list.txt"), output.status.code()), (1, 0, Some(1)), "{said}");
+    assert!(said.contains("[attached: list.txt, text, 6 bytes] It goes with your next message."), "{said}");
+    assert!(errors.contains("line 3: /no/such/file cannot be read") && errors.contains("it is not a file"), "{errors}");
+    let missing = run(folder, &["chat", "--attach", "/no/such/file"], b"say c\n");
+    assert_eq!((text(&missing).as_str(), missing.status.code()), ("", Some(1)));
     run(folder, &["down"], b"");
 }
 

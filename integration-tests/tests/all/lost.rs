@@ -110,13 +110,13 @@ async fn more_than_the_quota_is_refused_with_a_word() {
     for n in 0..3 {
         assert_eq!(terminal.asks(&format!("say {n}")).await.text, n.to_string());
     }
-    let Said::Refused { because } = terminal.offer("fourth", Saying::Text("say 4".into())).await else { panic!() };
+    let Said::Refused { because } = terminal.offer("fourth", Saying::text("say 4")).await else { panic!() };
     assert!(because.contains("this conversation") && because.contains("try again in"), "{because}");
     // A stop is always taken, and another conversation has its own measure.
     terminal.does(Saying::Stop).await;
     let mut other = sandbox.terminal("other").await;
     assert_eq!(other.asks("say a").await.text, "a");
     assert_eq!(other.asks("say b").await.text, "b");
-    let Said::Refused { because } = other.offer("sixth", Saying::Text("say c".into())).await else { panic!() };
+    let Said::Refused { because } = other.offer("sixth", Saying::text("say c")).await else { panic!() };
     assert!(because.contains("you have"), "{because}");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
 mod asking; // What tests ask the memory service.
+mod attachments; // Files that come with messages.
 mod bad_input; // What is refused, and how.
 mod command; // The clara command, as people and scripts use it.
 mod conversation; // The main job, end to end.

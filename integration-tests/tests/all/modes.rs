@@ -111,7 +111,14 @@ async fn group_is_answered_together_after_it_fell_silent() {
     for (n, name) in ["Ann", "Bob", "Ann"].into_iter().enumerate() {
         let id = MessageId::new("cli", &format!("group-{n}")).unwrap();
         let speaker = Principal { user: name.to_lowercase(), name: name.into(), tenant: "t".into() };
-        let message = UserMessage { id: id.clone(), speaker, text: format!("part {n}"), tier: None, sent_at_ms: 0 };
+        let message = UserMessage {
+            id: id.clone(),
+            speaker,
+            text: format!("part {n}"),
+            attachments: vec![],
+            tier: None,
+            sent_at_ms: 0,
+        };
         let route = Route { platform: "cli".into(), channel: "group".into(), audience: Audience::Group };
         let event = Event::MessageReceived(message);
         let inbound = Inbound { conversation: conversation.clone(), route: Some(route), event };

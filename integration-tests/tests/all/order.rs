@@ -53,7 +53,7 @@ async fn message_offered_again_is_one_message() {
     let sandbox = Sandbox::start().await;
     let mut terminal = sandbox.terminal("main").await;
     for _ in 0..5 {
-        terminal.offer("same-id", proto::terminal::Saying::Text("say once".into())).await;
+        terminal.offer("same-id", proto::terminal::Saying::text("say once")).await;
     }
     let last = terminal.says("say last").await;
     assert_eq!(terminal.hears().await.text, "once");

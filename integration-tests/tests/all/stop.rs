@@ -23,10 +23,10 @@ async fn stop_ends_the_running_turn_and_names_both() {
     let mut terminal = sandbox.terminal("main").await;
     for what in [
         Saying::Stop,
-        Saying::Text("clara stop".into()),
-        Saying::Text("Stop Clara!".into()),
-        Saying::Text("nevermind".into()),
-        Saying::Text("never mind".into()),
+        Saying::text("clara stop"),
+        Saying::text("Stop Clara!"),
+        Saying::text("nevermind"),
+        Saying::text("never mind"),
     ] {
         let long = terminal.says("count to 2000").await;
         begun(&terminal).await;

@@ -33,7 +33,7 @@ impl App {
             quota("CLARA_QUOTA_CONVERSATION_PER_MINUTE")?,
             settings.list("CLARA_STOP_PHRASES"),
         );
-        let listener = Listener { bus: bus.clone(), quotas };
+        let listener = Listener { bus: bus.clone(), files: bus.files().await?, quotas };
         Ok(Self { bus: bus.clone(), listener: Arc::new(listener), deliverer: Arc::new(deliverer) })
     }
 

@@ -1,12 +1,14 @@
 //! The terminal: a client of adapter-cli, for people and for scripts.
 
 pub(crate) mod client; // Speaking and listening.
+mod files; // What goes with a message.
 mod interactive; // For people.
 mod live; // From deltas to what is shown.
 mod markdown; // Rendering as it streams.
 mod piped; // For scripts.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ const HELP: &str = "\
 !status   what is running
 !clear    start afresh; what Clara remembers of you stays
 !queue followup|collect|steer|interrupt   what becomes of what you send while she works
+!attach <file>   goes with your next message: texts and images are read
 !link <platform> <id>, !link status, !unlink   one memory for several accounts of yours
 !high !opus, !mid !sonnet, !low !haiku !fast   before a message: which model answers it
 Ctrl-C    stops the answer; a second one leaves. `clara stop` or `never mind` stop it too.
@@ -40,7 +43,7 @@ fn saying(line: String) -> Result<Saying, String> {
             None => Err(format!("there is no mode `{mode}`; the modes are: {}", modes())),
         },
         (Some("!queue"), ..) => Err(format!("say which mode: !queue {}", modes())),
-        _ => Ok(Saying::Text(line)),
+        _ => Ok(Saying::text(line)),
     }
 }
 
@@ -52,6 +55,7 @@ fn modes() -> String {
 pub(crate) async fn run(
     settings: Settings,
     conversation: String,
+    attach: Vec<PathBuf>,
     timeout: Duration,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
@@ -77,7 +81,10 @@ pub(crate) async fn run(
         local = Some((folder, terminal));
     }
     let guarded = local.as_ref().map(|(folder, _)| folder.clone());
-    let client = Client::open(&server, person(&settings), conversation, guarded).await?;
+    let mut client = Client::open(&server, person(&settings), conversation, guarded).await?;
+    for path in attach {
+        client.attach(&path).await.map_err(anyhow::Error::msg)?;
+    }
     if std::io::stdin().is_terminal() && !json {
         interactive::run(client, &settings, model, timeout).await
     } else {
@@ -96,7 +103,7 @@ mod tests {
         assert_eq!(said(" !queue Steer "), Ok(Saying::Mode(QueueMode::Steer)));
         assert!(said("!queue both").unwrap_err().contains("followup, collect"));
         assert!(said("!queue").is_err());
-        assert_eq!(said("!clear the table"), Ok(Saying::Text("!clear the table".into())));
-        assert_eq!(said("hello"), Ok(Saying::Text("hello".into())));
+        assert_eq!(said("!clear the table"), Ok(Saying::text("!clear the table")));
+        assert_eq!(said("hello"), Ok(Saying::text("hello")));
     }
 }

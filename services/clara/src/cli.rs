@@ -2,6 +2,8 @@
 
 mod memory; // The commands about what is remembered.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -42,6 +44,9 @@ pub enum Command {
         /// The conversation; terminals with the same one share it.
         #[arg(long, short, default_value = "main")]
         conversation: String,
+        /// A file that goes with the first message; may be given several times.
+        #[arg(long, short, value_name = "FILE")]
+        attach: Vec<PathBuf>,
         /// How long to wait for one reply, in seconds.
         #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
         timeout: u64,

@@ -26,8 +26,8 @@ use crate::local::Folder;
 pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode> {
     let json = cli.json;
     match cli.command {
-        Command::Chat { conversation, timeout } => {
-            crate::chat::run(settings, conversation, Duration::from_secs(timeout), json).await
+        Command::Chat { conversation, attach, timeout } => {
+            crate::chat::run(settings, conversation, attach, Duration::from_secs(timeout), json).await
         }
         Command::Up { until_idle } => up::run(settings, until_idle, json).await,
         Command::Down => up::down(&settings, json).await,

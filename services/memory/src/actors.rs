@@ -9,3 +9,4 @@ pub(crate) mod passages; // Finds what was said.
 pub(crate) mod projector; // Journal to history.
 pub(crate) mod recall; // What a turn wants to know.
 pub(crate) mod summarizer; // What sessions were about.
+pub(crate) mod traces; // What the bus keeps of a turn.

@@ -20,6 +20,7 @@ use crate::actors::passages::PassageServer;
 use crate::actors::projector::Projector;
 use crate::actors::recall::RecallServer;
 use crate::actors::summarizer::{self, Summarizer};
+use crate::actors::traces::Traces;
 use crate::adapters::sql::SqlMemory;
 use crate::background::{self, Bell};
 use crate::breaker::Breaker;
@@ -46,7 +47,7 @@ pub struct App {
     reader: Option<Arc<Reader>>,
     learns: bool,
     time_zone: TimeZone,
-    journals: bus::JournalStore,
+    traces: Traces,
 }
 
 impl App {
@@ -93,13 +94,13 @@ impl App {
             reader: reader.map(Arc::new),
             learns: learning != Learning::Off,
             time_zone: TimeZone::get(&settings.text("DEFAULT_TIMEZONE")).unwrap_or(TimeZone::UTC),
-            journals: bus.journals().await?,
+            traces: Traces { journals: bus.journals().await?, files: bus.files().await? },
         })
     }
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, memory, model, vectors, graph, reader, learns, time_zone, journals } = self;
+        let Self { bus, memory, model, vectors, graph, reader, learns, time_zone, traces } = self;
         let stored = Bell::default();
         let name = model.as_ref().map_or_else(String::new, |model| model.model().to_owned());
         let search = Arc::new(Search {
@@ -124,7 +125,7 @@ impl App {
             moods: memory.clone(),
             people: memory.clone(),
             time_zone,
-            journals: journals.clone(),
+            journals: traces.journals.clone(),
         });
         let learner = Arc::new(Learner {
             knowledge: Arc::clone(&knowledge),
@@ -134,7 +135,7 @@ impl App {
         });
 
         let mut mirrors: Vec<Arc<dyn Erases>> = Vec::new();
-        let eraser = Arc::new(Eraser { facts: memory.clone(), journals: journals.clone() });
+        let eraser = Arc::new(Eraser { facts: memory.clone(), traces: traces.clone() });
         let mut background = vec![background::part("memory/eraser", &stored, eraser::PAUSE, eraser)];
         if learns {
             let summarizer = Arc::new(Summarizer { summaries: memory.clone(), reader });
@@ -154,9 +155,9 @@ impl App {
             background.push(background::part("memory/graph", &stored, mirroring::PAUSE, mirroring));
         }
 
-        let projector = Arc::new(Projector { memory: memory.clone(), journals: journals.clone(), stored });
+        let projector = Arc::new(Projector { memory: memory.clone(), journals: traces.journals.clone(), stored });
         let facts =
-            Arc::new(FactServer { knowledge, intentions: memory.clone(), people: memory, learner, journals, mirrors });
+            Arc::new(FactServer { knowledge, intentions: memory.clone(), people: memory, learner, traces, mirrors });
         let (one, two, three, four) = (bus.clone(), bus.clone(), bus.clone(), bus);
         let parts = vec![
             Part::new("memory/projector", move |stop| {

@@ -270,6 +270,7 @@ fn rows(turn: &[Said]) -> Option<TurnRows> {
         user: first.user.clone(),
         role: said.role,
         name: String::new(),
+        attachments: Vec::new(),
         text: said.text[..said.text.floor_char_boundary(TEXT_BYTES)].to_owned(),
         at_ms: said.at_ms,
         kind: if said.role == Role::User { "said" } else { "answered" },

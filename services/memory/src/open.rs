@@ -96,6 +96,6 @@ pub(crate) fn learning(settings: &Settings) -> anyhow::Result<(Learning, Option<
         return Ok((Learning::Rules, None));
     }
     let name = settings.optional("ROOK_MODEL").unwrap_or_else(|| config.model(Tier::Low).to_owned());
-    let model = model::open(&config).map_err(|err| anyhow::anyhow!("{err}"))?;
+    let model = model::open(&config, Arc::new(model::NoImages)).map_err(|err| anyhow::anyhow!("{err}"))?;
     Ok((Learning::Model, Some(Reader { model, name })))
 }

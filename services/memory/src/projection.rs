@@ -1,5 +1,6 @@
 //! From a turn's journal to the messages of the history. Pure.
 
+use domain::attachment::Attachment;
 use domain::ids::{ConversationId, TurnId};
 use domain::journal::{Entry, Injected, Record};
 use domain::memory::Role;
@@ -16,6 +17,7 @@ pub(crate) struct MessageRow {
     pub role: Role,
     pub name: String,
     pub text: String,
+    pub attachments: Vec<Attachment>,
     pub at_ms: i64,
     /// `said`, or the kind of a reply.
     pub kind: &'static str,
@@ -114,6 +116,7 @@ fn said_row(context: &TurnContext, message: &UserMessage, position: i64) -> Mess
         role: Role::User,
         name: message.speaker.name.clone(),
         text: message.text.clone(),
+        attachments: message.attachments.clone(),
         at_ms: message.sent_at_ms,
         kind: "said",
         position,
@@ -127,6 +130,7 @@ fn reply_row(reply: &Reply, owner: &str, at_ms: i64, position: i64) -> MessageRo
         role: Role::Assistant,
         name: String::new(),
         text: reply.text.clone(),
+        attachments: Vec::new(),
         at_ms,
         kind: kind(reply.kind),
         position,

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::{Bus, Consumer, Delivery, Handler, Verdict};
+use bus::{Bus, Consumer, Delivery, Files, Handler, Verdict};
+use domain::attachment::Image;
 use domain::decide::TurnLimits;
 use domain::turn::TurnContext;
-use model::ModelConfig;
+use model::{Images, ModelConfig};
 use service_kit::crash::{CrashPoint, crash_point};
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 use tokio_util::sync::CancellationToken;
-use tracing::instrument;
+use tracing::{instrument, warn};
 
 use crate::actors::turn::Collaborators;
 use crate::actors::turns::{Delivered, Settled, Turns};
@@ -56,7 +57,7 @@ impl App {
         let collaborators = Collaborators {
             bus: bus.clone(),
             journals: bus.journals().await?,
-            model: model::open(&models)?,
+            model: model::open(&models, Arc::new(Kept(bus.files().await?)))?,
             models,
             tools,
             limits,
@@ -89,6 +90,22 @@ impl App {
             }
         });
         Ok(Service { name: "orchestrator", parts: vec![part] })
+    }
+}
+
+/// The images that came with messages.
+struct Kept(Files);
+
+#[async_trait]
+impl Images for Kept {
+    async fn read(&self, image: &Image) -> Option<Vec<u8>> {
+        match self.0.read(&image.conversation, &image.file).await {
+            Ok(found) => found,
+            Err(err) => {
+                warn!(error = %err, "asking without an image");
+                None
+            }
+        }
     }
 }
 

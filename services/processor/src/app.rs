@@ -47,12 +47,16 @@ impl App {
             window: config.window,
             max_bytes: bus.max_payload() / 4 * 3,
         };
-        let services =
-            Services { bus: bus.clone(), patience: Duration::from_secs(settings.number("MEMORY_FETCH_TIMEOUT")) };
+        let services = Services {
+            bus: bus.clone(),
+            files: bus.files().await?,
+            patience: Duration::from_secs(settings.number("MEMORY_FETCH_TIMEOUT")),
+        };
         let preparer = Preparer {
             bus: bus.clone(),
             recollection: Arc::new(services.clone()),
-            catalogue: Arc::new(services),
+            catalogue: Arc::new(services.clone()),
+            files: Arc::new(services),
             tiers: TierChoice::new(&config)?,
             voice,
             history_messages: u32::try_from(settings.number("CLARA_HISTORY_MESSAGES")).unwrap_or(u32::MAX),

@@ -5,10 +5,11 @@
 //! recall, and the person is told, but never the answer.
 
 mod actors; // Who prepares.
-mod adapters;
+mod adapters; // The others, over the bus.
 mod app; // Building and running.
+mod attached; // What of people's files is read.
 mod ports; // What it asks of others.
 mod prompt; // From all that to the context of a turn. Pure.
-mod tier; // Which class of model answers. // The others, over the bus.
+mod tier; // Which class of model answers.
 
 pub use app::App;

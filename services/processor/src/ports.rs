@@ -2,6 +2,7 @@
 //! beyond its deadline.
 
 use async_trait::async_trait;
+use domain::ids::{ConversationId, FileId};
 use domain::memory::{RecallRequest, Recalled};
 use domain::message::Principal;
 use domain::tool::ToolSpec;
@@ -14,6 +15,13 @@ pub(crate) struct Away(pub(crate) String);
 #[async_trait]
 pub(crate) trait Recollection: Send + Sync {
     async fn recall(&self, request: &RecallRequest) -> Result<Recalled, Away>;
+}
+
+/// What files hold that came with messages.
+#[async_trait]
+pub(crate) trait Files: Send + Sync {
+    /// `None`: it is not kept any more.
+    async fn read(&self, conversation: &ConversationId, file: &FileId) -> Result<Option<Vec<u8>>, Away>;
 }
 
 /// The tools that a person may use.

@@ -1,6 +1,7 @@
 //! From what is known to the context of a turn. Pure: time and token counts
 //! come in.
 
+use domain::attachment::IMAGE_TOKENS;
 use domain::budget::{MESSAGE_TOKENS, history_to_drop, prompt_budget, system_prompt};
 use domain::chat::ChatMessage;
 use domain::memory::{Fact, HistoryMessage, Passage, Recalled, Reminder, Role};
@@ -10,6 +11,8 @@ use domain::tool::ToolSpec;
 use domain::turn::{TurnContext, TurnRequest};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+
+use crate::attached::Attached;
 
 /// How she speaks, and how much fits.
 pub(crate) struct Voice {
@@ -24,10 +27,19 @@ pub(crate) struct Voice {
 /// What was gathered for a turn.
 pub(crate) struct Known {
     pub(crate) recalled: Recalled,
+    pub(crate) attached: Attachments,
     pub(crate) tools: Vec<ToolSpec>,
     pub(crate) tier: Tier,
     pub(crate) notices: Vec<String>,
     pub(crate) now_ms: i64,
+}
+
+/// What of their files is read with each message, in the messages' order. Shorter
+/// lists have no files at their ends.
+#[derive(Default)]
+pub(crate) struct Attachments {
+    pub(crate) history: Vec<Attached>,
+    pub(crate) asked: Vec<Attached>,
 }
 
 /// Puts a turn's context together and fits it: the oldest history goes first,
@@ -38,7 +50,7 @@ pub(crate) fn assemble(
     voice: &Voice,
     count: &dyn Fn(&str) -> usize,
 ) -> TurnContext {
-    let Known { recalled, tools, tier, notices, now_ms } = known;
+    let Known { recalled, attached, tools, tier, notices, now_ms } = known;
     let memories: String = recalled.facts.iter().map(remembered).collect();
     let (relations, summaries) = (listed(&recalled.relations), listed(&recalled.summaries));
     let (moods, topics) = (listed(&recalled.moods), listed(&recalled.topics));
@@ -59,21 +71,31 @@ pub(crate) fn assemble(
     ]);
 
     let group = request.route.audience == Audience::Group;
+    let said = |name: &str, text: &str, files: Attached| ChatMessage::User {
+        text: format!("{}{}", named(group, name, text), files.text).trim_start().to_owned(),
+        images: files.images,
+    };
+    let with_files = |files: Vec<Attached>| files.into_iter().chain(std::iter::repeat_with(Attached::default));
     let asked: Vec<ChatMessage> = request
         .messages
         .iter()
-        .map(|message| ChatMessage::user(named(group, &message.speaker.name, &message.text)))
+        .zip(with_files(attached.asked))
+        .map(|(message, files)| said(&message.speaker.name, &message.text, files))
         .collect();
     let history: Vec<ChatMessage> = recalled
         .history
         .iter()
-        .map(|message| match message.role {
-            Role::User => ChatMessage::user(named(group, &message.name, &message.text)),
+        .zip(with_files(attached.history))
+        .map(|(message, files)| match message.role {
+            Role::User => said(&message.name, &message.text, files),
             Role::Assistant => ChatMessage::assistant(message.text.clone()),
         })
         .collect();
 
-    let tokens = |message: &ChatMessage| MESSAGE_TOKENS + message.texts().into_iter().map(count).sum::<usize>();
+    let tokens = |message: &ChatMessage| {
+        let texts = message.texts().into_iter().map(count).sum::<usize>();
+        MESSAGE_TOKENS + texts + message.images().len() * IMAGE_TOKENS
+    };
     let of_tools: usize =
         tools.iter().map(|tool| count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS).sum();
     let fixed = count(&system) + of_tools + asked.iter().map(tokens).sum::<usize>();
@@ -182,7 +204,14 @@ mod tests {
             turn: TurnId::derive(&conversation, &id),
             conversation,
             route: Route { platform: "cli".into(), channel: "c".into(), audience },
-            messages: vec![UserMessage { id, speaker, text: "and now?".into(), tier: None, sent_at_ms: 0 }],
+            messages: vec![UserMessage {
+                id,
+                speaker,
+                text: "and now?".into(),
+                attachments: vec![],
+                tier: None,
+                sent_at_ms: 0,
+            }],
             previous: None,
             discussion_tier: None,
             generation: 0,
@@ -192,7 +221,13 @@ mod tests {
     }
 
     fn known() -> Known {
-        let said = |role, text: &str| HistoryMessage { role, name: "Bob".into(), text: text.into(), at_ms: 0 };
+        let said = |role, text: &str| HistoryMessage {
+            role,
+            name: "Bob".into(),
+            text: text.into(),
+            attachments: vec![],
+            at_ms: 0,
+        };
         Known {
             recalled: Recalled {
                 history: vec![said(Role::User, "one two three"), said(Role::Assistant, "four five")],
@@ -204,6 +239,7 @@ mod tests {
                 reminders: vec![Reminder { id: "r".into(), content: "Buy milk".into() }],
                 passages: vec![Passage { id: "m".into(), speaker: "Bob".into(), text: "Ann\nsings".into(), at_ms: 0 }],
             },
+            attached: Attachments::default(),
             tools: vec![],
             tier: Tier::Mid,
             notices: vec![],

@@ -7,7 +7,7 @@ use domain::chat::ChatMessage;
 use domain::decide::Tools;
 use domain::tier::{Tier, is_short_assent, parse_classification};
 use domain::turn::TurnRequest;
-use model::{ChatModel, ChatRequest, ModelConfig};
+use model::{ChatModel, ChatRequest, ModelConfig, NoImages};
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -28,7 +28,7 @@ pub(crate) struct TierChoice {
 impl TierChoice {
     pub(crate) fn new(config: &ModelConfig) -> Result<Self, model::ModelError> {
         let sorter = match config.auto_tier {
-            true => Some((model::open(config)?, config.model(Tier::Low).to_owned())),
+            true => Some((model::open(config, Arc::new(NoImages))?, config.model(Tier::Low).to_owned())),
             false => None,
         };
         Ok(Self { default: config.default_tier, sorter })

@@ -64,10 +64,10 @@ impl Conversation {
             .waiting
             .iter()
             .chain(steered)
-            .fold((0, 0), |(count, bytes), waiting| (count + 1, bytes + waiting.text.len()));
+            .fold((0, 0), |(count, bytes), waiting| (count + 1, bytes + waiting.weight()));
         if count >= limits.waiting_messages {
             Some(format!("{count} messages are waiting already"))
-        } else if bytes + message.text.len() > limits.waiting_bytes {
+        } else if bytes + message.weight() > limits.waiting_bytes {
             Some(format!("the waiting messages are too long together ({bytes} bytes)"))
         } else {
             None
@@ -77,12 +77,14 @@ impl Conversation {
     fn steer(&mut self, place: &Address<'_>, message: &UserMessage, limits: &Limits) {
         let full = self.full(message, limits).is_some();
         match &mut self.active {
-            // What was stopped goes nowhere any more, nobody overtakes who waits, and
-            // a turn acts with the rights of its own speaker.
+            // What was stopped goes nowhere any more, nobody overtakes who waits, a
+            // turn acts with the rights of its own speaker, and files are read when a
+            // turn begins.
             Some(active)
                 if active.ending.is_none()
                     && !full
                     && self.waiting.is_empty()
+                    && message.attachments.is_empty()
                     && active.speaker == message.speaker.user =>
             {
                 active.owes.push(message.id.clone());

@@ -1,6 +1,7 @@
 //! The router's judgement, case by case.
 
 use super::*;
+use crate::attachment::Attachment;
 use crate::ids::Place;
 use crate::message::Audience;
 
@@ -44,6 +45,7 @@ fn says(n: u32, text: &str) -> Inbound {
         id: id(n),
         speaker: speaker(),
         text: text.into(),
+        attachments: vec![],
         tier: None,
         sent_at_ms: 0,
     }))
@@ -222,6 +224,36 @@ fn what_arrives_during_a_turn_is_collected_into_the_next() {
 
 
             start[cli:2,cli:3]"#]],
+    );
+}
+
+fn brings(n: u32, text: &str, file: &str) -> Inbound {
+    let mut inbound = says(n, text);
+    if let Event::MessageReceived(message) = &mut inbound.event {
+        message.attachments = vec![Attachment::of(file, file.as_bytes()).unwrap()];
+    }
+    inbound
+}
+
+#[test]
+fn collected_messages_keep_their_files() {
+    let events = [chooses(9, QueueMode::Collect), says(1, "a"), brings(2, "b", "b.txt"), brings(3, "", "c.txt")];
+    let state = after(&[&events[..], &[finished(1, vec![id(1)])]].concat());
+    let [Effect::StartTurn(request)] = &state.outbox[..] else { panic!("{:?}", state.outbox) };
+    let names = request.messages.iter().flat_map(|message| &message.attachments).map(|file| file.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["b.txt", "c.txt"]);
+}
+
+#[test]
+fn what_brings_files_waits_for_a_turn_of_its_own() {
+    let steering = chooses(9, QueueMode::Steer);
+    check(
+        &[steering, says(1, "a"), brings(2, "b", "b.txt"), finished(1, vec![id(1)])],
+        expect_test::expect![[r#"
+            Notice[cli:9]
+            start[cli:1]
+
+            start[cli:2]"#]],
     );
 }
 

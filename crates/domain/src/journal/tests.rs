@@ -28,7 +28,14 @@ fn context(tier: Tier) -> TurnContext {
             turn: TurnId::derive(&conversation, &first),
             conversation,
             route: Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct },
-            messages: vec![UserMessage { id: first, speaker, text: "hi".into(), tier: None, sent_at_ms: 0 }],
+            messages: vec![UserMessage {
+                id: first,
+                speaker,
+                text: "hi".into(),
+                attachments: vec![],
+                tier: None,
+                sent_at_ms: 0,
+            }],
             previous: None,
             discussion_tier: None,
             generation: 0,
@@ -149,7 +156,7 @@ fn endless_calls_end_in_one_answer_without_tools() {
     assert_eq!(state.steps.len(), 6);
     assert_eq!(end(&records), (ReplyKind::Answered, "that is what I have".into(), 5, Tier::Mid));
     let last = messages(&state, state.context.as_ref().unwrap(), 5, Tools::Withheld);
-    assert!(matches!(last.last(), Some(ChatMessage::User { text }) if text.contains("used up")));
+    assert!(matches!(last.last(), Some(ChatMessage::User { text, .. }) if text.contains("used up")));
 }
 
 #[test]
@@ -250,6 +257,7 @@ fn injected(n: u32) -> Record {
         id: MessageId::parse(&format!("cli:{n}")).unwrap(),
         speaker: Principal { user: "cli-user".into(), name: "Ann".into(), tenant: "t".into() },
         text: format!("and {n}"),
+        attachments: vec![],
         tier: None,
         sent_at_ms: 0,
     };

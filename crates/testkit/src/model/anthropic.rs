@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{Act, Asked, Ends, KEY, Shared, parse, refusal, stream};
+use super::{Act, Asked, Ends, KEY, Shared, image, parse, refusal, stream};
 
 pub(super) async fn serve(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
@@ -43,6 +43,7 @@ fn check(body: Value) -> Result<Asked, String> {
     }
     let messages = body["messages"].as_array().filter(|list| !list.is_empty()).ok_or("messages: field required")?;
     let (mut last_user, mut results, mut open) = (String::new(), Vec::new(), Vec::<String>::new());
+    let mut images = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         let blocks = match &message["content"] {
             Value::String(text) => vec![json!({"type": "text", "text": text})],
@@ -81,6 +82,10 @@ fn check(body: Value) -> Result<Asked, String> {
                     answered.push(open.remove(place));
                     results.push(text(&block["content"]));
                 }
+                ("user", "image") if block["source"]["type"] == "base64" => {
+                    let source = |field: &str| block["source"][field].as_str().unwrap_or_default();
+                    images.push(image(source("media_type"), source("data"))?);
+                }
                 (role, kind) => return Err(format!("messages.{index}: unexpected {kind} of {role}")),
             }
         }
@@ -99,7 +104,7 @@ fn check(body: Value) -> Result<Asked, String> {
             return Err(format!("tools: {tool}"));
         }
     }
-    Ok(Asked { model, last_user, results, headers: BTreeMap::new(), body })
+    Ok(Asked { model, last_user, images, results, headers: BTreeMap::new(), body })
 }
 
 fn text(content: &Value) -> String {

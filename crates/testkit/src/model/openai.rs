@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{Act, Asked, Ends, KEY, Shared, parse, refusal, stream};
+use super::{Act, Asked, Ends, KEY, Shared, image, parse, refusal, stream};
 
 pub(super) async fn serve(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     if headers.get("authorization").and_then(|value| value.to_str().ok()) != Some(&format!("Bearer {KEY}")) {
@@ -42,6 +42,7 @@ fn check(body: Value) -> Result<Asked, String> {
     }
     let messages = body["messages"].as_array().filter(|list| !list.is_empty()).ok_or("`messages` is missing")?;
     let (mut last_user, mut results, mut open) = (String::new(), Vec::new(), Vec::<String>::new());
+    let mut images = Vec::new();
     for message in messages {
         let role = message["role"].as_str().unwrap_or_default();
         if role != "tool" && !open.is_empty() {
@@ -50,6 +51,12 @@ fn check(body: Value) -> Result<Asked, String> {
         match role {
             "system" => {}
             "user" => {
+                for part in message["content"].as_array().into_iter().flatten().filter(|part| part["type"] != "text") {
+                    let url = part["image_url"]["url"].as_str().ok_or(format!("`{}` is no part", part["type"]))?;
+                    let inline = url.strip_prefix("data:").and_then(|url| url.split_once(";base64,"));
+                    let (media_type, data) = inline.ok_or("an image that is not inline")?;
+                    images.push(image(media_type, data)?);
+                }
                 last_user = text(&message["content"]);
                 results.clear();
             }
@@ -77,7 +84,7 @@ fn check(body: Value) -> Result<Asked, String> {
             return Err(format!("a tool is not as it should be: {tool}"));
         }
     }
-    Ok(Asked { model, last_user, results, headers: BTreeMap::new(), body })
+    Ok(Asked { model, last_user, images, results, headers: BTreeMap::new(), body })
 }
 
 fn text(content: &Value) -> String {

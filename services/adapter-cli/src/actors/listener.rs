@@ -2,7 +2,8 @@
 
 use crate::quotas::Quotas;
 use async_trait::async_trait;
-use bus::{Bus, PublishError, Serve, Subject};
+use bus::{Bus, Files, PublishError, Serve, Subject};
+use domain::attachment::{Attachment, FILES, InvalidFile};
 use domain::carry::{Carry, Origin};
 use domain::ids::{ConversationId, MessageId};
 use domain::message::{Audience, Event, Inbound, InvalidText, Route, UserMessage, clean_text};
@@ -21,6 +22,7 @@ const PRINCIPAL_BYTES: usize = 200;
 
 pub(crate) struct Listener {
     pub(crate) bus: Bus,
+    pub(crate) files: Files,
     pub(crate) quotas: Quotas,
 }
 
@@ -33,6 +35,12 @@ impl Serve<Say, Said> for Listener {
             Err(because) => return Ok(Said::Refused { because }),
         };
         if let Err(because) = self.quotas.take(&inbound) {
+            return Ok(Said::Refused { because });
+        }
+        if let Event::MessageReceived(message) = &inbound.event
+            && let Some(because) = self.missing(&inbound.conversation, &message.attachments).await?
+        {
+            self.quotas.give_back(&inbound);
             return Ok(Said::Refused { because });
         }
         match self.bus.accept(Subject::Inbound(&inbound.conversation), &inbound.publish_id(), &inbound).await {
@@ -55,6 +63,27 @@ impl Serve<Say, Said> for Listener {
                 Ok(Said::Refused { because: format!("the message is too large ({bytes} bytes).") })
             }
         }
+    }
+}
+
+impl Listener {
+    /// A message is accepted with all of its files, or not at all: why it is not.
+    async fn missing(
+        &self,
+        conversation: &ConversationId,
+        attachments: &[Attachment],
+    ) -> Result<Option<String>, String> {
+        for attachment in attachments {
+            match self.files.holds(conversation, attachment).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Some(format!("the file {} did not come; attach it again.", attachment.name))),
+                Err(err) => {
+                    warn!(error = %err, "failed to look after a file");
+                    return Err("the message bus does not answer; `clara doctor` says more".to_owned());
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -83,13 +112,23 @@ fn read(say: Say) -> Result<Inbound, String> {
             }
             Event::TurnForked { id, by: say.speaker, origin, model }
         }
-        Saying::Text(raw) => {
+        Saying::Text { text: raw, attachments } => {
+            if attachments.len() > FILES {
+                return Err(format!("{}.", InvalidFile::TooMany));
+            }
             let (tier, rest) = split_prefix(&raw);
-            let text = clean_text(rest).map_err(|err| match (err, tier) {
-                (InvalidText::Empty, Some(_)) => "the message is empty: put your question after the prefix.".to_owned(),
-                (err, _) => format!("{err}."),
-            })?;
-            Event::MessageReceived(UserMessage { id, speaker: say.speaker, text, tier, sent_at_ms: now_ms() })
+            let text = match clean_text(rest) {
+                Ok(text) => text,
+                // Files may come without a word.
+                Err(InvalidText::Empty) if !attachments.is_empty() => String::new(),
+                Err(InvalidText::Empty) if tier.is_some() => {
+                    return Err("the message is empty: put your question after the prefix.".to_owned());
+                }
+                Err(err) => return Err(format!("{err}.")),
+            };
+            let attachments = attachments.into_iter().map(Attachment::with_plain_name).collect();
+            let speaker = say.speaker;
+            Event::MessageReceived(UserMessage { id, speaker, text, attachments, tier, sent_at_ms: now_ms() })
         }
     };
     let route = Route { platform: PLATFORM.into(), channel: say.channel, audience: Audience::Direct };

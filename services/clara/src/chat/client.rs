@@ -1,9 +1,11 @@
 //! Speaking and listening: what a terminal does on the bus.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints, Server};
+use domain::attachment::Attachment;
 use domain::ids::{ConversationId, MessageId, TurnId};
 use domain::message::Principal;
 use domain::turn::Reply;
@@ -15,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::files;
 use crate::links;
 use crate::local::Folder;
 
@@ -40,10 +43,19 @@ pub(crate) enum Spoken {
     Refused(String),
 }
 
+/// What the terminal did for a line.
+pub(crate) struct Done {
+    /// What scripts know it by.
+    pub(crate) event: &'static str,
+    pub(crate) text: String,
+}
+
 pub(crate) struct Client {
     bus: Bus,
     person: Principal,
     channel: String,
+    /// What goes with the next message.
+    files: Vec<Attachment>,
     pub(crate) conversation: ConversationId,
     seen: mpsc::Receiver<Seen>,
     _tasks: Vec<AbortOnDropHandle<()>>,
@@ -85,18 +97,29 @@ impl Client {
             tasks.push(task::spawn(TaskKind::Watch, "look-after-clara", look_after(folder)));
         }
         let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
-        Ok(Self { bus, person, channel, conversation, seen, _tasks: tasks })
+        Ok(Self { bus, person, channel, files: Vec::new(), conversation, seen, _tasks: tasks })
     }
 
-    /// Says something. The same message is offered until somebody answers for
+    /// Says something; a text takes along what was attached. The same message is offered until somebody answers for
     /// it; twice is once.
-    pub(crate) async fn say(&self, what: Saying) -> anyhow::Result<Spoken> {
+    pub(crate) async fn say(&mut self, what: Saying) -> anyhow::Result<Spoken> {
+        let what = match what {
+            Saying::Text { text, attachments } if attachments.is_empty() => {
+                Saying::Text { text, attachments: self.files.clone() }
+            }
+            other => other,
+        };
         let id = uuid::Uuid::now_v7().to_string();
         let say = Say { id: id.clone(), channel: self.channel.clone(), speaker: self.person.clone(), what };
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.bus.request(Endpoints::CliSay, &say, ANSWER).await {
-                Ok(Said::Accepted { .. }) => return Ok(Spoken::Accepted(MessageId::new(PLATFORM, &id)?)),
+                Ok(Said::Accepted { .. }) => {
+                    if let Saying::Text { .. } = say.what {
+                        self.files.clear();
+                    }
+                    return Ok(Spoken::Accepted(MessageId::new(PLATFORM, &id)?));
+                }
                 Ok(Said::Refused { because }) => return Ok(Spoken::Refused(because)),
                 // Nobody knows yet whether it was taken: asked again, it is one message.
                 Err(_) if Instant::now() < deadline => {
@@ -107,11 +130,28 @@ impl Client {
         }
     }
 
-    /// Does what a line about linked accounts asks for; the error is a word to the person.
-    pub(crate) async fn links(&self, line: &str) -> Result<String, String> {
-        let Some(what) = links::in_chat(line) else { return Err("this is not about links".to_owned()) };
-        let links = what?.ask(&self.bus, &self.person).await.map_err(|err| err.to_string())?;
-        Ok(links.text)
+    /// Does what a line asks of the terminal rather than of Clara; `None` when it
+    /// is a message. The error is a word to the person.
+    pub(crate) async fn own(&mut self, line: &str) -> Option<Result<Done, String>> {
+        if let Some(path) = files::in_chat(line) {
+            return Some(match path {
+                Ok(path) => self.attach(&path).await.map(|text| Done { event: "attached", text }),
+                Err(why) => Err(why),
+            });
+        }
+        let links = match links::in_chat(line)? {
+            Ok(what) => what.ask(&self.bus, &self.person).await.map_err(|err| err.to_string()),
+            Err(why) => Err(why),
+        };
+        Some(links.map(|links| Done { event: "links", text: links.text }))
+    }
+
+    /// Has a file go with the next message; what was attached, in words.
+    pub(crate) async fn attach(&mut self, path: &Path) -> Result<String, String> {
+        let attached = files::attach(&self.bus, &self.conversation, path, self.files.len()).await?;
+        let words = format!("{} It goes with your next message.", attached.in_words());
+        self.files.push(attached);
+        Ok(words)
     }
 
     /// The next thing seen.

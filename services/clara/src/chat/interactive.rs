@@ -22,11 +22,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::client::{Client, Seen, Spoken};
+use super::client::{Client, Done, Seen, Spoken};
 use super::live::{Show, Viewer};
 use super::markdown::Markdown;
 use super::{HELP, saying};
-use crate::links;
 
 /// Lines of history that are kept.
 const HISTORY: usize = 2000;
@@ -115,19 +114,22 @@ pub(super) async fn run(
                 crate::commands::run_status(settings, false).await?;
                 continue;
             }
-            own if links::in_chat(own).is_some() => {
-                match client.links(own).await {
-                    Ok(text) => println!("{text}"),
-                    Err(why) => println!("{}", screen.bad(&why)),
-                }
-                continue;
-            }
-            _ => match saying(text) {
-                Ok(what) => what,
-                Err(why) => {
-                    println!("{}", screen.bad(&why));
+            own => match client.own(own).await {
+                Some(Ok(Done { text, .. })) => {
+                    println!("{}", without_controls(&text));
                     continue;
                 }
+                Some(Err(why)) => {
+                    println!("{}", screen.bad(&without_controls(&why)));
+                    continue;
+                }
+                None => match saying(text) {
+                    Ok(what) => what,
+                    Err(why) => {
+                        println!("{}", screen.bad(&why));
+                        continue;
+                    }
+                },
             },
         };
         match client.say(what).await? {

@@ -15,10 +15,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use super::client::{Client, Seen, Spoken};
+use super::client::{Client, Done, Seen, Spoken};
 use super::live::{Show, Viewer};
 use super::{HELP, saying};
-use crate::links;
 
 /// Exit status after Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -61,24 +60,27 @@ pub(super) async fn run(
                     crate::commands::run_status(settings, json).await?;
                     continue;
                 }
-                own if links::in_chat(own).is_some() => {
-                    match client.links(own).await {
-                        Ok(text) if json => emit(true, json!({"event": "links", "text": text}))?,
-                        Ok(text) => println!("{text}"),
-                        Err(why) => {
-                            failed = true;
-                            refuse(json, None, &format!("line {number}: {why}"))?;
+                own => match client.own(own).await {
+                    Some(Ok(Done { event, text })) => {
+                        match json {
+                            true => emit(true, json!({"event": event, "text": text}))?,
+                            false => println!("{text}"),
                         }
+                        continue;
                     }
-                    continue;
-                }
-                _ => match saying(text) {
-                    Ok(what) => what,
-                    Err(why) => {
+                    Some(Err(why)) => {
                         failed = true;
                         refuse(json, None, &format!("line {number}: {why}"))?;
                         continue;
                     }
+                    None => match saying(text) {
+                        Ok(what) => what,
+                        Err(why) => {
+                            failed = true;
+                            refuse(json, None, &format!("line {number}: {why}"))?;
+                            continue;
+                        }
+                    },
                 },
             },
             Line::Bad(why) => {

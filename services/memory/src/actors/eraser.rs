@@ -1,15 +1,14 @@
-//! Purges the journals of turns that were erased, until they are gone: a process
+//! Purges the journals and files of turns that were erased, until they are gone: a process
 //! may be killed between the two, and the turn that asked is still running.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::JournalStore;
 use service_kit::clock::now_ms;
 
-use super::facts::purge;
 use super::projector::describe;
+use super::traces::Traces;
 use crate::background::Work;
 use crate::ports::Facts;
 
@@ -22,7 +21,7 @@ const QUIET: Duration = Duration::from_secs(600);
 
 pub(crate) struct Eraser {
     pub(crate) facts: Arc<dyn Facts>,
-    pub(crate) journals: JournalStore,
+    pub(crate) traces: Traces,
 }
 
 #[async_trait]
@@ -33,7 +32,7 @@ impl Work for Eraser {
         let turns = self.facts.unpurged(before, TURNS).await.map_err(describe)?;
         let mut are_gone = !turns.is_empty();
         for (conversation, turn) in turns {
-            are_gone &= purge(self.facts.as_ref(), &self.journals, &conversation, turn).await;
+            are_gone &= self.traces.purge(self.facts.as_ref(), &conversation, turn).await;
         }
         Ok(are_gone)
     }

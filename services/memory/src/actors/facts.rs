@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bus::{JournalStore, Serve};
+use bus::Serve;
 use domain::ids::{ConversationId, TurnId};
 use domain::memory::{
     Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, Searched, search_words,
@@ -13,15 +13,15 @@ use domain::memory::{
 use learn::intention::Trigger;
 use learn::statement::{Statement, category};
 use service_kit::clock::now_ms;
-use tracing::warn;
 use uuid::Uuid;
 
 use super::learner::Learner;
 use super::mirroring::Erases;
 use super::projector::describe;
+use super::traces::Traces;
 use crate::knowledge::Knowledge;
 use crate::learning::{New, fact};
-use crate::ports::{Change, Erased, Erasure, Facts, Intentions, MemoryError, People, Unlinking};
+use crate::ports::{Change, Erased, Erasure, Intentions, People, Unlinking};
 
 /// How long a change can be taken back.
 const UNDO_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -35,7 +35,7 @@ pub(crate) struct FactServer {
     pub(crate) intentions: Arc<dyn Intentions>,
     pub(crate) people: Arc<dyn People>,
     pub(crate) learner: Arc<Learner>,
-    pub(crate) journals: JournalStore,
+    pub(crate) traces: Traces,
     /// Stores that hold copies.
     pub(crate) mirrors: Vec<Arc<dyn Erases>>,
 }
@@ -203,12 +203,12 @@ impl FactServer {
         let user = erased.person.as_str();
         let mut left = 0;
         for (conversation, turn) in &erased.turns {
-            left += u64::from(!purge(self.knowledge.facts.as_ref(), &self.journals, conversation, *turn).await);
+            left += u64::from(!self.traces.purge(self.knowledge.facts.as_ref(), conversation, *turn).await);
         }
         // What could not be purged now, the eraser tries again.
         self.learner.stored.ring();
         let mut proof = self.knowledge.facts.search_everywhere(user, &erased.texts).await.map_err(describe)?;
-        proof.push(Searched { store: "journals of its turns".to_owned(), found: left });
+        proof.push(Searched { store: "journals and files of its turns".to_owned(), found: left });
         for mirror in &self.mirrors {
             proof.push(mirror.prove(&erased.ids).await);
         }
@@ -291,24 +291,6 @@ impl Verdicts {
     fn counts(self) -> Vec<Count> {
         self.0.into_iter().map(|(name, value)| Count { name: name.to_owned(), value }).collect()
     }
-}
-
-/// Purges the journal of an erased turn; whether it is gone.
-pub(crate) async fn purge(
-    facts: &dyn Facts,
-    journals: &JournalStore,
-    conversation: &ConversationId,
-    turn: TurnId,
-) -> bool {
-    if let Err(err) = journals.erase(conversation, turn).await {
-        warn!(%turn, error = %err, "failed to purge the journal of an erased turn; it will be tried again");
-        return false;
-    }
-    // A second purge of the same journal is harmless.
-    if let Err(MemoryError(err)) = facts.note_purged(turn).await {
-        warn!(%turn, error = %err, "failed to note that a journal is purged");
-    }
-    true
 }
 
 fn found(facts: Vec<Fact>) -> FactAnswer {

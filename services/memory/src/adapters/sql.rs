@@ -3,6 +3,7 @@
 mod changes; // How facts change.
 mod erase; // Erasing, and proving it.
 mod facts; // What is remembered of people.
+mod files; // What came with messages.
 mod intentions; // What people want to be reminded of.
 pub(crate) mod mirrors; // What is copied to stores beside it.
 mod moods; // How sessions felt, and what comes up again.
@@ -48,6 +49,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(8, "mirrors", "0008_mirrors"),
     migration!(9, "moods", "0009_moods"),
     migration!(10, "people", "0010_people"),
+    migration!(11, "files", "0011_files"),
 ];
 
 pub(crate) struct SqlMemory {
@@ -202,8 +204,8 @@ impl Memory for SqlMemory {
             };
             let is_new = transaction
                 .execute(
-                    "INSERT INTO messages (id, session_id, user_id, role, name, content, created_at, turn_id, kind, position) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING",
+                    "INSERT INTO messages (id, session_id, user_id, role, name, content, created_at, turn_id, kind, position, \
+                      attachments) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
                     &[
                         message.id.as_str().into(),
                         session.as_str().into(),
@@ -216,6 +218,7 @@ impl Memory for SqlMemory {
                         rows.turn.to_string().into(),
                         message.kind.into(),
                         message.position.into(),
+                        files::to_column(&message.attachments),
                     ],
                 )
                 .await?;
@@ -258,7 +261,8 @@ impl Memory for SqlMemory {
     }
 
     async fn history(&self, request: &RecallRequest) -> Result<Vec<HistoryMessage>, MemoryError> {
-        let sql = "SELECT m.role, m.name, m.content, m.created_at FROM messages m JOIN sessions s ON s.id = m.session_id \
+        let sql = "SELECT m.role, m.name, m.content, m.created_at, m.attachments \
+                   FROM messages m JOIN sessions s ON s.id = m.session_id \
                    WHERE s.context_id = $1 AND s.generation = $2 AND m.kind <> 'failed' \
                    ORDER BY m.position DESC LIMIT $3";
         let values = [
@@ -280,7 +284,13 @@ fn is_passage(message: &MessageRow) -> bool {
 
 fn history_message(row: &Row) -> Result<HistoryMessage, StoreError> {
     let role = if row.text("role")? == "assistant" { Role::Assistant } else { Role::User };
-    Ok(HistoryMessage { role, name: row.text("name")?, text: row.text("content")?, at_ms: row.integer("created_at")? })
+    Ok(HistoryMessage {
+        role,
+        name: row.text("name")?,
+        text: row.text("content")?,
+        attachments: files::from_column(row.optional_text("attachments")?.as_deref()),
+        at_ms: row.integer("created_at")?,
+    })
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bus::{Alone, Bus, Delivery, Handler, PublishError, Subject, Verdict};
-use domain::memory::RecallRequest;
+use domain::memory::{RecallRequest, Recalled};
 use domain::turn::TurnRequest;
 use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{instrument, warn};
 
-use crate::ports::{Catalogue, Recollection};
-use crate::prompt::{self, Known, Voice};
+use crate::attached::{self, Room};
+use crate::ports::{Catalogue, Files, Recollection};
+use crate::prompt::{self, Attachments, Known, Voice};
 use crate::tier::TierChoice;
 
 /// Memories in a prompt, at most.
@@ -34,6 +35,7 @@ pub(crate) struct Preparer {
     pub(crate) bus: Bus,
     pub(crate) recollection: Arc<dyn Recollection>,
     pub(crate) catalogue: Arc<dyn Catalogue>,
+    pub(crate) files: Arc<dyn Files>,
     pub(crate) tiers: TierChoice,
     pub(crate) voice: Voice,
     pub(crate) history_messages: u32,
@@ -79,7 +81,10 @@ impl Handler<TurnRequest> for Preparer {
             notices.push("tools unavailable".to_owned());
             Vec::new()
         });
-        let known = Known { recalled, tools, tier, notices, now_ms: now_ms() };
+        let Some(attached) = delivery.keep_alive(self.attached(&request, &recalled)).await else {
+            return Verdict::Leave;
+        };
+        let known = Known { recalled, attached, tools, tier, notices, now_ms: now_ms() };
         let context = prompt::assemble(request, known, &self.voice, &model::count_tokens);
         let id = format!("{}:run", context.request.turn);
         let subject = || Subject::TurnRun(&context.request.conversation);
@@ -107,5 +112,20 @@ impl Handler<TurnRequest> for Preparer {
                 Verdict::RetryAfter(RETRY)
             }
         }
+    }
+}
+
+impl Preparer {
+    /// What is read of the files of the history and of the messages to answer. These
+    /// come first, then the newest of the history.
+    async fn attached(&self, request: &TurnRequest, recalled: &Recalled) -> Attachments {
+        let mut room = Room::in_window(self.voice.window);
+        let asked: Vec<_> = request.messages.iter().map(|message| message.attachments.as_slice()).collect();
+        let said: Vec<_> = recalled.history.iter().rev().map(|message| message.attachments.as_slice()).collect();
+        let (files, conversation) = (self.files.as_ref(), &request.conversation);
+        let asked = attached::read(files, conversation, &asked, &mut room).await;
+        let mut history = attached::read(files, conversation, &said, &mut room).await;
+        history.reverse();
+        Attachments { history, asked }
     }
 }

@@ -1,14 +1,15 @@
-//! Memory and tool-runner, asked over the bus.
+//! Memory, tool-runner and the stream of files, asked over the bus.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Endpoints};
+use domain::ids::{ConversationId, FileId};
 use domain::memory::{RecallRequest, Recalled};
 use domain::message::Principal;
 use domain::tool::ToolSpec;
 
-use crate::ports::{Away, Catalogue, Recollection};
+use crate::ports::{Away, Catalogue, Files, Recollection};
 
 /// How long the list of tools may take.
 const TOOLS: Duration = Duration::from_secs(5);
@@ -16,6 +17,7 @@ const TOOLS: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) bus: Bus,
+    pub(crate) files: bus::Files,
     /// How long memory may take.
     pub(crate) patience: Duration,
 }
@@ -31,5 +33,12 @@ impl Recollection for Services {
 impl Catalogue for Services {
     async fn tools(&self, principal: &Principal) -> Result<Vec<ToolSpec>, Away> {
         self.bus.request(Endpoints::ToolsList, principal, TOOLS).await.map_err(|err| Away(err.to_string()))
+    }
+}
+
+#[async_trait]
+impl Files for Services {
+    async fn read(&self, conversation: &ConversationId, file: &FileId) -> Result<Option<Vec<u8>>, Away> {
+        self.files.read(conversation, file).await.map_err(|err| Away(err.to_string()))
     }
 }

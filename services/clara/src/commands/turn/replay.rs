@@ -52,7 +52,10 @@ fn print(asked: &Asked) {
     print_part("system", &asked.request.system);
     for message in &asked.request.messages {
         match message {
-            ChatMessage::User { text } => print_part("user", text),
+            ChatMessage::User { text, images } => {
+                print_part("user", text);
+                images.iter().for_each(|image| println!("    (image {})", image.file));
+            }
             ChatMessage::Assistant { text, calls, .. } => {
                 print_part("assistant", text);
                 calls.iter().for_each(|call| print_part("  calls", &format!("{}({})", call.name, call.arguments)));
@@ -81,7 +84,11 @@ fn to_json(asked: &Asked) -> Value {
         .messages
         .iter()
         .map(|message| match message {
-            ChatMessage::User { text } => json!({"role": "user", "text": text}),
+            ChatMessage::User { text, images } if images.is_empty() => json!({"role": "user", "text": text}),
+            ChatMessage::User { text, images } => json!({
+                "role": "user", "text": text,
+                "images": images.iter().map(|image| image.file.as_str()).collect::<Vec<_>>(),
+            }),
             ChatMessage::Assistant { text, calls, .. } => json!({
                 "role": "assistant", "text": text,
                 "calls": calls.iter().map(|call| json!({"name": call.name, "arguments": call.arguments})).collect::<Vec<_>>(),

@@ -77,7 +77,7 @@ pub(super) async fn run(journals: &JournalStore, id: &str, json: bool) -> anyhow
 
 fn in_words(message: &ChatMessage) -> String {
     match message {
-        ChatMessage::User { text } => format!("person: {}", one_line(text)),
+        ChatMessage::User { text, .. } => format!("person: {}", one_line(text)),
         ChatMessage::Assistant { text, .. } => format!("Clara: {}", one_line(text)),
         ChatMessage::ToolResult { text, .. } => format!("tool: {}", one_line(text)),
     }

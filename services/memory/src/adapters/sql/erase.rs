@@ -50,7 +50,7 @@ const STORES: &[(&str, &str, &str)] = &[
         "messages",
         "SELECT COUNT(*) AS n FROM messages t JOIN sessions s ON s.id = t.session_id \
          WHERE (t.user_id = $1 OR (s.user_id = $1 AND s.audience = 'direct'))",
-        "t.content",
+        "t.content || ' ' || COALESCE(t.attachments, '')",
     ),
     (
         "message_vectors",
