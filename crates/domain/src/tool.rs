@@ -51,6 +51,9 @@ pub struct ToolSpec {
     pub class: ToolClass,
     pub effect: Effect,
     pub risk: Risk,
+    /// Whether it touches nothing that is the asking person's own, so that a turn
+    /// that several people share may use it.
+    pub for_anyone: bool,
     pub timeout_ms: u64,
 }
 

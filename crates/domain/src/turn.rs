@@ -36,6 +36,16 @@ impl TurnRequest {
         self.messages.first().map(|message| &message.speaker)
     }
 
+    /// Whether all that it answers was said by one person. When several share a turn,
+    /// nobody's words may act with another's rights: what is one person's own is not
+    /// offered in it.
+    pub fn has_one_speaker(&self) -> bool {
+        let of = |message: &UserMessage| (message.speaker.tenant.clone(), message.speaker.user.clone());
+        let mut speakers = self.messages.iter().map(of);
+        let first = speakers.next();
+        speakers.all(|speaker| Some(speaker) == first)
+    }
+
     pub fn answers(&self) -> Vec<MessageId> {
         self.messages.iter().map(|message| message.id.clone()).collect()
     }

@@ -115,6 +115,7 @@ fn context() -> TurnContext {
             class: ToolClass::Builtin,
             effect: domain::tool::Effect::Idempotent,
             risk: Risk::Moderate,
+            for_anyone: true,
             timeout_ms: 5,
         }]
         .into(),

@@ -45,6 +45,7 @@ impl From<&ToolSpec> for v1::ToolSpec {
             class: v1::ToolClass::from(&value.class).into(),
             effect: v1::Effect::from(&value.effect).into(),
             risk: v1::Risk::from(&value.risk).into(),
+            for_anyone: value.for_anyone,
             timeout_ms: value.timeout_ms,
         }
     }
@@ -60,6 +61,7 @@ impl TryFrom<v1::ToolSpec> for ToolSpec {
             name: raw.name,
             description: raw.description,
             schema: raw.schema,
+            for_anyone: raw.for_anyone,
             timeout_ms: raw.timeout_ms,
         })
     }

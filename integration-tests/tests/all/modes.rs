@@ -101,7 +101,12 @@ async fn newer_message_stops_the_turn_and_begins_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn group_is_answered_together_after_it_fell_silent() {
-    let model = FakeModel::start(|asked, _| Act::say(said(asked).join(" + "))).await;
+    // Whoever shares a turn does not act with another's rights.
+    let model = FakeModel::start(|asked, _| match asked.results.is_empty() {
+        true => Act::call("forget", r#"{"which": "everything"}"#),
+        false => Act::say(said(asked).join(" + ")),
+    })
+    .await;
     let sandbox = Sandbox::plan().set("MESSAGE_DEBOUNCE_SECONDS", 1).with(model.as_openai()).start().await;
     let bus = sandbox.bus().await;
     let place = Place { platform: "cli".into(), tenant: "t".into(), channel: "group".into(), thread: String::new() };
@@ -128,5 +133,9 @@ async fn group_is_answered_together_after_it_fell_silent() {
     let (_, reply) = tokio::time::timeout(testkit::DEADLINE, replies.next()).await.unwrap().unwrap();
     assert_eq!(reply.answers, sent);
     assert_eq!(reply.text, "[Ann]: part 0 + [Bob]: part 1 + [Ann]: part 2");
-    assert_eq!(model.asked().len(), 1);
+    let asked = model.asked();
+    let offered = asked[0].body["tools"].as_array().unwrap().iter().map(|tool| tool["function"]["name"].clone());
+    assert_eq!(offered.collect::<Vec<_>>(), ["calculate", "current_time"]);
+    assert!(asked[1].results[0].contains("there is no tool `forget`"), "{:?}", asked[1].results);
+    assert_eq!(asked.len(), 2);
 }

@@ -39,6 +39,7 @@ mod tests {
             class: ToolClass::Builtin,
             effect: Effect::ReadOnly,
             risk: Risk::Safe,
+            for_anyone: false,
             timeout_ms: 1,
         }])
     }

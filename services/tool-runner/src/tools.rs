@@ -49,8 +49,14 @@ fn spec(name: &str, description: &str, effect: Effect, risk: Risk, properties: V
         class: ToolClass::Builtin,
         effect,
         risk,
+        for_anyone: false,
         timeout_ms: TIMEOUT_MS,
     }
+}
+
+/// The same tool, which touches nothing that is the asking person's own.
+fn for_anyone(spec: ToolSpec) -> ToolSpec {
+    ToolSpec { for_anyone: true, ..spec }
 }
 
 /// A text argument; the schema made sure that it is one.

@@ -51,6 +51,7 @@ fn context(tier: Tier) -> TurnContext {
             class: ToolClass::Builtin,
             effect: Effect::ReadOnly,
             risk: Risk::Safe,
+            for_anyone: false,
             timeout_ms: 1000,
         }]
         .into(),

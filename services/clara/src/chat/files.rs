@@ -36,23 +36,28 @@ pub(super) async fn attach(
     if waiting >= FILES {
         return Err(format!("{}; send them first", InvalidFile::TooMany));
     }
-    let bytes = read(path).await.map_err(|err| format!("{} cannot be read: {err}", path.display()))?;
-    let attachment = Attachment::of(&path.display().to_string(), &bytes).map_err(|err| err.to_string())?;
+    let (bytes, size) = read(path).await.map_err(|err| format!("{} cannot be read: {err}", path.display()))?;
+    let attachment = Attachment::of(&path.display().to_string(), &bytes).map_err(|err| match err {
+        InvalidFile::TooLarge { name, bytes, limit } => InvalidFile::TooLarge { name, bytes: size.max(bytes), limit },
+        other => other,
+    });
+    let attachment = attachment.map_err(|err| err.to_string())?;
     let files = bus.files().await.map_err(|err| err.to_string())?;
     files.store(conversation, &attachment.file, &bytes).await.map_err(|err| err.to_string())?;
     Ok(attachment)
 }
 
-/// One byte more than may be sent, at most: what is larger is refused by its size.
-async fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+/// What a file holds, up to one byte more than may be sent, and how large it is.
+async fn read(path: &Path) -> std::io::Result<(Vec<u8>, usize)> {
     let file = tokio::fs::File::open(path).await?;
+    let found = file.metadata().await?;
     // Only a plain file has an end; a device or a pipe would be waited for.
-    if !file.metadata().await?.is_file() {
+    if !found.is_file() {
         return Err(std::io::Error::other("it is not a file"));
     }
     let mut bytes = Vec::new();
     file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
-    Ok(bytes)
+    Ok((bytes, usize::try_from(found.len()).unwrap_or(usize::MAX)))
 }
 
 #[cfg(test)]

@@ -81,6 +81,10 @@ impl Handler<TurnRequest> for Preparer {
             notices.push("tools unavailable".to_owned());
             Vec::new()
         });
+        let tools = match request.has_one_speaker() {
+            true => tools,
+            false => tools.into_iter().filter(|tool| tool.for_anyone).collect(),
+        };
         let Some(attached) = delivery.keep_alive(self.attached(&request, &recalled)).await else {
             return Verdict::Leave;
         };

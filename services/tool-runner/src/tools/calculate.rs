@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
-use super::{spec, text};
+use super::{for_anyone, spec, text};
 use crate::registry::Tool;
 
 /// Longest expression, in characters.
@@ -23,14 +23,14 @@ impl Calculate {
         let description =
             "Calculates: + - * / % ^, brackets, pi, e, sqrt, abs, ln, log10, sin, cos, tan, round, floor, ceil.";
         Self {
-            spec: spec(
+            spec: for_anyone(spec(
                 "calculate",
                 description,
                 Effect::ReadOnly,
                 Risk::Safe,
                 json!({"expression": expression}),
                 &["expression"],
-            ),
+            )),
         }
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{spec, text};
+use super::{for_anyone, spec, text};
 use crate::registry::Tool;
 
 pub(super) struct CurrentTime {
@@ -19,7 +19,7 @@ impl CurrentTime {
         let zone = json!({"type": "string", "description": "IANA time zone such as Europe/Oslo; the person's own if left out"});
         let description = "Tells the current date and time.";
         let spec = spec("current_time", description, Effect::ReadOnly, Risk::Safe, json!({"timezone": zone}), &[]);
-        Self { spec, home: home.to_owned() }
+        Self { spec: for_anyone(spec), home: home.to_owned() }
     }
 }
 
