@@ -1,5 +1,10 @@
 //! The vectors of many texts in eight bits a value, one after the other, so that all
 //! can be compared with a question in the time that it takes to read them.
+//!
+//! When that is too long, their signs are compared first, an eighth of the bytes: the
+//! part of values whose signs differ grows with the angle between two vectors (Charikar,
+//! Similarity estimation techniques from rounding algorithms, STOC 2002). What is near
+//! by its signs is then compared in full.
 
 use crate::late::{dot, quantised};
 
@@ -10,39 +15,98 @@ pub(crate) struct Texts {
     width: usize,
     scales: Vec<f32>,
     values: Vec<i8>,
+    /// The signs of the values, a bit each; rows are filled up to whole words.
+    signs: Vec<u64>,
 }
+
+/// Texts that are all compared in full, at most.
+const EXACT: usize = 20_000;
+/// The part of more texts that is compared in full, and the fewest.
+const PART: usize = 20;
+const FEWEST: usize = 2_000;
 
 impl Texts {
     /// Adds a text that has no vector yet.
     pub(crate) fn push(&mut self) {
         self.scales.push(0.0);
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
         self.values.resize(self.scales.len() * self.width, 0);
+        self.signs.resize(self.scales.len() * self.words(), 0);
+    }
+
+    /// Words of signs in a row.
+    fn words(&self) -> usize {
+        self.width.div_ceil(64)
     }
 
     /// Sets the vector of a text; one of another width than the first is left out.
     pub(crate) fn set(&mut self, number: usize, vector: &[f32]) {
         if self.width == 0 && !vector.is_empty() {
             self.width = vector.len();
-            self.values.resize(self.scales.len() * self.width, 0);
+            self.make_room();
         }
         if vector.len() != self.width {
             return;
         }
         let row = number * self.width..(number + 1) * self.width;
+        let words = number * self.words()..(number + 1) * self.words();
         let (Some(scale), Some(row)) = (self.scales.get_mut(number), self.values.get_mut(row)) else { return };
         if let Some((of_vector, values)) = quantised(vector) {
             *scale = of_vector;
             row.copy_from_slice(&values);
+            if let Some(words) = self.signs.get_mut(words) {
+                words.copy_from_slice(&signs(&values));
+            }
         }
     }
 
-    /// The similarity of each text with a question, from −1 to 1.
+    /// The similarity of each text with a question, from −1 to 1; of very many, those
+    /// that are far from it are given as the farthest that was looked at.
     pub(crate) fn compare(&self, question: &[f32]) -> Vec<f32> {
+        self.compare_beyond(question, EXACT)
+    }
+
+    fn compare_beyond(&self, question: &[f32], exact: usize) -> Vec<f32> {
+        let count = self.scales.len();
+        if count <= exact || question.len() != self.width {
+            return self.compare_all(question);
+        }
+        let Some((scale, asked)) = quantised(question) else { return vec![0.0; count] };
+        let of_question = signs(&asked);
+        let differing = |row: &[u64]| row.iter().zip(&of_question).map(|(one, other)| (one ^ other).count_ones()).sum();
+        let distances: Vec<u32> = self.signs.chunks_exact(self.words()).map(differing).collect();
+        let looked_at = (count / PART).max(FEWEST).min(count);
+        let mut near: Vec<usize> = (0..count).collect();
+        near.select_nth_unstable_by_key(looked_at - 1, |number| distances[*number]);
+        near.truncate(looked_at);
+        let similarity = |number: &usize| {
+            let row = &self.values[number * self.width..(number + 1) * self.width];
+            dot(&asked, row) as f32 * self.scales[*number] * scale
+        };
+        let similarities: Vec<f32> = near.iter().map(similarity).collect();
+        let farthest = similarities.iter().copied().fold(f32::INFINITY, f32::min);
+        let mut all = vec![farthest; count];
+        for (number, similarity) in near.into_iter().zip(similarities) {
+            all[number] = similarity;
+        }
+        all
+    }
+
+    fn compare_all(&self, question: &[f32]) -> Vec<f32> {
         let asked = if question.len() == self.width { quantised(question) } else { None };
         let Some((scale, asked)) = asked else { return vec![0.0; self.scales.len()] };
         let rows = self.values.chunks_exact(self.width).zip(&self.scales);
         rows.map(|(row, of_row)| dot(&asked, row) as f32 * of_row * scale).collect()
     }
+}
+
+/// The signs of values, a bit each, from the lowest on.
+fn signs(values: &[i8]) -> Vec<u64> {
+    let word = |values: &[i8]| values.iter().rev().fold(0, |word, value| word << 1 | u64::from(*value < 0));
+    values.chunks(64).map(word).collect()
 }
 
 #[cfg(test)]
@@ -73,6 +137,48 @@ mod tests {
                 prop_assert!((found - cosine(&vectors[0], vector)).abs() < 0.02);
             }
         }
+    }
+
+    /// Vectors around topics, as those of texts are.
+    fn around_topics(count: usize, width: usize) -> Vec<Vec<f32>> {
+        let mut random = 88_172_645_463_325_252_u64;
+        let mut value = move || {
+            // Xorshift (Marsaglia, 2003): the same vectors in each run.
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 40) as f32 / (1 << 24) as f32 - 0.5
+        };
+        let topics: Vec<Vec<f32>> = (0..40).map(|_| (0..width).map(|_| value()).collect()).collect();
+        let near = |number: usize| topics[number % topics.len()].clone();
+        (0..count)
+            .map(|number| unit(&near(number).iter().map(|of_topic| of_topic + value()).collect::<Vec<_>>()))
+            .collect()
+    }
+
+    #[test]
+    fn of_very_many_the_nearest_are_found_by_their_signs() {
+        let vectors = around_topics(6_000, 200);
+        let mut texts = Texts::default();
+        for (vector, number) in vectors.iter().zip(0..) {
+            texts.push();
+            texts.set(number, vector);
+        }
+        let best = |similarities: &[f32]| {
+            let mut order: Vec<usize> = (0..similarities.len()).collect();
+            order.sort_by(|one, other| similarities[*other].total_cmp(&similarities[*one]));
+            order[..20].to_vec()
+        };
+        let mut found = 0;
+        for question in &vectors[..50] {
+            let (all, quick) = (texts.compare_all(question), texts.compare_beyond(question, 100));
+            let wanted = best(&all);
+            found += best(&quick).iter().filter(|number| wanted.contains(number)).count();
+            // What was looked at has its own similarity, and the rest is no nearer.
+            let farthest = quick.iter().copied().fold(f32::INFINITY, f32::min);
+            assert!(quick.iter().zip(&all).all(|(quick, all)| quick == all || *quick == farthest));
+        }
+        assert!(found >= 990, "{found} of 1000");
     }
 
     #[test]
