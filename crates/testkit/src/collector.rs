@@ -14,6 +14,16 @@ use tokio::net::TcpListener;
 
 type Exports = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
 
+/// A span as it was exported; times since the Unix epoch, in nanoseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    pub trace: Vec<u8>,
+    pub service: String,
+    pub name: String,
+    pub start_ns: u64,
+    pub end_ns: u64,
+}
+
 pub struct Collector {
     address: std::net::SocketAddr,
     exports: Exports,
@@ -37,6 +47,15 @@ impl Collector {
     /// The services that have spans in each trace.
     pub fn services_by_trace(&self) -> BTreeMap<Vec<u8>, BTreeSet<String>> {
         let mut traces: BTreeMap<Vec<u8>, BTreeSet<String>> = BTreeMap::new();
+        for span in self.spans() {
+            traces.entry(span.trace).or_default().insert(span.service);
+        }
+        traces
+    }
+
+    /// Every span, as it came.
+    pub fn spans(&self) -> Vec<Span> {
+        let mut spans = Vec::new();
         for resource in self.exports.lock().unwrap().iter().flat_map(|export| &export.resource_spans) {
             let attributes = resource.resource.iter().flat_map(|resource| &resource.attributes);
             let service = attributes
@@ -47,10 +66,16 @@ impl Collector {
                 })
                 .unwrap_or_default();
             for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
-                traces.entry(span.trace_id.clone()).or_default().insert(service.clone());
+                spans.push(Span {
+                    trace: span.trace_id.clone(),
+                    service: service.clone(),
+                    name: span.name.clone(),
+                    start_ns: span.start_time_unix_nano,
+                    end_ns: span.end_time_unix_nano,
+                });
             }
         }
-        traces
+        spans
     }
 
     /// Everything that was exported, as text to search in.

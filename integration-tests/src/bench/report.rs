@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Rounds;
 use super::cost::Cost;
 use super::floor::Floor;
+use super::stages::Stage;
 use super::turns::{Latency, Streaming};
 
 /// Everything that one run measured.
@@ -14,12 +15,15 @@ use super::turns::{Latency, Streaming};
 pub struct Report {
     pub floors: Vec<Floor>,
     pub latencies: Vec<Latency>,
+    /// Where the time of a turn goes.
+    pub stages: Vec<Stage>,
     /// Turns a second by how many are in flight, a round each.
     pub throughput: BTreeMap<usize, Rounds>,
     pub failures: usize,
     /// What one turn costs at 64 in flight.
     pub cost: Cost,
-    pub streaming: Streaming,
+    /// None when it was not measured.
+    pub streaming: Option<Streaming>,
     pub ready_ms: Rounds,
     pub idle_mb: BTreeMap<String, f64>,
     pub busy_mb: BTreeMap<String, f64>,
@@ -60,8 +64,11 @@ impl Report {
         let times = |ours: f64, floor: f64, bar: f64| format!("{:.2} × the floor; bar {bar} ×", ours / floor);
         out.rounds("message → reply, p50 µs", &p50, &times(p50.median(), hop4.median(), 3.0));
         out.rounds("message → reply, p99 µs", &p99, &times(p99.median(), hop4_99.median(), 5.0));
-        for (stage, median) in self.latencies.last().map(|turn| turn.stages.clone()).unwrap_or_default() {
-            out.figure(&format!("  {stage}, µs"), median, "");
+        if !self.stages.is_empty() {
+            out.title("The same, from its trace: µs after the message was taken");
+        }
+        for Stage { name, begins_us, lasts_us } in &self.stages {
+            out.figure(name, *begins_us, &format!("lasts {lasts_us:.0}"));
         }
         out.title("Turns a second");
         for (in_flight, rates) in &self.throughput {
@@ -86,13 +93,17 @@ impl Report {
         }
         out.figure("all together, messages stored", self.cost.messages.values().sum(), "");
         out.figure("bytes that streams keep", self.cost.kept_bytes, "");
-        out.title("Streaming");
-        out.figure("first token, added µs", self.streaming.first_added_p50_us, "bar 1000");
-        out.figure("each piece, added µs", self.streaming.chunk_added_us, "");
-        out.figure("final texts that are not the model's", self.streaming.texts_wrong as f64, "bar 0");
-        out.figure("answers with a piece that no delta carried", self.streaming.deltas_missed as f64, "");
+        if let Some(streaming) = &self.streaming {
+            out.title("Streaming");
+            out.figure("first token, added µs", streaming.first_added_p50_us, "bar 1000");
+            out.figure("each piece, added µs", streaming.chunk_added_us, "");
+            out.figure("final texts that are not the model's", streaming.texts_wrong as f64, "bar 0");
+            out.figure("answers with a piece that no delta carried", streaming.deltas_missed as f64, "");
+        }
         out.title("Weight");
-        out.rounds("all in one: start → ready, ms", &self.ready_ms, "bar 150");
+        if !self.ready_ms.0.is_empty() {
+            out.rounds("all in one: start → ready, ms", &self.ready_ms, "bar 150");
+        }
         for (service, megabytes) in &self.idle_mb {
             let after = self.busy_mb.get(service).map_or(String::new(), |after| format!("{after:.1} after the load; "));
             let bar = if service == "clara" { 60 } else { 15 };
@@ -119,8 +130,8 @@ impl Report {
                 "turn_p99_us": self.turn(|turn| turn.p99_us).median(),
                 "turns_per_s": self.best_throughput().median(),
                 "failures": failures,
-                "ttft_added_p50_us": self.streaming.first_added_p50_us,
-                "chunks_lost": self.streaming.texts_wrong,
+                "ttft_added_p50_us": self.streaming.as_ref().map(|streaming| streaming.first_added_p50_us),
+                "chunks_lost": self.streaming.as_ref().map(|streaming| streaming.texts_wrong),
                 "ready_ms": self.ready_ms.median(),
                 "rss_idle_mb": self.idle_mb,
                 "inflight_kb_each_10000": self.in_flight_kb.get(&10_000),

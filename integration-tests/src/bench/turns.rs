@@ -1,11 +1,9 @@
-//! What a turn costs: its latency and where it goes, how many a second, the
+//! What a turn costs: its latency, how many a second, the
 //! first token, and more orchestrators.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use proto::live::DeltaKind;
 use testkit::model::{Act, FakeModel};
 use testkit::sandbox::{Plan, Sandbox};
@@ -42,78 +40,25 @@ pub struct Latency {
     pub p50_us: f64,
     pub p99_us: f64,
     pub failures: usize,
-    /// Between the medians of what is seen on the bus, in order.
-    pub stages: Vec<(String, f64)>,
 }
 
-/// One turn at a time; where its time goes is read off the bus.
-pub async fn latency(sandbox: &Sandbox, samples: usize) -> anyhow::Result<Latency> {
+/// One turn at a time.
+pub async fn latency(sandbox: &Sandbox, samples: usize) -> Latency {
     let people = people(sandbox).await;
     let person = people.person(0);
     for _ in 0..20 {
         turn(&person, "say x").await;
     }
-    let client = async_nats::connect(sandbox.nats.url()).await?;
-    let seen = Arc::new(Mutex::new(Vec::<(String, Instant)>::new()));
-    let mut watched = futures::stream::select(
-        client.subscribe("clara.v1.>").await?,
-        client.subscribe("$KV.CLARA_CONVERSATIONS.>").await?,
-    );
-    let into = Arc::clone(&seen);
-    let watching = tokio::spawn(async move {
-        while let Some(message) = watched.next().await {
-            into.lock().unwrap().push((stage(&message.subject), Instant::now()));
-        }
-    });
-    // Since the message was said: of each kind of message on the bus, of its first
-    // and of each later one.
-    let mut since_said = BTreeMap::<(String, usize), Vec<f64>>::new();
     let (mut times, mut failures) = (Vec::new(), 0);
     for _ in 0..samples {
-        seen.lock().unwrap().clear();
         match turn(&person, "say x").await {
             Some(time) => times.push(micros(time)),
             None => failures += 1,
         }
         // The end of the turn passes before the next one begins.
         tokio::time::sleep(Duration::from_millis(15)).await;
-        let passed = seen.lock().unwrap().clone();
-        let Some(said) = passed.iter().position(|(name, _)| name == "say") else { continue };
-        let mut met = BTreeMap::<&str, usize>::new();
-        for (name, at) in &passed[said..] {
-            let times_met = met.entry(name).and_modify(|count| *count += 1).or_insert(1);
-            since_said.entry((name.clone(), *times_met)).or_default().push(micros(*at - passed[said].1));
-        }
     }
-    watching.abort();
-    Ok(Latency {
-        p50_us: percentile(&times, 0.5),
-        p99_us: percentile(&times, 0.99),
-        failures,
-        stages: stages(since_said, samples),
-    })
-}
-
-/// The medians in the order in which they pass, each with the time since the one
-/// before; what fewer than half of the turns met is left out.
-fn stages(since_said: BTreeMap<(String, usize), Vec<f64>>, samples: usize) -> Vec<(String, f64)> {
-    let met = since_said.into_iter().filter(|(_, times)| times.len() * 2 > samples);
-    let mut medians: Vec<(String, f64)> = met.map(|((name, _), times)| (name, percentile(&times, 0.5))).collect();
-    medians.sort_by(|one, other| one.1.total_cmp(&other.1));
-    let between = medians.windows(2).map(|pair| (format!("{} → {}", pair[0].0, pair[1].0), pair[1].1 - pair[0].1));
-    between.collect()
-}
-
-/// What a message on the bus is, by its subject.
-fn stage(subject: &str) -> String {
-    let parts: Vec<&str> = subject.split('.').collect();
-    match parts[..] {
-        ["$KV", ..] => "state".to_owned(),
-        ["clara", "v1", "cli", ..] => "say".to_owned(),
-        ["clara", "v1", "turn", which, ..] => which.to_owned(),
-        ["clara", "v1", area, ..] => area.to_owned(),
-        _ => "other".to_owned(),
-    }
+    Latency { p50_us: percentile(&times, 0.5), p99_us: percentile(&times, 0.99), failures }
 }
 
 /// Turns a second with so many conversations that each wait for their reply.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use integration_tests::bench::cost::Cost;
 use integration_tests::bench::report::Report;
-use integration_tests::bench::{ALWAYS, INTERVAL, floor, turns, weight};
+use integration_tests::bench::{ALWAYS, INTERVAL, floor, stages, turns, weight};
 
 /// Measures the bus alone and Clara on it, in turn, on the same nats-server.
 #[derive(Debug, Parser)]
@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
         for round in 0..rounds {
             say(&format!("round {} of {rounds}", round + 1));
             report.floors.push(floor::measure(&sandbox.nats.url(), 300, time).await?);
-            report.latencies.push(turns::latency(&sandbox, 300).await?);
+            report.latencies.push(turns::latency(&sandbox, 300).await);
             for in_flight in [1, 8, 32, 64, 128, 256] {
                 let (rate, failures) = turns::throughput(&sandbox, in_flight, time).await;
                 report.throughput.entry(in_flight).or_default().0.push(rate);
@@ -67,9 +67,11 @@ async fn main() -> anyhow::Result<()> {
         }
         report.busy_mb = weight::of_services(&mut sandbox);
     }
+    say("stages");
+    report.stages = stages::split(server, 100).await?;
     if !options.quick {
         say("streaming");
-        report.streaming = turns::streaming(server, 100).await?;
+        report.streaming = Some(turns::streaming(server, 100).await?);
         say("the time to be ready");
         let (megabytes, ready) = weight::all_in_one(server, 10);
         report.idle_mb.insert("clara".to_owned(), megabytes);
