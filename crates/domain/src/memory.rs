@@ -144,6 +144,8 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecallRequest {
     pub conversation: ConversationId,
+    /// What the platform calls the place.
+    pub channel: String,
     pub principal: Principal,
     pub audience: Audience,
     pub generation: u32,

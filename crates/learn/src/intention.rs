@@ -53,6 +53,9 @@ pub enum Trigger {
     },
     /// All of the circumstances that are named.
     Context {
+        /// What the platform calls the place, whatever its case.
+        #[serde(default)]
+        channel_name: Option<String>,
         #[serde(default)]
         is_dm: Option<bool>,
         /// `morning` (5 to 12), `afternoon` (to 17), `evening` (to 22) or `night`.
@@ -74,6 +77,8 @@ pub struct Moment<'a> {
     /// In the person's time zone.
     pub now: &'a Zoned,
     pub is_direct: bool,
+    /// What the platform calls the place where it is said.
+    pub channel: &'a str,
 }
 
 impl Trigger {
@@ -100,8 +105,8 @@ impl Trigger {
             Trigger::Context { day_of_week: Some(day), .. } if weekday(day).is_none() => {
                 Err(InvalidTrigger("day_of_week is a day's name, such as monday".to_owned()))
             }
-            Trigger::Context { is_dm: None, time_of_day: None, day_of_week: None } => {
-                Err(InvalidTrigger("name a circumstance: is_dm, time_of_day or day_of_week".to_owned()))
+            Trigger::Context { channel_name: None, is_dm: None, time_of_day: None, day_of_week: None } => {
+                Err(InvalidTrigger("name a circumstance: channel_name, is_dm, time_of_day or day_of_week".to_owned()))
             }
             _ => Ok(trigger),
         }
@@ -125,9 +130,11 @@ impl Trigger {
                 !topic.is_empty() && held as f64 >= threshold * topic.len() as f64
             }
             Trigger::Time { at } => instant(at, moment.now).is_ok_and(|at| moment.now.timestamp() >= at),
-            Trigger::Context { is_dm, time_of_day, day_of_week } => {
+            Trigger::Context { channel_name, is_dm, time_of_day, day_of_week } => {
                 let hour = moment.now.hour();
-                is_dm.is_none_or(|is_dm| is_dm == moment.is_direct)
+                let is_here = |name: &String| name.trim().to_lowercase() == moment.channel.to_lowercase();
+                channel_name.as_ref().is_none_or(is_here)
+                    && is_dm.is_none_or(|is_dm| is_dm == moment.is_direct)
                     && time_of_day
                         .as_ref()
                         .is_none_or(|part| part_of_day(part).is_some_and(|part| part == part_of(hour)))
@@ -213,7 +220,7 @@ mod tests {
     fn fires(trigger: &str, said: &str) -> bool {
         // A Saturday morning.
         let now: Zoned = "2026-11-21T09:30[Europe/Berlin]".parse().unwrap();
-        Trigger::parse(trigger).unwrap().fires(&Moment { said, now: &now, is_direct: true })
+        Trigger::parse(trigger).unwrap().fires(&Moment { said, now: &now, is_direct: true, channel: "Plans" })
     }
 
     #[test]
@@ -230,6 +237,8 @@ mod tests {
             (r#"{"type":"time","after":"2026-11-21T09:00:00Z"}"#, "", false),
             (r#"{"type":"context","is_dm":true,"time_of_day":"morning","day_of_week":"Saturday"}"#, "", true),
             (r#"{"type":"context","time_of_day":"evening"}"#, "", false),
+            (r#"{"type":"context","channel_name":"plans","is_dm":true}"#, "", true),
+            (r#"{"type":"context","channel_name":"plan"}"#, "", false),
         ] {
             assert_eq!(fires(trigger, said), expected, "{trigger} {said:?}");
         }
@@ -257,7 +266,7 @@ mod tests {
         fn anything_may_be_said(word in ".{0,20}", said in ".{0,60}") {
             let trigger = Trigger::Keyword { keywords: vec![word], regex: None, case_sensitive: false };
             let now: Zoned = "2026-11-21T09:30[UTC]".parse().unwrap();
-            trigger.fires(&Moment { said: &said, now: &now, is_direct: false });
+            trigger.fires(&Moment { said: &said, now: &now, is_direct: false, channel: "" });
         }
     }
 }

@@ -21,6 +21,7 @@ impl From<&RecallRequest> for v1::Recall {
             history_limit: value.history_limit,
             fact_limit: value.fact_limit,
             relation_limit: value.relation_limit,
+            channel: value.channel.clone(),
             passage_limit: value.passage_limit,
         }
     }
@@ -39,6 +40,7 @@ impl TryFrom<v1::Recall> for RecallRequest {
             history_limit: raw.history_limit,
             fact_limit: raw.fact_limit,
             relation_limit: raw.relation_limit,
+            channel: raw.channel,
             passage_limit: raw.passage_limit,
         })
     }

@@ -194,6 +194,7 @@ async fn recall(bus: &Bus, principal: &Principal, query: &str) -> anyhow::Result
     let place = Place { platform: "bench".into(), tenant: "bench".into(), channel: "c".into(), thread: String::new() };
     let request = RecallRequest {
         conversation: ConversationId::derive(&place),
+        channel: String::new(),
         principal: principal.clone(),
         audience: Audience::Direct,
         generation: 0,

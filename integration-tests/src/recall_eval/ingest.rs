@@ -104,6 +104,7 @@ impl Ingested {
     async fn wait_for(&self, turn: TurnId) -> anyhow::Result<()> {
         let request = RecallRequest {
             conversation: self.conversation.clone(),
+            channel: String::new(),
             principal: self.asking.clone(),
             audience: Audience::Group,
             generation: 0,

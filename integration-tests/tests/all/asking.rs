@@ -29,6 +29,7 @@ pub(crate) async fn recall(bus: &Bus, user: &str, audience: Audience, query: &st
         Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() };
     let request = RecallRequest {
         conversation: ConversationId::derive(&place),
+        channel: String::new(),
         principal: principal(user),
         audience,
         generation: 0,

@@ -124,7 +124,7 @@ impl RecallServer {
         let now = now_ms();
         let waiting = self.intentions.waiting(&request.principal.user, now).await?;
         let at = Timestamp::from_millisecond(now).unwrap_or_default().to_zoned(self.time_zone.clone());
-        let moment = Moment { said: &request.query, now: &at, is_direct: true };
+        let moment = Moment { said: &request.query, now: &at, is_direct: true, channel: &request.channel };
         let fires =
             |intention: &Intention| Trigger::parse(&intention.trigger).is_ok_and(|trigger| trigger.fires(&moment));
         let fired = waiting.into_iter().filter(fires).take(REMINDERS);

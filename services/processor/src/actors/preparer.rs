@@ -52,6 +52,7 @@ impl Handler<TurnRequest> for Preparer {
         let query: String = request.messages.iter().map(|message| message.text.as_str()).collect::<Vec<_>>().join("\n");
         let recall = RecallRequest {
             conversation: request.conversation.clone(),
+            channel: request.route.channel.clone(),
             principal: principal.clone(),
             audience: request.route.audience,
             generation: request.generation,
