@@ -47,6 +47,7 @@ pub enum Endpoints {
     MemoryRecall,
     MemoryFacts,
     MemoryPassages,
+    MemorySessions,
     ToolsList,
     CliSay,
 }
@@ -78,6 +79,7 @@ impl fmt::Display for Subject<'_> {
             Subject::Request(Endpoints::MemoryRecall) => f.write_str("memory.recall"),
             Subject::Request(Endpoints::MemoryFacts) => f.write_str("memory.facts"),
             Subject::Request(Endpoints::MemoryPassages) => f.write_str("memory.passages"),
+            Subject::Request(Endpoints::MemorySessions) => f.write_str("memory.sessions"),
             Subject::Request(Endpoints::ToolsList) => f.write_str("tools.list"),
             Subject::Request(Endpoints::CliSay) => f.write_str("cli.say"),
         }

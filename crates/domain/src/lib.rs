@@ -20,6 +20,7 @@ pub mod message; // What people send.
 pub mod queue; // What becomes of a message while a turn runs.
 pub mod quota; // How much somebody may send.
 pub mod replay; // The requests that a journal stands for.
+pub mod session; // What was said in one go.
 pub mod tier; // Which class of model answers.
 pub mod tool; // What tools promise and return.
 pub mod turn; // What a turn starts with and ends with.

@@ -13,6 +13,18 @@ pub const PASSAGES: usize = 100;
 /// Longest part of a passage that is given, in bytes.
 pub const PASSAGE_BYTES: usize = 2048;
 
+/// Longest name of a project, in bytes.
+pub const PROJECT_BYTES: usize = 80;
+
+/// A project's name as it is known: one line, in lower case; empty for none.
+pub fn project_name(name: &str) -> Result<String, String> {
+    let name = name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    if name.len() > PROJECT_BYTES || name.chars().any(char::is_control) {
+        return Err(format!("a project's name has at most {PROJECT_BYTES} bytes, without control characters"));
+    }
+    Ok(name)
+}
+
 /// One thing that is remembered of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
@@ -27,6 +39,8 @@ pub struct Fact {
     /// Whether groups may see it.
     pub is_public: bool,
     pub origin: FactOrigin,
+    /// The project that it belongs to; empty: to the person, wherever they speak.
+    pub project: String,
     /// How sure it is, in per cent.
     pub confidence: u32,
 }
@@ -43,6 +57,7 @@ impl Fact {
             is_key: false,
             is_public: false,
             origin: FactOrigin::Asked,
+            project: String::new(),
             confidence: 100,
         }
     }
@@ -208,6 +223,8 @@ pub enum FactCommand {
         id: String,
         text: String,
         is_key: bool,
+        /// Empty: the project of the conversation that asks, if one does.
+        project: String,
     },
     Search {
         query: String,
@@ -217,6 +234,8 @@ pub enum FactCommand {
     List {
         limit: u32,
         before: Option<String>,
+        /// Of one project alone; empty: of all.
+        project: String,
     },
     /// One fact with its changes, and what was said that it comes from.
     Show {
@@ -231,6 +250,8 @@ pub enum FactCommand {
         id: String,
         is_key: Option<bool>,
         is_public: Option<bool>,
+        /// Empty: the person's own from now on.
+        project: Option<String>,
     },
     /// Takes back the newest edit, merge or supersession, within 30 days.
     Undo {
@@ -260,6 +281,17 @@ pub enum FactCommand {
     Intentions,
     Dismiss {
         id: String,
+    },
+    /// What is said in a conversation from now on belongs to this project of the person;
+    /// empty: to none.
+    Enter {
+        conversation: ConversationId,
+        project: String,
+    },
+    /// The person's projects, each with the number of its memories, and that of a
+    /// conversation.
+    Projects {
+        conversation: Option<ConversationId>,
     },
     /// Makes all vectors anew, in the background.
     Reindex,
@@ -296,6 +328,8 @@ pub struct FactAnswer {
     pub intentions: Vec<Intention>,
     /// The accounts of the person.
     pub accounts: Vec<String>,
+    /// The project of the conversation; empty for none.
+    pub project: String,
 }
 
 /// Words too common to search by.

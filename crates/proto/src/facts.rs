@@ -20,6 +20,7 @@ impl From<&Fact> for v1::Fact {
             is_public: value.is_public,
             origin: value.origin.as_str().to_owned(),
             confidence: value.confidence,
+            project: value.project.clone(),
         }
     }
 }
@@ -36,6 +37,7 @@ impl From<v1::Fact> for Fact {
             category: raw.category,
             is_key: raw.is_key,
             is_public: raw.is_public,
+            project: raw.project,
         }
     }
 }
@@ -108,6 +110,7 @@ impl From<&FactAnswer> for v1::FactAnswer {
             counts: raws(&value.counts),
             intentions: raws(&value.intentions),
             accounts: value.accounts.clone(),
+            project: value.project.clone(),
         }
     }
 }
@@ -123,6 +126,7 @@ impl TryFrom<v1::FactAnswer> for FactAnswer {
             counts: raw.counts.into_iter().map(Into::into).collect(),
             intentions: raw.intentions.into_iter().map(Into::into).collect(),
             accounts: raw.accounts,
+            project: raw.project,
         })
     }
 }
@@ -131,13 +135,19 @@ impl From<&FactRequest> for v1::FactRequest {
     fn from(value: &FactRequest) -> Self {
         use v1::fact_request::*;
         let command = match value.command.clone() {
-            FactCommand::Remember { id, text, is_key } => Command::Remember(Remember { id, text, is_key }),
+            FactCommand::Remember { id, text, is_key, project } => {
+                Command::Remember(Remember { id, text, is_key, project })
+            }
             FactCommand::Search { query, limit } => Command::Search(Search { query, limit }),
-            FactCommand::List { limit, before } => Command::List(List { limit, before: before.unwrap_or_default() }),
+            FactCommand::List { limit, before, project } => {
+                Command::List(List { limit, before: before.unwrap_or_default(), project })
+            }
             FactCommand::Forget { which } => Command::Forget(Forget { which }),
             FactCommand::Show { id } => Command::Show(Show { id }),
             FactCommand::Edit { id, text } => Command::Edit(Edit { id, text }),
-            FactCommand::Mark { id, is_key, is_public } => Command::Mark(Mark { id, is_key, is_public }),
+            FactCommand::Mark { id, is_key, is_public, project } => {
+                Command::Mark(Mark { id, is_key, is_public, project })
+            }
             FactCommand::Undo { id } => Command::Undo(Undo { id }),
             FactCommand::Clear => Command::Clear(Clear {}),
             FactCommand::Learn { text, apply } => Command::Learn(Learn { text, apply }),
@@ -150,6 +160,12 @@ impl From<&FactRequest> for v1::FactRequest {
             FactCommand::Link { account } => Command::Link(Link { account }),
             FactCommand::Unlink => Command::Unlink(Unlink {}),
             FactCommand::Links => Command::Links(Links {}),
+            FactCommand::Enter { conversation, project } => {
+                Command::Enter(Enter { conversation: conversation.to_string(), project })
+            }
+            FactCommand::Projects { conversation } => Command::Projects(Projects {
+                conversation: conversation.map(|conversation| conversation.to_string()).unwrap_or_default(),
+            }),
         };
         let (conversation, turn) = match &value.asking {
             Some((conversation, turn)) => (conversation.to_string(), turn.to_string()),
@@ -164,13 +180,19 @@ impl TryFrom<v1::FactRequest> for FactRequest {
     fn try_from(raw: v1::FactRequest) -> Result<Self, InvalidMessage> {
         use v1::fact_request::*;
         let command = match required(raw.command, "command")? {
-            Command::Remember(Remember { id, text, is_key }) => FactCommand::Remember { id, text, is_key },
+            Command::Remember(Remember { id, text, is_key, project }) => {
+                FactCommand::Remember { id, text, is_key, project }
+            }
             Command::Search(Search { query, limit }) => FactCommand::Search { query, limit },
-            Command::List(List { limit, before }) => FactCommand::List { limit, before: fields::optional_text(before) },
+            Command::List(List { limit, before, project }) => {
+                FactCommand::List { limit, before: fields::optional_text(before), project }
+            }
             Command::Forget(Forget { which }) => FactCommand::Forget { which },
             Command::Show(Show { id }) => FactCommand::Show { id },
             Command::Edit(Edit { id, text }) => FactCommand::Edit { id, text },
-            Command::Mark(Mark { id, is_key, is_public }) => FactCommand::Mark { id, is_key, is_public },
+            Command::Mark(Mark { id, is_key, is_public, project }) => {
+                FactCommand::Mark { id, is_key, is_public, project }
+            }
             Command::Undo(Undo { id }) => FactCommand::Undo { id },
             Command::Clear(Clear {}) => FactCommand::Clear,
             Command::Learn(Learn { text, apply }) => FactCommand::Learn { text, apply },
@@ -185,6 +207,14 @@ impl TryFrom<v1::FactRequest> for FactRequest {
             Command::Link(Link { account }) => FactCommand::Link { account },
             Command::Unlink(Unlink {}) => FactCommand::Unlink,
             Command::Links(Links {}) => FactCommand::Links,
+            Command::Enter(Enter { conversation, project }) => {
+                FactCommand::Enter { conversation: fields::conversation(&conversation)?, project }
+            }
+            Command::Projects(Projects { conversation }) => {
+                let conversation = fields::optional_text(conversation);
+                let conversation = conversation.map(|id| fields::conversation(&id)).transpose()?;
+                FactCommand::Projects { conversation }
+            }
         };
         let asking = match fields::optional_turn(&raw.turn)? {
             Some(turn) => Some((fields::conversation(&raw.conversation)?, turn)),

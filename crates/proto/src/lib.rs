@@ -15,6 +15,7 @@ mod journal; // The turn's journal.
 pub mod live; // Deltas, control, snapshots.
 mod memory; // Recall and facts.
 pub mod response; // Request and reply.
+mod session; // Sessions as people ask for them.
 pub mod terminal; // Terminals and adapter-cli.
 pub mod timer; // What happens after a time.
 mod tool; // Tool requests and records.

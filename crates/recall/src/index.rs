@@ -5,14 +5,14 @@
 //! that it answers.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::bm25::Bm25;
 use crate::late::{Embedding, TokenVectors};
-use crate::texts::Texts;
+use crate::texts::{Compared, Texts};
 use crate::weights::{Signal, Weights};
 use crate::words::terms;
 
@@ -48,6 +48,9 @@ pub struct Question<'a> {
 pub struct Hit<'a> {
     pub passage: &'a Passage,
     pub score: f32,
+    /// How near it is to the question by their vectors, from −1 to 1; none where either
+    /// has none.
+    pub meaning: Option<f32>,
 }
 
 /// Where a passage stands, and what of it no question changes.
@@ -112,12 +115,16 @@ impl Default for Index {
 struct Meanings {
     own: Vec<f32>,
     of_session: Vec<f32>,
+    /// Those that were compared, if not all were; of the others nothing is known.
+    compared: Option<HashSet<usize>>,
+    /// Whether another compares them: then nothing is embedded here.
+    elsewhere: bool,
 }
 
 impl Meanings {
     /// None for a question without a vector.
     fn of(index: &Index, question: &Question<'_>) -> Option<Self> {
-        let own = match (question.near, question.embedding) {
+        let (own, compared) = match (question.near, question.embedding) {
             (Some(near), _) => {
                 let farthest = near.iter().map(|(_, cosine)| *cosine).reduce(f32::min).unwrap_or(0.0);
                 let mut own = vec![farthest; index.len()];
@@ -126,16 +133,26 @@ impl Meanings {
                         *own = *cosine;
                     }
                 }
-                own
+                (own, Some(near.iter().map(|(number, _)| *number).collect()))
             }
-            (None, Some(asked)) => index.texts.compare(&asked.text),
+            (None, Some(asked)) => {
+                let Compared { similarities, near } = index.texts.compare(&asked.text);
+                (similarities, near.map(HashSet::from_iter))
+            }
             (None, None) => return None,
         };
         let mut of_session = vec![f32::MIN; index.sessions.len()];
         for (place, own) in index.places.iter().zip(&own) {
             of_session[place.session] = of_session[place.session].max(*own);
         }
-        Some(Self { own, of_session })
+        Some(Self { own, of_session, compared, elsewhere: question.near.is_some() })
+    }
+
+    /// That of a passage alone, where it is known.
+    fn of_one(&self, number: usize, place: &Place) -> Option<f32> {
+        let is_compared = self.compared.as_ref().is_none_or(|compared| compared.contains(&number));
+        let is_known = is_compared && (place.is_embedded || self.elsewhere);
+        is_known.then(|| self.own[number])
     }
 
     /// The best of a passage and those beside it.
@@ -237,23 +254,27 @@ impl Index {
             (false, true) => Weights::DENSE,
             (false, false) => Weights::LEXICAL,
         };
-        let mut scores = self.cheap(question, &weights);
+        let meaning = Meanings::of(self, question);
+        let mut scores = self.cheap(question, meaning.as_ref(), &weights);
         let mut best = best_of(&scores, if has_words { CANDIDATES.max(limit) } else { limit });
         if has_words {
             self.compare_words(question, &best, &weights, &mut scores);
             best.sort_unstable_by(|one, other| better(&scores, *one, *other));
         }
-        let hits = best.into_iter().take(limit);
-        hits.map(|number| Hit { passage: &self.passages[number], score: scores[number] }).collect()
+        let hit = |number: usize| Hit {
+            passage: &self.passages[number],
+            score: scores[number],
+            meaning: meaning.as_ref().and_then(|meaning| meaning.of_one(number, &self.places[number])),
+        };
+        best.into_iter().take(limit).map(hit).collect()
     }
 
     /// The score of every passage by the signals that are quick to find.
-    fn cheap(&self, question: &Question<'_>, weights: &Weights) -> Vec<f32> {
+    fn cheap(&self, question: &Question<'_>, meaning: Option<&Meanings>, weights: &Weights) -> Vec<f32> {
         let asked = terms(question.text);
         let (alone, around) = (part_of_best(self.alone.scores(&asked)), part_of_best(self.around.scores(&asked)));
         let of_session = part_of_best(self.of_session.scores(&asked));
         let named = self.named(&asked);
-        let meaning = Meanings::of(self, question);
         let mut scores = Vec::with_capacity(self.passages.len());
         for (number, place) in self.places.iter().enumerate() {
             let answers = place.before.is_some_and(|before| self.places[before].asks);
@@ -265,7 +286,7 @@ impl Index {
                 + part(place.asks) * weights.of(Signal::Asks)
                 + part(answers) * weights.of(Signal::Answers)
                 + place.length * weights.of(Signal::Length);
-            if let Some(meaning) = &meaning {
+            if let Some(meaning) = meaning {
                 score += meaning.own[number] * weights.of(Signal::Meaning)
                     + meaning.around(number, place) * weights.of(Signal::MeaningAround)
                     + meaning.of_session[place.session] * weights.of(Signal::MeaningOfSession);

@@ -19,6 +19,14 @@ pub(crate) struct Texts {
     signs: Vec<u64>,
 }
 
+/// How similar texts are to a question.
+pub(crate) struct Compared {
+    /// Of each, by its number.
+    pub(crate) similarities: Vec<f32>,
+    /// Those that were compared in full, if not all: the others are given as the farthest of these.
+    pub(crate) near: Option<Vec<usize>>,
+}
+
 /// Texts that are all compared in full, at most.
 const EXACT: usize = 20_000;
 /// The part of more texts that is compared in full, and the fewest.
@@ -63,18 +71,17 @@ impl Texts {
         }
     }
 
-    /// The similarity of each text with a question, from −1 to 1; of very many, those
-    /// that are far from it are given as the farthest that was looked at.
-    pub(crate) fn compare(&self, question: &[f32]) -> Vec<f32> {
+    /// The similarity of each text with a question, from −1 to 1.
+    pub(crate) fn compare(&self, question: &[f32]) -> Compared {
         self.compare_beyond(question, EXACT)
     }
 
-    fn compare_beyond(&self, question: &[f32], exact: usize) -> Vec<f32> {
+    fn compare_beyond(&self, question: &[f32], exact: usize) -> Compared {
         let count = self.scales.len();
-        if count <= exact || question.len() != self.width {
-            return self.compare_all(question);
-        }
-        let Some((scale, asked)) = quantised(question) else { return vec![0.0; count] };
+        let asked = if count <= exact || question.len() != self.width { None } else { quantised(question) };
+        let Some((scale, asked)) = asked else {
+            return Compared { similarities: self.compare_all(question), near: None };
+        };
         let of_question = signs(&asked);
         let differing = |row: &[u64]| row.iter().zip(&of_question).map(|(one, other)| (one ^ other).count_ones()).sum();
         let distances: Vec<u32> = self.signs.chunks_exact(self.words()).map(differing).collect();
@@ -89,10 +96,10 @@ impl Texts {
         let similarities: Vec<f32> = near.iter().map(similarity).collect();
         let farthest = similarities.iter().copied().fold(f32::INFINITY, f32::min);
         let mut all = vec![farthest; count];
-        for (number, similarity) in near.into_iter().zip(similarities) {
-            all[number] = similarity;
+        for (number, similarity) in near.iter().zip(similarities) {
+            all[*number] = similarity;
         }
-        all
+        Compared { similarities: all, near: Some(near) }
     }
 
     fn compare_all(&self, question: &[f32]) -> Vec<f32> {
@@ -133,7 +140,7 @@ mod tests {
                 texts.push();
                 texts.set(number, vector);
             }
-            for (found, vector) in texts.compare(&vectors[0]).iter().zip(&vectors) {
+            for (found, vector) in texts.compare(&vectors[0]).similarities.iter().zip(&vectors) {
                 prop_assert!((found - cosine(&vectors[0], vector)).abs() < 0.02);
             }
         }
@@ -171,7 +178,7 @@ mod tests {
         };
         let mut found = 0;
         for question in &vectors[..50] {
-            let (all, quick) = (texts.compare_all(question), texts.compare_beyond(question, 100));
+            let (all, quick) = (texts.compare_all(question), texts.compare_beyond(question, 100).similarities);
             let wanted = best(&all);
             found += best(&quick).iter().filter(|number| wanted.contains(number)).count();
             // What was looked at has its own similarity, and the rest is no nearer.
@@ -189,7 +196,7 @@ mod tests {
         texts.set(2, &[1.0, 0.0, 0.0]);
         texts.set(9, &[1.0, 0.0]);
         texts.push();
-        assert_eq!(texts.compare(&[1.0, 0.0]), [0.0, 1.0, 0.0, 0.0, 0.0]);
-        assert_eq!(texts.compare(&[1.0]), [0.0; 5]);
+        assert_eq!(texts.compare(&[1.0, 0.0]).similarities, [0.0, 1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(texts.compare(&[1.0]).similarities, [0.0; 5]);
     }
 }

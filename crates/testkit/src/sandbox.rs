@@ -140,6 +140,7 @@ impl Sandbox {
                 ("memory", "memory-recall"),
                 ("memory", "memory-facts"),
                 ("memory", "memory-passages"),
+                ("memory", "memory-sessions"),
                 ("tool-runner", "tools-list"),
             ];
             let endpoints = endpoints.into_iter().filter(|(service, _)| self.services.contains(service));

@@ -20,7 +20,7 @@ pub(crate) async fn ask(bus: &Bus, user: &str, command: FactCommand) -> Result<F
 
 /// The memories of a person, newest first.
 pub(crate) async fn list(bus: &Bus, user: &str) -> Vec<Fact> {
-    ask(bus, user, FactCommand::List { limit: 200, before: None }).await.unwrap().facts
+    ask(bus, user, FactCommand::List { limit: 200, before: None, project: String::new() }).await.unwrap().facts
 }
 
 /// What a turn that begins with this would be told, in a conversation where nothing was said yet.

@@ -20,9 +20,14 @@ fn texts(facts: &[Fact]) -> Vec<&str> {
 async fn check(plan: Plan) {
     let mut sandbox = plan.replicas(2).start().await;
     let bus = sandbox.bus().await;
-    let remember = |id: &str, text: &str| FactCommand::Remember { id: id.into(), text: text.into(), is_key: false };
+    let remember = |id: &str, text: &str| FactCommand::Remember {
+        id: id.into(),
+        text: text.into(),
+        is_key: false,
+        project: String::new(),
+    };
     let search = |query: &str| FactCommand::Search { query: query.into(), limit: 10 };
-    let list = || FactCommand::List { limit: 10, before: None };
+    let list = || FactCommand::List { limit: 10, before: None, project: String::new() };
 
     facts(&bus, "ann", remember("1", "Ann likes running in the morning")).await.unwrap();
     facts(&bus, "ann", remember("1", "Ann likes running in the morning")).await.unwrap();

@@ -72,7 +72,7 @@ async fn check_story(plan: Plan) {
     for command in [
         FactCommand::Show { id: rex.clone() },
         FactCommand::Edit { id: rex.clone(), text: "x".into() },
-        FactCommand::Mark { id: rex.clone(), is_key: None, is_public: Some(true) },
+        FactCommand::Mark { id: rex.clone(), is_key: None, is_public: Some(true), project: None },
         FactCommand::Undo { id: rex.clone() },
     ] {
         let refused = ask(&bus, "bob", command.clone()).await;
@@ -82,7 +82,7 @@ async fn check_story(plan: Plan) {
     known(&bus, ANN, &["my dog is called Max", "My dog is called Rex"]).await;
 
     // What the databases do in their own ways is asked of both.
-    let mark = FactCommand::Mark { id: rex.clone(), is_key: Some(true), is_public: None };
+    let mark = FactCommand::Mark { id: rex.clone(), is_key: Some(true), is_public: None, project: None };
     let marked = ask(&bus, ANN, mark).await.unwrap().facts.remove(0);
     assert_eq!((marked.is_key, marked.is_public), (true, false));
     let relations = ask(&bus, ANN, FactCommand::Reindex).await.unwrap().counts;
@@ -203,7 +203,7 @@ async fn a_group_sees_what_is_public_and_nobody_sees_anothers() {
     let sandbox = Sandbox::start().await;
     let bus = sandbox.bus().await;
     let remember = async |user: &str, id: &str, text: &str, is_key: bool| {
-        let command = FactCommand::Remember { id: id.into(), text: text.into(), is_key };
+        let command = FactCommand::Remember { id: id.into(), text: text.into(), is_key, project: String::new() };
         ask(&bus, user, command).await.unwrap().facts.remove(0).id
     };
     let canary = remember("ann", "1", "My canary is called Zebra", true).await;
@@ -214,7 +214,8 @@ async fn a_group_sees_what_is_public_and_nobody_sees_anothers() {
     assert_eq!(seen("bob", Audience::Direct).await, ["My canary is called Tiger"]);
     // Private by default, key memories too; public by choice; and private again at once.
     assert_eq!(seen("ann", Audience::Group).await, [""; 0]);
-    let public = |is_public| FactCommand::Mark { id: canary.clone(), is_key: None, is_public: Some(is_public) };
+    let public =
+        |is_public| FactCommand::Mark { id: canary.clone(), is_key: None, is_public: Some(is_public), project: None };
     ask(&bus, "ann", public(true)).await.unwrap();
     assert_eq!(seen("ann", Audience::Group).await, ["My canary is called Zebra"]);
     ask(&bus, "ann", public(false)).await.unwrap();
@@ -248,7 +249,11 @@ async fn a_model_finds_facts_that_rules_do_not_and_cannot_make_them_up() {
     })
     .await;
     assert!(asked.iter().all(|asked| !asked.body.to_string().contains("all right")), "her answers are not read");
-    let fact = ask(&bus, ANN, FactCommand::List { limit: 9, before: None }).await.unwrap().facts.remove(0);
+    let fact = ask(&bus, ANN, FactCommand::List { limit: 9, before: None, project: String::new() })
+        .await
+        .unwrap()
+        .facts
+        .remove(0);
     assert!(fact.is_key, "{fact:?}");
 }
 

@@ -19,7 +19,7 @@ async fn ask(bus: &Bus, user: &str, command: FactCommand) -> FactAnswer {
 }
 
 async fn remember(bus: &Bus, user: &str, id: &str, text: &str) -> String {
-    let command = FactCommand::Remember { id: id.into(), text: text.into(), is_key: false };
+    let command = FactCommand::Remember { id: id.into(), text: text.into(), is_key: false, project: String::new() };
     ask(bus, user, command).await.facts.remove(0).id
 }
 
@@ -74,7 +74,8 @@ async fn contract(plan: Plan, stores: &[&str]) -> Sandbox {
     assert!(relations(&bus, "bob", Audience::Direct, "sister").await.is_empty());
 
     // Groups see what is public, at this moment.
-    let public = |is_public| FactCommand::Mark { id: ida.clone(), is_key: None, is_public: Some(is_public) };
+    let public =
+        |is_public| FactCommand::Mark { id: ida.clone(), is_key: None, is_public: Some(is_public), project: None };
     tells(&bus, Audience::Group, "my sister?", &[]).await;
     ask(&bus, "ann", public(true)).await;
     tells(&bus, Audience::Group, "my sister?", &SISTER).await;

@@ -6,6 +6,7 @@ mod interactive; // For people.
 mod live; // From deltas to what is shown.
 mod markdown; // Rendering as it streams.
 mod piped; // For scripts.
+mod projects; // What the conversation is about.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ const HELP: &str = "\
 !clear    start afresh; what Clara remembers of you stays
 !queue followup|collect|steer|interrupt   what becomes of what you send while she works
 !attach <file>   goes with your next message: texts and images are read
+!project <name>, !project, !project none   what is said here belongs to a project of yours, with memories of its own
 !link <platform> <id>, !link status, !unlink   one memory for several accounts of yours
 !high !opus, !mid !sonnet, !low !haiku !fast   before a message: which model answers it
 Ctrl-C    stops the answer; a second one leaves. `clara stop` or `never mind` stop it too.

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod memory; // The commands about what is remembered.
+mod session; // The commands about what was said in one go.
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use memory::{MemoryCommand, When, Whose};
+pub use session::SessionWhat;
 
 /// Clara, a personal assistant that runs on your own machine.
 ///
@@ -84,6 +86,13 @@ pub enum Command {
         whose: Whose,
         #[command(subcommand)]
         what: MemoryCommand,
+    },
+    /// Look into what was said, session by session, and put sessions away.
+    Session {
+        #[command(flatten)]
+        whose: Whose,
+        #[command(subcommand)]
+        what: SessionWhat,
     },
     /// Bring in what people have in a system that Clara replaces; she may run beside it.
     Import {

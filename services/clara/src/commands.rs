@@ -5,6 +5,7 @@ mod dead; // What nobody could handle.
 mod doctor; // What is wrong, and what to do.
 mod memory; // What Clara remembers of the person.
 mod mypalclara; // What people have there.
+mod session; // What was said in one go.
 mod status; // What is running.
 mod turn; // Journals, readable.
 mod up; // Everything in the foreground.
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode
         Command::Doctor => doctor::run(&settings, json).await,
         Command::Turn { what } => turn::run(&settings, what, json).await,
         Command::Memory { whose, what } => memory::run(&settings, whose, what, json).await,
+        Command::Session { whose, what } => session::run(&settings, whose, what, json).await,
         Command::Import { from: ImportCommand::Mypalclara(from) } => mypalclara::run(&settings, from, json).await,
         Command::Dead { what } => dead::run(&settings, what, json).await,
         Command::Config { .. } | Command::Serve { .. } | Command::Completions { .. } => {

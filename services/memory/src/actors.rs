@@ -8,5 +8,6 @@ pub(crate) mod mirroring; // Copies to stores beside the database.
 pub(crate) mod passages; // Finds what was said.
 pub(crate) mod projector; // Journal to history.
 pub(crate) mod recall; // What a turn wants to know.
+pub(crate) mod sessions; // What was said in one go, as people ask for it.
 pub(crate) mod summarizer; // What sessions were about.
 pub(crate) mod traces; // What the bus keeps of a turn.

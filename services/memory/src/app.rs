@@ -19,6 +19,7 @@ use crate::actors::mirroring::{self, Erases, Mirroring};
 use crate::actors::passages::PassageServer;
 use crate::actors::projector::Projector;
 use crate::actors::recall::RecallServer;
+use crate::actors::sessions::SessionServer;
 use crate::actors::summarizer::{self, Summarizer};
 use crate::actors::traces::Traces;
 use crate::adapters::sql::SqlMemory;
@@ -124,6 +125,7 @@ impl App {
             intentions: memory.clone(),
             moods: memory.clone(),
             people: memory.clone(),
+            projects: memory.clone(),
             time_zone,
             journals: traces.journals.clone(),
         });
@@ -156,9 +158,17 @@ impl App {
         }
 
         let projector = Arc::new(Projector { memory: memory.clone(), journals: traces.journals.clone(), stored });
-        let facts =
-            Arc::new(FactServer { knowledge, intentions: memory.clone(), people: memory, learner, traces, mirrors });
-        let (one, two, three, four) = (bus.clone(), bus.clone(), bus.clone(), bus);
+        let facts = Arc::new(FactServer {
+            knowledge,
+            intentions: memory.clone(),
+            people: memory.clone(),
+            projects: memory.clone(),
+            learner,
+            traces,
+            mirrors,
+        });
+        let sessions = Arc::new(SessionServer { sessions: memory.clone(), people: memory });
+        let (one, two, three, four, five) = (bus.clone(), bus.clone(), bus.clone(), bus.clone(), bus);
         let parts = vec![
             Part::new("memory/projector", move |stop| {
                 let (bus, projector) = (one.clone(), Arc::clone(&projector));
@@ -175,6 +185,10 @@ impl App {
             Part::new("memory/passages", move |stop| {
                 let (bus, finder) = (four.clone(), Arc::clone(&finder));
                 async move { Ok(bus.answer("memory-passages", bus::Endpoints::MemoryPassages, finder, stop).await?) }
+            }),
+            Part::new("memory/sessions", move |stop| {
+                let (bus, sessions) = (five.clone(), Arc::clone(&sessions));
+                async move { Ok(bus.answer("memory-sessions", bus::Endpoints::MemorySessions, sessions, stop).await?) }
             }),
         ];
         Ok(Service { name: "memory", parts: parts.into_iter().chain(background).collect() })

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use recall::{Embedding, Index, Question};
+use recall::{Embedding, Hit, Index, Question};
 use tokio::sync::Mutex;
 use tracing::warn;
 
@@ -75,6 +75,8 @@ pub(crate) struct Found {
     pub(crate) at_ms: i64,
     /// How well it fits, as a part of the best.
     pub(crate) fit: f64,
+    /// How near it is to the question by their vectors, where both have one.
+    pub(crate) meaning: Option<f32>,
 }
 
 impl Indexes {
@@ -102,7 +104,7 @@ impl Indexes {
             let question = Question { text: &query, embedding: embedding.as_ref(), near: near.as_deref() };
             let hits = guard.index.search(&question, limit);
             let best = hits.first().map_or(1.0, |hit| hit.score).max(f32::MIN_POSITIVE);
-            hits.into_iter().map(|hit| found(hit.passage, hit.score / best)).collect::<Vec<_>>()
+            hits.into_iter().map(|hit| found(&hit, best)).collect::<Vec<_>>()
         });
         Ok(searched.await.unwrap_or_else(|err| {
             warn!(error = %err, "a search broke off");
@@ -214,10 +216,11 @@ impl Known {
     }
 }
 
-fn found(passage: &recall::Passage, fit: f32) -> Found {
-    let recall::Passage { id, speaker, text, at_ms, .. } = passage;
-    let fit = f64::from(fit.clamp(0.0, 1.0));
-    Found { id: id.clone(), speaker: speaker.clone(), text: text.clone(), at_ms: *at_ms, fit }
+fn found(hit: &Hit<'_>, best: f32) -> Found {
+    let recall::Passage { id, speaker, text, at_ms, .. } = hit.passage;
+    let fit = f64::from((hit.score / best).clamp(0.0, 1.0));
+    let meaning = hit.meaning;
+    Found { id: id.clone(), speaker: speaker.clone(), text: text.clone(), at_ms: *at_ms, fit, meaning }
 }
 
 #[cfg(test)]

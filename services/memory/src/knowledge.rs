@@ -8,7 +8,7 @@ use domain::memory::{FACTS, Fact};
 use domain::message::Audience;
 use learn::relation::{Relation, relevant};
 use learn::strength::rank;
-use recall::{cosine, terms};
+use recall::terms;
 use service_kit::clock::now_ms;
 use tracing::warn;
 
@@ -26,8 +26,8 @@ const KEYS: u32 = 15;
 const NEIGHBOURS: usize = 50;
 /// The facts that are ranked for a question.
 const RANKED: usize = 80;
-/// The same in a group, which may see few of them.
-const RANKED_IN_GROUPS: usize = 400;
+/// The same where few of them may be seen: in a group, and of a project.
+const RANKED_OF_FEW: usize = 400;
 /// The facts among which those that fit are looked for.
 const LOOKED_AT: usize = 200;
 /// The newest relations that are looked through for a question.
@@ -47,12 +47,13 @@ pub(crate) struct Knowledge {
 
 impl Knowledge {
     /// What a turn works from: what stands in every prompt, then what fits the
-    /// question and is strong. A group sees what is public alone; that is read
-    /// from the database each time.
+    /// question and is strong, of the person and of the project each so much. A group
+    /// sees what is public alone; that is read from the database each time.
     pub(crate) async fn recall(
         &self,
         user: &str,
         audience: Audience,
+        project: &str,
         asked: &Asked,
         limit: u32,
     ) -> Result<Vec<Fact>, MemoryError> {
@@ -62,17 +63,20 @@ impl Knowledge {
         // A question without words leaves the order to strength.
         let wordless = Asked { text: "?".to_owned(), embedding: None };
         let asked = if asked.text.is_empty() { &wordless } else { asked };
-        let ranked = if audience == Audience::Group { RANKED_IN_GROUPS } else { RANKED };
+        let sees_all = audience == Audience::Direct && project.is_empty();
+        let ranked = if sees_all { RANKED } else { RANKED_OF_FEW };
         let (fits, found) = self.near(user, asked, ranked).await?;
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        let may_see = |fact: &Fact| audience == Audience::Direct || fact.is_public;
+        let may_see = |fact: &Fact| {
+            (audience == Audience::Direct || fact.is_public) && (fact.project.is_empty() || fact.project == project)
+        };
         let mut facts: Vec<Fact> =
             self.facts.keys(user, FACTS as u32).await?.into_iter().filter(may_see).take(KEYS as usize).collect();
         let now = now_ms();
         let weigh = |known: &Remembered| {
-            let fit = fits.get(&known.fact.id).copied().unwrap_or(0.0);
+            let fit = fits.get(&known.fact.id).map_or(0.0, |found| found.fit);
             rank(fit, dynamics(known.strength, known.graded_at_ms, now))
         };
         let mut ranked: Vec<(f64, Fact)> = found
@@ -81,7 +85,9 @@ impl Knowledge {
             .map(|known| (weigh(&known), known.fact))
             .collect();
         ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.id.cmp(&other.1.id)));
-        facts.extend(ranked.into_iter().take(limit as usize).map(|(_, fact)| fact));
+        let (own, of_project): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|(_, fact)| fact.project.is_empty());
+        let best = |of_them: Vec<(f64, Fact)>| of_them.into_iter().take(limit as usize).map(|(_, fact)| fact);
+        facts.extend(best(own).chain(best(of_project)));
         Ok(facts)
     }
 
@@ -126,12 +132,9 @@ impl Knowledge {
     pub(crate) async fn matching(&self, user: &str, query: &str, limit: usize) -> Result<Vec<Fact>, MemoryError> {
         let asked = self.search.ask(query).await;
         let found = self.search.find(&Scope::Facts(user.to_owned()), &asked, LOOKED_AT.max(limit)).await?;
-        let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
-        let meaning = self.meaning(&asked, &ids).await?;
         let words = terms(query);
         let shares = |text: &str| terms(text).iter().any(|term| words.contains(term));
-        let fits =
-            |found: &&Found| shares(&found.text) || meaning.get(&found.id).is_some_and(|meaning| *meaning >= FITS);
+        let fits = |found: &&Found| shares(&found.text) || found.meaning.is_some_and(|meaning| meaning >= FITS);
         let ids: Vec<String> = found.iter().filter(fits).take(limit).map(|found| found.id.clone()).collect();
         let mut known = self.facts.find(user, &ids).await?;
         known.sort_by_key(|known| ids.iter().position(|id| *id == known.fact.id));
@@ -141,10 +144,8 @@ impl Knowledge {
     /// What would become of a statement.
     pub(crate) async fn plan(&self, user: &str, new: &New) -> Result<Plan, MemoryError> {
         let asked = self.search.ask(&new.statement.text).await;
-        let (_, near) = self.near(user, &asked, NEIGHBOURS).await?;
-        let ids: Vec<String> = near.iter().map(|known| known.fact.id.clone()).collect();
-        let meaning = self.meaning(&asked, &ids).await?;
-        Ok(plan(new, &near, |id| meaning.get(id).map(|meaning| f64::from(*meaning))))
+        let (found, near) = self.near(user, &asked, NEIGHBOURS).await?;
+        Ok(plan(new, &near, |id| found.get(id)?.meaning.map(f64::from)))
     }
 
     /// Puts a statement through the gate, and gives the fact that holds it then.
@@ -159,23 +160,16 @@ impl Knowledge {
         self.facts.change(user, actor, now_ms(), &plan.changes, None).await
     }
 
-    /// The facts nearest to what is asked, and how well each fits, by id.
+    /// The facts nearest to what is asked, and as what each was found, by id.
     async fn near(
         &self,
         user: &str,
         asked: &Asked,
         limit: usize,
-    ) -> Result<(HashMap<String, f64>, Vec<Remembered>), MemoryError> {
+    ) -> Result<(HashMap<String, Found>, Vec<Remembered>), MemoryError> {
         let found = self.search.find(&Scope::Facts(user.to_owned()), asked, limit).await?;
         let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
         let facts = self.facts.find(user, &ids).await?;
-        Ok((found.into_iter().map(|found| (found.id, found.fit)).collect(), facts))
-    }
-
-    /// The cosine of what is asked with facts, where both have vectors.
-    async fn meaning(&self, asked: &Asked, ids: &[String]) -> Result<HashMap<String, f32>, MemoryError> {
-        let Some(embedding) = &asked.embedding else { return Ok(HashMap::new()) };
-        let vectors = self.facts.vectors(ids, self.search.model_name()).await?;
-        Ok(vectors.into_iter().map(|(id, vector)| (id, cosine(&embedding.text, &vector))).collect())
+        Ok((found.into_iter().map(|found| (found.id.clone(), found)).collect(), facts))
     }
 }

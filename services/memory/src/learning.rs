@@ -27,6 +27,8 @@ pub(crate) struct New {
     pub origin: FactOrigin,
     pub at_ms: i64,
     pub is_public: bool,
+    /// Empty: the person's own.
+    pub project: String,
     /// The messages it comes from.
     pub sources: Vec<String>,
 }
@@ -41,8 +43,11 @@ pub(crate) struct Plan {
 
 /// Decides by what is nearest to it; `meaning` gives the cosine with a fact, by id.
 pub(crate) fn plan(new: &New, near: &[Remembered], meaning: impl Fn(&str) -> Option<f64>) -> Plan {
+    // What is known of another project is another thing.
+    let is_beside = |known: &&Remembered| known.fact.project.is_empty() || known.fact.project == new.project;
     let known: Vec<Known> = near
         .iter()
+        .filter(is_beside)
         .map(|Remembered { fact, .. }| Known {
             id: fact.id.clone(),
             text: fact.text.clone(),
@@ -64,8 +69,13 @@ pub(crate) fn plan(new: &New, near: &[Remembered], meaning: impl Fn(&str) -> Opt
             let grade = graded(near, &known, Signal::MentionedByUser.grade(), new.at_ms);
             Plan { verdict: "known", fact: known, changes: std::iter::once(cited).chain(grade).collect() }
         }
-        // Nobody has said that groups may see what is new in it.
-        Gate::Merge { into } if of(&into).is_some_and(|known| known.is_public) && !new.is_public => add(),
+        // Nobody has said that groups may see what is new in it, or that it is no longer
+        // a project's own.
+        Gate::Merge { into }
+            if of(&into).is_some_and(|known| known.is_public && !new.is_public || known.project != new.project) =>
+        {
+            add()
+        }
         Gate::Merge { into } => {
             let (text, sources) = (text.clone(), new.sources.clone());
             let merged = Change::Rewrite { id: into.clone(), text, event: "MERGE", sources };
@@ -110,6 +120,7 @@ pub(crate) fn fact(new: &New) -> Fact {
         is_key: *is_key,
         is_public: new.is_public,
         origin: new.origin,
+        project: new.project.clone(),
         confidence: (confidence.clamp(0.0, 1.0) * 100.0).round() as u32,
     }
 }
@@ -121,7 +132,8 @@ mod tests {
     fn new(id: &str, text: &str) -> New {
         let statement = Statement { text: text.into(), category: None, is_key: false, confidence: 0.8 };
         let origin = FactOrigin::Learnt;
-        New { id: id.into(), statement, origin, at_ms: 10 * 86_400_000, is_public: false, sources: vec!["m".into()] }
+        let (is_public, project, sources) = (false, String::new(), vec!["m".into()]);
+        New { id: id.into(), statement, origin, at_ms: 10 * 86_400_000, is_public, project, sources }
     }
 
     fn known(id: &str, text: &str) -> Remembered {
@@ -153,6 +165,20 @@ mod tests {
         assert_eq!(plan(&new("n", text), &near, |_| None).verdict, "merge");
         near[0].fact.is_public = true;
         assert_eq!(plan(&new("n", text), &near, |_| None).verdict, "add");
+    }
+
+    #[test]
+    fn what_belongs_to_one_project_says_nothing_of_another() {
+        let mut near = [known("k", "My dog is called Rex")];
+        near[0].fact.project = "garden".into();
+        let mut dog = new("n", "My dog is called Max");
+        dog.project = "kitchen".into();
+        assert_eq!(plan(&dog, &near, |_| None).verdict, "add");
+        dog.project = "garden".into();
+        assert_eq!(plan(&dog, &near, |_| None).verdict, "supersede");
+        // What is so everywhere is known everywhere.
+        near[0].fact.project.clear();
+        assert_eq!(plan(&dog, &near, |_| None).verdict, "supersede");
     }
 
     #[test]

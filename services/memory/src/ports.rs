@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::ids::ConversationId;
 use domain::ids::TurnId;
 use domain::memory::{Count, Fact, FactChange, HistoryMessage, Intention, Passage, RecallRequest, Searched};
+use domain::session::Session;
 use learn::mood::Mood;
 use learn::relation::Relation;
 use learn::strength::Strength;
@@ -114,6 +115,7 @@ pub(crate) enum Change {
         id: String,
         is_key: Option<bool>,
         is_public: Option<bool>,
+        project: Option<String>,
     },
     Strengthen {
         id: String,
@@ -135,6 +137,8 @@ pub(crate) struct SaidBy {
     pub user: String,
     pub text: String,
     pub at_ms: i64,
+    /// The project that it was said in; empty for none.
+    pub project: String,
 }
 
 /// A session with what was said in it since its last summary.
@@ -233,6 +237,42 @@ pub(crate) trait Intentions: Send + Sync {
     async fn dismiss(&self, user: &str, id: &str) -> Result<bool, MemoryError>;
 }
 
+/// Sessions of direct conversations. Nobody sees or changes another's.
+#[async_trait]
+pub(crate) trait Sessions: Send + Sync {
+    /// Newest first, those before another if it is named.
+    async fn list(
+        &self,
+        user: &str,
+        archived: bool,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Session>, MemoryError>;
+    async fn find(&self, user: &str, id: &str) -> Result<Option<Session>, MemoryError>;
+    /// Oldest first, those before so many of the newest.
+    async fn messages(&self, user: &str, id: &str, skip: u32, limit: u32) -> Result<Vec<HistoryMessage>, MemoryError>;
+    async fn rename(&self, user: &str, id: &str, title: &str) -> Result<(), MemoryError>;
+    /// Puts one away, or takes it back.
+    async fn archive(&self, user: &str, id: &str, is_archived: bool) -> Result<(), MemoryError>;
+}
+
+/// What conversations are about, for a person who says so.
+#[async_trait]
+pub(crate) trait Projects: Send + Sync {
+    /// From now on what is said there belongs to this project; empty: to none.
+    async fn enter(
+        &self,
+        user: &str,
+        conversation: &ConversationId,
+        project: &str,
+        at_ms: i64,
+    ) -> Result<(), MemoryError>;
+    /// The project of a conversation; empty for none.
+    async fn project(&self, user: &str, conversation: &ConversationId) -> Result<String, MemoryError>;
+    /// The person's projects with the number of their memories, by name.
+    async fn projects(&self, user: &str) -> Result<Vec<Count>, MemoryError>;
+}
+
 /// What was erased.
 #[derive(Default)]
 pub(crate) struct Erased {
@@ -256,8 +296,9 @@ pub(crate) enum Erasure<'a> {
 /// What is remembered of people. Nobody sees or changes what is another's.
 #[async_trait]
 pub(crate) trait Facts: Send + Sync {
-    /// Newest first, those before another if it is named.
-    async fn list(&self, user: &str, before: Option<&str>, limit: u32) -> Result<Vec<Fact>, MemoryError>;
+    /// Newest first, those before another if it is named; of one project, or of all.
+    async fn list(&self, user: &str, before: Option<&str>, project: &str, limit: u32)
+    -> Result<Vec<Fact>, MemoryError>;
     /// Those that stand in every prompt, newest first.
     async fn keys(&self, user: &str, limit: u32) -> Result<Vec<Fact>, MemoryError>;
     /// In no order; what is superseded is left out.
@@ -266,8 +307,6 @@ pub(crate) trait Facts: Send + Sync {
     async fn relations(&self, user: &str, only_public: bool, limit: u32) -> Result<Vec<Relation>, MemoryError>;
     /// The same of these facts alone.
     async fn relations_of(&self, user: &str, only_public: bool, ids: &[String]) -> Result<Vec<Relation>, MemoryError>;
-    /// The vectors of facts by their ids, as far as they have some of this model.
-    async fn vectors(&self, ids: &[String], model: &str) -> Result<Vec<(String, Vec<f32>)>, MemoryError>;
     /// Applies changes, and notes that a turn was learnt from.
     async fn change(
         &self,

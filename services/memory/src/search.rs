@@ -92,9 +92,4 @@ impl Search {
             }
         }
     }
-
-    /// The name of the model; empty without one.
-    pub(crate) fn model_name(&self) -> &str {
-        self.model.as_ref().map_or("", |model| model.model())
-    }
 }

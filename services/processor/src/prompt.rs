@@ -51,7 +51,14 @@ pub(crate) fn assemble(
     count: &dyn Fn(&str) -> usize,
 ) -> TurnContext {
     let Known { recalled, attached, tools, tier, notices, now_ms } = known;
-    let memories: String = recalled.facts.iter().map(remembered).collect();
+    let (own, of_project): (Vec<&Fact>, Vec<&Fact>) = recalled.facts.iter().partition(|fact| fact.project.is_empty());
+    let memories: String = own.into_iter().map(remembered).collect();
+    let projects: String = of_project
+        .first()
+        .map(|fact| format!("Of “{}”:\n", fact.project))
+        .into_iter()
+        .chain(of_project.iter().map(|fact| remembered(fact)))
+        .collect();
     let (relations, summaries) = (listed(&recalled.relations), listed(&recalled.summaries));
     let (moods, topics) = (listed(&recalled.moods), listed(&recalled.topics));
     let reminders: String = recalled.reminders.iter().map(reminded).collect();
@@ -61,6 +68,7 @@ pub(crate) fn assemble(
     let system = system_prompt([
         ("", voice.persona.as_str()),
         ("USER MEMORIES", &memories),
+        ("PROJECT MEMORIES", &projects),
         ("KNOWN RELATIONSHIPS", &relations),
         ("RECENT EMOTIONAL CONTEXT", &moods),
         ("RECURRING TOPICS", &topics),
@@ -242,7 +250,10 @@ mod tests {
         Known {
             recalled: Recalled {
                 history: vec![said(Role::User, "one two three"), said(Role::Assistant, "four five")],
-                facts: vec![Fact::asked("f", "likes\ntea", 0)],
+                facts: vec![
+                    Fact { project: "kitchen".into(), ..Fact::asked("p", "tiles are blue", 0) },
+                    Fact::asked("f", "likes\ntea", 0),
+                ],
                 relations: vec!["user — sister — Ida".into()],
                 moods: vec!["3 May, “Rome”: good, improving".into()],
                 topics: vec!["trip: 2 conversations in two weeks".into()],
@@ -274,6 +285,10 @@ mod tests {
 
             ## USER MEMORIES
             - likes tea
+
+            ## PROJECT MEMORIES
+            Of “kitchen”:
+            - tiles are blue
 
             ## KNOWN RELATIONSHIPS
             - user — sister — Ida

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::files;
+use super::{files, projects};
 use crate::links;
 use crate::local::Folder;
 
@@ -138,6 +138,10 @@ impl Client {
                 Ok(path) => self.attach(&path).await.map(|text| Done { event: "attached", text }),
                 Err(why) => Err(why),
             });
+        }
+        if let Some(project) = projects::in_chat(line) {
+            let told = projects::ask(&self.bus, &self.person, &self.conversation, project).await;
+            return Some(told.map(|text| Done { event: "project", text }));
         }
         let links = match links::in_chat(line)? {
             Ok(what) => what.ask(&self.bus, &self.person).await.map_err(|err| err.to_string()),

@@ -21,6 +21,9 @@ pub enum MemoryCommand {
         /// How many, at most.
         #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
+        /// Of this project alone.
+        #[arg(long, conflicts_with = "query")]
+        project: Option<String>,
     },
     /// What was said in your conversations that fits a question best, whichever words it used.
     Search {
@@ -40,6 +43,9 @@ pub enum MemoryCommand {
         /// It stands in every prompt.
         #[arg(long)]
         key: bool,
+        /// It belongs to this project.
+        #[arg(long)]
+        project: Option<String>,
     },
     /// One memory with all that is known of it.
     Show {
@@ -64,6 +70,9 @@ pub enum MemoryCommand {
         /// Groups may see it, or not.
         #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
         public: Option<bool>,
+        /// The project that it belongs to; "" for none.
+        #[arg(long)]
+        project: Option<String>,
     },
     /// Erase a memory for good, with the exchanges that it comes from: by id, or all that hold these words.
     Forget {
@@ -107,6 +116,8 @@ pub enum MemoryCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Your projects, each with the number of its memories; `!project <name>` in chat chooses one for a conversation.
+    Projects,
     /// Be reminded of something when a word or topic comes up, at a time, or on a day.
     Remind {
         /// What of.
@@ -145,18 +156,18 @@ pub enum MemoryCommand {
     Unlink,
 }
 
-/// When a reminder fires: one of these, or a part of the day and a day together.
+/// When a reminder fires: one of these, or a part of the day, a day and a place together.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub struct When {
     /// When one of these words is said; again for more.
-    #[arg(long, conflicts_with_all = ["topic", "at", "time_of_day", "day"])]
+    #[arg(long, conflicts_with_all = ["topic", "at", "time_of_day", "day", "channel"])]
     pub word: Vec<String>,
     /// When this is spoken of.
-    #[arg(long, conflicts_with_all = ["at", "time_of_day", "day"])]
+    #[arg(long, conflicts_with_all = ["at", "time_of_day", "day", "channel"])]
     pub topic: Option<String>,
     /// From this time on, such as 2027-01-31T09:00.
-    #[arg(long, conflicts_with_all = ["time_of_day", "day"])]
+    #[arg(long, conflicts_with_all = ["time_of_day", "day", "channel"])]
     pub at: Option<String>,
     /// In the morning, afternoon, evening or night.
     #[arg(long, value_name = "PART")]
@@ -164,6 +175,9 @@ pub struct When {
     /// On this day of the week, such as monday.
     #[arg(long)]
     pub day: Option<String>,
+    /// In this place, as its platform calls it: a conversation's or a channel's name.
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {

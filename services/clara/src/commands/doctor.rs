@@ -185,7 +185,7 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
     let asked = FactRequest {
         principal: person(settings),
         asking: None,
-        command: FactCommand::List { limit: 1, before: None },
+        command: FactCommand::List { limit: 1, before: None, project: String::new() },
     };
     findings.push(match bus.request::<_, FactAnswer>(Endpoints::MemoryFacts, &asked, Duration::from_secs(5)).await {
         Ok(_) => good("memory", "its database answers"),

@@ -51,9 +51,10 @@ pub(super) async fn run(
 impl Memories {
     async fn run(&self, what: MemoryCommand) -> anyhow::Result<ExitCode> {
         match what {
-            MemoryCommand::List { query, limit } => match query.join(" ") {
+            MemoryCommand::List { query, limit, project } => match query.join(" ") {
                 query if query.is_empty() => {
-                    self.list(FactCommand::List { limit, before: None }, "Nothing is remembered.").await
+                    let project = project.unwrap_or_default();
+                    self.list(FactCommand::List { limit, before: None, project }, "Nothing is remembered.").await
                 }
                 query => {
                     let none = "Nothing that is remembered fits these words.";
@@ -61,18 +62,19 @@ impl Memories {
                 }
             },
             MemoryCommand::Search { query, limit } => self.search(query.join(" "), limit).await,
-            MemoryCommand::Remember { text, key } => {
+            MemoryCommand::Remember { text, key, project } => {
                 let id = uuid::Uuid::now_v7().to_string();
-                self.told(FactCommand::Remember { id, text: text.join(" "), is_key: key }, "Remembered:").await
+                let (text, project) = (text.join(" "), project.unwrap_or_default());
+                self.told(FactCommand::Remember { id, text, is_key: key, project }, "Remembered:").await
             }
             MemoryCommand::Edit { id, text } => {
                 self.told(FactCommand::Edit { id, text: text.join(" ") }, "Changed:").await
             }
-            MemoryCommand::Mark { key: None, public: None, .. } => {
-                bail!("say what to change: --key yes|no, --public yes|no")
+            MemoryCommand::Mark { key: None, public: None, project: None, .. } => {
+                bail!("say what to change: --key yes|no, --public yes|no, --project NAME")
             }
-            MemoryCommand::Mark { id, key, public } => {
-                self.told(FactCommand::Mark { id, is_key: key, is_public: public }, "Changed:").await
+            MemoryCommand::Mark { id, key, public, project } => {
+                self.told(FactCommand::Mark { id, is_key: key, is_public: public, project }, "Changed:").await
             }
             MemoryCommand::Undo { id } => self.told(FactCommand::Undo { id }, "As it was before:").await,
             MemoryCommand::Show { id } => self.story(id, true, true).await,
@@ -110,6 +112,7 @@ impl Memories {
             }
             MemoryCommand::Link { .. } => self.link(Linking::Status).await,
             MemoryCommand::Unlink => self.link(Linking::Unlink).await,
+            MemoryCommand::Projects => self.counts(FactCommand::Projects { conversation: None }).await,
             MemoryCommand::Stats => self.counts(FactCommand::Stats).await,
             MemoryCommand::Reindex => self.counts(FactCommand::Reindex).await,
         }
@@ -158,6 +161,9 @@ impl Memories {
             if is_set {
                 marks.push_str(mark);
             }
+        }
+        if !fact.project.is_empty() {
+            marks.push_str(&format!("of {}, ", fact.project));
         }
         marks.push_str(fact.origin.as_str());
         println!("{}  {}  {}  ({marks})", fact.id, time(fact.created_at_ms), without_controls(&fact.text));
@@ -294,7 +300,8 @@ impl Memories {
     async fn export(&self) -> anyhow::Result<ExitCode> {
         let mut before = None;
         loop {
-            let answer = self.ask(FactCommand::List { limit: FACTS as u32, before: before.take() }, PATIENCE).await?;
+            let page = FactCommand::List { limit: FACTS as u32, before: before.take(), project: String::new() };
+            let answer = self.ask(page, PATIENCE).await?;
             let Some(last) = answer.facts.last() else { return Ok(ExitCode::SUCCESS) };
             before = Some(last.id.clone());
             let mut out = std::io::stdout().lock();
@@ -359,12 +366,14 @@ impl Memories {
 }
 
 /// A trigger as the memory service reads it.
-fn trigger(When { word, topic, at, time_of_day, day }: When) -> serde_json::Value {
+fn trigger(When { word, topic, at, time_of_day, day, channel }: When) -> serde_json::Value {
     match (topic, at) {
         _ if !word.is_empty() => json!({"type": "keyword", "keywords": word}),
         (Some(topic), _) => json!({"type": "topic", "topic": topic}),
         (None, Some(at)) => json!({"type": "time", "at": at}),
-        (None, None) => json!({"type": "context", "time_of_day": time_of_day, "day_of_week": day}),
+        (None, None) => {
+            json!({"type": "context", "channel_name": channel, "time_of_day": time_of_day, "day_of_week": day})
+        }
     }
 }
 
@@ -384,6 +393,8 @@ struct Line {
     is_public: bool,
     #[serde(default)]
     origin: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    project: String,
     #[serde(default = "sure")]
     confidence: u32,
 }
@@ -402,6 +413,7 @@ impl Line {
             is_key: fact.is_key,
             is_public: fact.is_public,
             origin: fact.origin.as_str().to_owned(),
+            project: fact.project.clone(),
             confidence: fact.confidence,
         }
     }
@@ -412,6 +424,7 @@ impl Line {
             is_key: self.is_key,
             is_public: self.is_public,
             origin: FactOrigin::Imported,
+            project: self.project,
             confidence: self.confidence,
             ..Fact::asked(self.id, self.text, self.created_at_ms)
         }

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use bus::Serve;
 use domain::ids::{ConversationId, TurnId};
 use domain::memory::{
-    Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, Searched, search_words,
+    Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, Searched,
+    project_name, search_words,
 };
 use learn::intention::Trigger;
 use learn::statement::{Statement, category};
@@ -21,7 +22,7 @@ use super::projector::describe;
 use super::traces::Traces;
 use crate::knowledge::Knowledge;
 use crate::learning::{New, fact};
-use crate::ports::{Change, Erased, Erasure, Intentions, People, Unlinking};
+use crate::ports::{Change, Erased, Erasure, Intentions, People, Projects, Unlinking};
 
 /// How long a change can be taken back.
 const UNDO_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -34,6 +35,7 @@ pub(crate) struct FactServer {
     pub(crate) knowledge: Arc<Knowledge>,
     pub(crate) intentions: Arc<dyn Intentions>,
     pub(crate) people: Arc<dyn People>,
+    pub(crate) projects: Arc<dyn Projects>,
     pub(crate) learner: Arc<Learner>,
     pub(crate) traces: Traces,
     /// Stores that hold copies.
@@ -49,14 +51,22 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
         let user = &self.people.person(account).await.map_err(describe)?;
         let facts = &self.knowledge.facts;
         match request.command {
-            FactCommand::Remember { id, text, is_key } => self.remember(user, id, &text, is_key).await,
+            FactCommand::Remember { id, text, is_key, project } => {
+                let project = match (project.as_str(), &request.asking) {
+                    ("", Some((conversation, _))) => {
+                        self.projects.project(user, conversation).await.map_err(describe)?
+                    }
+                    (named, _) => project_name(named)?,
+                };
+                self.remember(user, id, &text, is_key, project).await
+            }
             FactCommand::Search { query, limit } => {
                 let limit = (limit as usize).min(FACTS);
                 Ok(found(self.knowledge.matching(user, &query, limit).await.map_err(describe)?))
             }
-            FactCommand::List { limit, before } => {
+            FactCommand::List { limit, before, project } => {
                 let limit = limit.min(FACTS as u32);
-                Ok(found(facts.list(user, before.as_deref(), limit).await.map_err(describe)?))
+                Ok(found(facts.list(user, before.as_deref(), &project_name(&project)?, limit).await.map_err(describe)?))
             }
             FactCommand::Show { id } => {
                 let story = facts.story(user, id.trim()).await.map_err(describe)?;
@@ -64,9 +74,10 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
                 Ok(FactAnswer { facts: vec![fact], changes, sources, ..FactAnswer::default() })
             }
             FactCommand::Edit { id, text } => self.edit(user, id.trim(), &text).await,
-            FactCommand::Mark { id, is_key, is_public } => {
+            FactCommand::Mark { id, is_key, is_public, project } => {
                 let id = self.known(user, id.trim()).await?;
-                self.change(user, Change::Mark { id: id.clone(), is_key, is_public }).await?;
+                let project = project.map(|project| project_name(&project)).transpose()?;
+                self.change(user, Change::Mark { id: id.clone(), is_key, is_public, project }).await?;
                 self.one(user, &id).await
             }
             FactCommand::Undo { id } => {
@@ -97,6 +108,11 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
             FactCommand::Link { account: wanted } => self.link(account, wanted.trim()).await,
             FactCommand::Unlink => self.unlink(account).await,
             FactCommand::Links => self.accounts(account).await,
+            FactCommand::Enter { conversation, project } => {
+                self.projects.enter(user, &conversation, &project_name(&project)?, now_ms()).await.map_err(describe)?;
+                self.projects(user, Some(&conversation)).await
+            }
+            FactCommand::Projects { conversation } => self.projects(user, conversation.as_ref()).await,
             FactCommand::Reindex => {
                 facts.reindex(user).await.map_err(describe)?;
                 let counts = facts.counts(user).await.map_err(describe)?;
@@ -107,7 +123,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
 }
 
 impl FactServer {
-    async fn remember(&self, user: &str, id: String, text: &str, is_key: bool) -> Answered {
+    async fn remember(&self, user: &str, id: String, text: &str, is_key: bool, project: String) -> Answered {
         let text = sound(text)?;
         // The same id again is the same fact, whatever became of its text.
         if let Ok(known) = self.one(user, &id).await {
@@ -115,11 +131,12 @@ impl FactServer {
         }
         let statement = Statement { category: category(&text), text, is_key, confidence: 1.0 };
         let (origin, at_ms) = (FactOrigin::Asked, now_ms());
-        let new = New { id, statement, origin, at_ms, is_public: false, sources: Vec::new() };
+        let new = New { id, statement, origin, at_ms, is_public: false, project, sources: Vec::new() };
         let stored = self.knowledge.store(user, user, &new).await.map_err(describe)?;
         let Some(fact) = stored else { return Err("it was forgotten in the same moment".to_owned()) };
         if is_key && !fact.is_key {
-            self.change(user, Change::Mark { id: fact.id.clone(), is_key: Some(true), is_public: None }).await?;
+            self.change(user, Change::Mark { id: fact.id.clone(), is_key: Some(true), is_public: None, project: None })
+                .await?;
             return self.one(user, &fact.id).await;
         }
         self.learner.stored.ring();
@@ -230,7 +247,8 @@ impl FactServer {
                 }
                 let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{user}/{}", statement.text).as_bytes());
                 let (origin, at_ms) = (FactOrigin::Imported, now_ms());
-                let new = New { id: id.to_string(), statement, origin, at_ms, is_public: false, sources: Vec::new() };
+                let (id, project, sources) = (id.to_string(), String::new(), Vec::new());
+                let new = New { id, statement, origin, at_ms, is_public: false, project, sources };
                 let plan = self.knowledge.plan(user, &new).await.map_err(describe)?;
                 if apply {
                     self.knowledge.carry_out(user, user, &plan).await.map_err(describe)?;
@@ -256,13 +274,24 @@ impl FactServer {
             let (id, origin, at_ms) = (fact.id, FactOrigin::Imported, fact.created_at_ms);
             let id = if id.is_empty() { Uuid::now_v7().to_string() } else { format!("{user}/{id}") };
             let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).to_string();
-            let new = New { id, statement, origin, at_ms, is_public: fact.is_public, sources: Vec::new() };
+            let (is_public, project) = (fact.is_public, project_name(&fact.project)?);
+            let new = New { id, statement, origin, at_ms, is_public, project, sources: Vec::new() };
             let plan = self.knowledge.plan(user, &new).await.map_err(describe)?;
             self.knowledge.carry_out(user, user, &plan).await.map_err(describe)?;
             verdicts.count(plan.verdict);
         }
         self.learner.stored.ring();
         Ok(FactAnswer { counts: verdicts.counts(), ..FactAnswer::default() })
+    }
+
+    /// The projects of a person, and that of the conversation.
+    async fn projects(&self, user: &str, conversation: Option<&ConversationId>) -> Answered {
+        let counts = self.projects.projects(user).await.map_err(describe)?;
+        let project = match conversation {
+            Some(conversation) => self.projects.project(user, conversation).await.map_err(describe)?,
+            None => String::new(),
+        };
+        Ok(FactAnswer { counts, project, ..FactAnswer::default() })
     }
 
     async fn change(&self, user: &str, change: Change) -> Result<(), String> {

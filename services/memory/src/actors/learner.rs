@@ -110,6 +110,7 @@ impl Learner {
             origin: FactOrigin::Learnt,
             at_ms: said.at_ms,
             is_public: false,
+            project: said.project.clone(),
             sources: vec![said.id.clone()],
         };
         self.knowledge.store(&said.user, "clara", &new).await.map_err(describe)?;

@@ -17,7 +17,7 @@ use tracing::warn;
 use super::passages::PassageServer;
 use super::projector::{describe, project};
 use crate::knowledge::Knowledge;
-use crate::ports::{Felt, Intentions, Memory, MemoryError, Moods, People, Summaries};
+use crate::ports::{Felt, Intentions, Memory, MemoryError, Moods, People, Projects, Summaries};
 use crate::search::Asked;
 
 /// Reminders of one turn, at most.
@@ -31,6 +31,7 @@ pub(crate) struct RecallServer {
     pub(crate) intentions: Arc<dyn Intentions>,
     pub(crate) moods: Arc<dyn Moods>,
     pub(crate) people: Arc<dyn People>,
+    pub(crate) projects: Arc<dyn Projects>,
     /// The time zone of people who have named none.
     pub(crate) time_zone: TimeZone,
     pub(crate) journals: JournalStore,
@@ -136,7 +137,8 @@ impl RecallServer {
     async fn facts(&self, request: &RecallRequest, asked: &Asked) -> Result<(Vec<Fact>, Vec<String>), MemoryError> {
         let RecallRequest { audience, query, .. } = request;
         let (user, limit) = (request.principal.user.as_str(), request.fact_limit.min(FACTS as u32));
-        let facts = self.knowledge.recall(user, *audience, asked, limit).await?;
+        let project = self.projects.project(user, &request.conversation).await?;
+        let facts = self.knowledge.recall(user, *audience, &project, asked, limit).await?;
         if facts.is_empty() {
             return Ok((facts, Vec::new()));
         }

@@ -9,6 +9,8 @@ pub(crate) mod mirrors; // What is copied to stores beside it.
 mod moods; // How sessions felt, and what comes up again.
 mod passages; // What was said, for the index.
 mod people; // One person, several accounts.
+mod projects; // What belongs to a topic.
+mod sessions; // What was said in one go, as people ask for it.
 mod summaries; // What sessions were about.
 
 use async_trait::async_trait;
@@ -50,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "moods", "0009_moods"),
     migration!(10, "people", "0010_people"),
     migration!(11, "files", "0011_files"),
+    migration!(12, "projects", "0012_projects"),
 ];
 
 pub(crate) struct SqlMemory {
@@ -113,27 +116,34 @@ impl SqlMemory {
     ) -> Result<String, StoreError> {
         let context = rows.conversation.as_str();
         let generation = i64::from(rows.generation);
+        let chosen = projects::of_conversation(transaction, context, owner, at_ms).await?;
+        let name = if chosen.is_empty() { self.project.as_str() } else { chosen.as_str() };
         let last = transaction
             .fetch(
-                "SELECT id, generation, last_activity_at FROM sessions WHERE context_id = $1 AND archived = 0 \
-                 AND (audience = 'group' OR user_id = $2) ORDER BY generation DESC, last_activity_at DESC LIMIT 1",
+                "SELECT s.id, s.generation, s.last_activity_at, s.archived, p.name FROM sessions s \
+                 JOIN projects p ON p.id = s.project_id WHERE s.context_id = $1 AND (s.audience = 'group' OR s.user_id = $2) \
+                 ORDER BY s.generation DESC, s.last_activity_at DESC, s.started_at DESC LIMIT 1",
                 // Whose account was unlinked begins a session of their own.
                 &[context.into(), owner.into()],
             )
             .await?;
         let last = match last.first() {
-            Some(row) => Some((row.text("id")?, row.integer("generation")?, row.integer("last_activity_at")?)),
+            Some(row) => {
+                // A group has one session, whoever speaks, and whatever they work on.
+                let goes_on = row.integer("archived")? == 0
+                    && (rows.audience == Audience::Group || row.text("name")? == name)
+                    && row.integer("generation")? == generation
+                    && at_ms - row.integer("last_activity_at")? < IDLE_MS;
+                Some((row.text("id")?, goes_on))
+            }
             None => None,
         };
-        if let Some((id, of, active)) = &last
-            && *of == generation
-            && at_ms - active < IDLE_MS
-        {
+        if let Some((id, true)) = &last {
             let sql = "UPDATE sessions SET last_activity_at = $1 WHERE id = $2 AND last_activity_at < $1";
             transaction.execute(sql, &[at_ms.into(), id.as_str().into()]).await?;
             return Ok(id.clone());
         }
-        let project = self.project(transaction, owner, at_ms).await?;
+        let project = projects::named(transaction, owner, name, at_ms).await?;
         let id = Uuid::now_v7().to_string();
         transaction
             .execute(
@@ -156,16 +166,6 @@ impl SqlMemory {
             )
             .await?;
         Ok(id)
-    }
-
-    async fn project(&self, transaction: &mut Transaction, owner: &str, at_ms: i64) -> Result<String, StoreError> {
-        let sql = "INSERT INTO projects (id, owner_id, name, created_at, updated_at) VALUES ($1, $2, $3, $4, $4) \
-                   ON CONFLICT (owner_id, name) DO NOTHING";
-        let id = Uuid::now_v7().to_string();
-        transaction.execute(sql, &[id.into(), owner.into(), self.project.as_str().into(), at_ms.into()]).await?;
-        let sql = "SELECT id FROM projects WHERE owner_id = $1 AND name = $2";
-        let rows = transaction.fetch(sql, &[owner.into(), self.project.as_str().into()]).await?;
-        rows.first().map_or_else(|| Ok(String::new()), |row| row.text("id"))
     }
 }
 
@@ -263,7 +263,7 @@ impl Memory for SqlMemory {
     async fn history(&self, request: &RecallRequest) -> Result<Vec<HistoryMessage>, MemoryError> {
         let sql = "SELECT m.role, m.name, m.content, m.created_at, m.attachments \
                    FROM messages m JOIN sessions s ON s.id = m.session_id \
-                   WHERE s.context_id = $1 AND s.generation = $2 AND m.kind <> 'failed' \
+                   WHERE s.context_id = $1 AND s.generation = $2 AND s.archived = 0 AND m.kind <> 'failed' \
                    ORDER BY m.position DESC LIMIT $3";
         let values = [
             request.conversation.as_str().into(),
@@ -306,7 +306,7 @@ mod tests {
         let sql = "INSERT INTO facts (id, user_id, content, created_at) VALUES ('1', 'ann', 'likes tea', 7)";
         database.execute(sql, &[]).await.unwrap();
         let memory = SqlMemory::prepare(database, "p".into(), false, Learning::Off).await.unwrap();
-        let listed = memory.list("ann", None, 10).await.unwrap();
+        let listed = memory.list("ann", None, "", 10).await.unwrap();
         let found = memory.find("ann", &["1".into()]).await.unwrap();
         let shown = memory.facts_after("ann", (i64::MIN, ""), "", 10).await.unwrap();
         assert_eq!((listed.len(), found.len(), shown.len()), (1, 1, 1));

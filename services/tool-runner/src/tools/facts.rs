@@ -30,6 +30,8 @@ enum Doing {
     /// Looks into one memory, or changes it.
     One,
     Undo,
+    /// Which project the conversation is about.
+    Project,
     Remind,
     Reminders,
     Dismiss,
@@ -132,6 +134,18 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
         ),
         tool(
             spec(
+                "memory_project",
+                "Says which project of the person this conversation is about: what they say here from now on is \
+                 remembered with it, and what is remembered of it is at hand. Use it when they ask for it.",
+                Effect::Idempotent,
+                Risk::Safe,
+                json!({"name": string("The project's name; empty for none", 80)}),
+                &["name"],
+            ),
+            Doing::Project,
+        ),
+        tool(
+            spec(
                 "reminder_set",
                 "Reminds the person of something when they speak of it again, or from a time on: they are told in the \
                  conversation that fires it, not before.",
@@ -199,15 +213,21 @@ impl FactTool {
                 id: request.call.to_string(),
                 text: text(arguments, "text").to_owned(),
                 is_key: false,
+                project: String::new(),
             },
             Doing::Recall => match text(arguments, "query").trim() {
-                "" => FactCommand::List { limit: RECALLED, before: None },
+                "" => FactCommand::List { limit: RECALLED, before: None, project: String::new() },
                 query => FactCommand::Search { query: query.to_owned(), limit: RECALLED },
             },
             Doing::Forget => FactCommand::Forget { which: text(arguments, "which").to_owned() },
             Doing::SetVisibility => {
                 let is_public = Some(text(arguments, "visibility") == "public");
-                FactCommand::Mark { id: text(arguments, "memory_id").trim().to_owned(), is_key: None, is_public }
+                FactCommand::Mark {
+                    id: text(arguments, "memory_id").trim().to_owned(),
+                    is_key: None,
+                    is_public,
+                    project: None,
+                }
             }
             Doing::Remind => FactCommand::Intend {
                 intention: Intention {
@@ -222,11 +242,15 @@ impl FactTool {
             Doing::Reminders => FactCommand::Intentions,
             Doing::Dismiss => FactCommand::Dismiss { id: id() },
             Doing::Undo => FactCommand::Undo { id: id() },
-            Doing::ListPublic => FactCommand::List { limit: LISTED, before: None },
+            Doing::Project => FactCommand::Enter {
+                conversation: request.conversation.clone(),
+                project: text(arguments, "name").to_owned(),
+            },
+            Doing::ListPublic => FactCommand::List { limit: LISTED, before: None, project: String::new() },
             Doing::One => match text(arguments, "action") {
                 "edit" => FactCommand::Edit { id: id(), text: text(arguments, "text").to_owned() },
-                "key" => FactCommand::Mark { id: id(), is_key: Some(true), is_public: None },
-                "unkey" => FactCommand::Mark { id: id(), is_key: Some(false), is_public: None },
+                "key" => FactCommand::Mark { id: id(), is_key: Some(true), is_public: None, project: None },
+                "unkey" => FactCommand::Mark { id: id(), is_key: Some(false), is_public: None, project: None },
                 _ => FactCommand::Show { id: id() },
             },
         }
@@ -266,6 +290,8 @@ impl FactTool {
                 lines.collect::<Vec<_>>().join("\n")
             }
             (Doing::Dismiss, _) => "Dropped.".to_owned(),
+            (Doing::Project, _) if answer.project.is_empty() => "This conversation is about no project now.".to_owned(),
+            (Doing::Project, _) => format!("This conversation is about “{}” now.", answer.project),
             (Doing::Undo, _) => format!("As it was before:\n\n{}", list()),
             (Doing::SetVisibility, _) => format!("Changed:\n\n{}", list()),
             (Doing::One, _) => one(answer, text(arguments, "action")),

@@ -85,10 +85,12 @@ impl By<'_> {
                 self.note(old, "SUPERSEDE", &was, &now, reason).await?;
                 Ok(Effect::Another)
             }
-            Change::Mark { id, is_key, is_public } => {
+            Change::Mark { id, is_key, is_public, project } => {
                 let visibility = is_public.map(|public| if public { "public" } else { "private" }.to_owned());
-                let sql = "UPDATE memories SET visibility = COALESCE($3, visibility) WHERE id = $1 AND user_id = $2";
-                self.transaction.execute(sql, &[id.as_str().into(), self.user.into(), visibility.into()]).await?;
+                let sql = "UPDATE memories SET visibility = COALESCE($3, visibility), project = COALESCE($4, project) \
+                           WHERE id = $1 AND user_id = $2";
+                let values = [id.as_str().into(), self.user.into(), visibility.into(), project.clone().into()];
+                self.transaction.execute(sql, &values).await?;
                 if let Some(is_key) = is_key {
                     let sql = "UPDATE memories SET is_key = $3 WHERE id = $1 AND user_id = $2";
                     let values: [Value; 3] = [id.as_str().into(), self.user.into(), i64::from(*is_key).into()];
@@ -112,7 +114,7 @@ impl By<'_> {
     async fn add(&mut self, fact: &Fact, sources: &[String]) -> Result<Effect, StoreError> {
         // In the order in which facts are stored, whatever they say of their age.
         let sql = "INSERT INTO memories (id, user_id, content, category, is_key, visibility, origin, confidence, created_at, \
-                   updated_at, position) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, \
+                   updated_at, project, position) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, \
                    COALESCE(MAX(position), 0) + 1 FROM memories WHERE user_id = $2 ON CONFLICT (id) DO NOTHING";
         // PostgreSQL stores no NUL in text.
         let text = fact.text.replace('\0', "");
@@ -126,6 +128,7 @@ impl By<'_> {
             fact.origin.as_str().into(),
             i64::from(fact.confidence).into(),
             fact.created_at_ms.into(),
+            fact.project.as_str().into(),
         ];
         if self.transaction.execute(sql, &values).await? == 0 {
             return Ok(Effect::Nothing);

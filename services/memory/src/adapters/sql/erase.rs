@@ -40,6 +40,8 @@ const STORES: &[(&str, &str, &str)] = &[
         "t.content",
     ),
     ("intentions", "SELECT COUNT(*) AS n FROM intentions t WHERE t.user_id = $1", "t.content"),
+    ("memories, project", "SELECT COUNT(*) AS n FROM memories t WHERE t.user_id = $1 AND t.project <> ''", "t.project"),
+    ("conversation_projects", "SELECT COUNT(*) AS n FROM conversation_projects t WHERE t.user_id = $1", "t.project"),
     ("topic_mentions", "SELECT COUNT(*) AS n FROM topic_mentions t WHERE t.user_id = $1", "t.name"),
     (
         "memory_relations",
@@ -160,7 +162,7 @@ impl Erasing<'_> {
         let mut turns = BTreeSet::new();
         while let Some(id) = open.pop() {
             let values: [Value; 2] = [id.as_str().into(), self.user.into()];
-            let sql = "SELECT f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, f.created_at, \
+            let sql = "SELECT f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.project, f.confidence, f.created_at, \
                        f.updated_at FROM memories f WHERE f.id = $1 AND f.user_id = $2";
             let Some(row) = self.transaction.fetch(sql, &values).await?.pop() else { continue };
             let fact = fact(&row)?;
@@ -296,6 +298,7 @@ impl Erasing<'_> {
         }
         self.transaction.execute("DELETE FROM memories WHERE user_id = $1", &user).await?;
         self.transaction.execute("DELETE FROM intentions WHERE user_id = $1", &user).await?;
+        self.transaction.execute("DELETE FROM conversation_projects WHERE user_id = $1", &user).await?;
         let sql = "DELETE FROM sessions WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.session_id = sessions.id)";
         self.transaction.execute(sql, &user).await?;
         let sql = "DELETE FROM projects WHERE owner_id = $1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.project_id = projects.id)";

@@ -13,18 +13,17 @@ use store::{Row, StoreError, Value};
 use super::SqlMemory;
 use super::changes::{By, Effect};
 use super::mirrors::relation;
-use super::passages::{ASSISTANT, CHANGED, ERASED, bytes_of, values_of, vectors_of};
+use super::passages::{ASSISTANT, CHANGED, ERASED, bytes_of, vectors_of};
 use super::people;
 use crate::ports::{Change, Erased, Erasure, Facts, MemoryError, Remembered, SaidBy, Stored, Unembedded, Unlearnt};
 use crate::scope::Scope;
 
 /// The columns of a fact.
-const FACT: &str =
-    "f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, f.created_at, f.updated_at";
+const FACT: &str = "f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.project, f.confidence, f.created_at, f.updated_at";
 /// Facts of a person (`$1`) that are true, with their strength; `d.memory_id` is to
 /// be named. SQLite takes a cross join in this order: it would rather read all that
 /// a person has than look up a few by their ids.
-pub(super) const DYNAMICS: &str = "SELECT f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.confidence, \
+pub(super) const DYNAMICS: &str = "SELECT f.id, f.content, f.category, f.is_key, f.visibility, f.origin, f.project, f.confidence, \
      f.created_at, f.updated_at, d.stability, d.difficulty, d.retrieval_strength, d.storage_strength, \
      d.last_accessed_at FROM memory_dynamics d CROSS JOIN memories f \
      WHERE f.id = d.memory_id AND f.user_id = $1 AND f.superseded_by IS NULL";
@@ -92,13 +91,19 @@ impl SqlMemory {
 
 #[async_trait]
 impl Facts for SqlMemory {
-    async fn list(&self, user: &str, before: Option<&str>, limit: u32) -> Result<Vec<Fact>, MemoryError> {
+    async fn list(
+        &self,
+        user: &str,
+        before: Option<&str>,
+        project: &str,
+        limit: u32,
+    ) -> Result<Vec<Fact>, MemoryError> {
         let sql = format!(
             "SELECT {FACT} FROM memories f WHERE f.user_id = $1 AND f.superseded_by IS NULL \
              AND ($2 = '' OR f.position < (SELECT b.position FROM memories b WHERE b.id = $2 AND b.user_id = $1)) \
-             ORDER BY f.position DESC, f.id LIMIT $3"
+             AND ($4 = '' OR f.project = $4) ORDER BY f.position DESC, f.id LIMIT $3"
         );
-        let values = [user.into(), before.unwrap_or_default().into(), i64::from(limit).into()];
+        let values = [user.into(), before.unwrap_or_default().into(), i64::from(limit).into(), project.into()];
         let rows = self.database.fetch(&sql, &values).await?;
         Ok(rows.iter().map(fact).collect::<Result<_, _>>()?)
     }
@@ -149,20 +154,6 @@ impl Facts for SqlMemory {
         }
         found.sort_by(|one, other| other.cmp(one));
         Ok(found.into_iter().map(|(_, relation)| relation).collect())
-    }
-
-    async fn vectors(&self, ids: &[String], model: &str) -> Result<Vec<(String, Vec<f32>)>, MemoryError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(IDS) {
-            let sql = format!(
-                "SELECT memory_id, vector FROM memory_vectors WHERE model = $1 AND memory_id IN ({})",
-                places(2, ids.len())
-            );
-            for row in &self.database.fetch(&sql, &with_ids(&[model.into()], ids)).await? {
-                found.push((row.text("memory_id")?, values_of(&row.bytes("vector")?.unwrap_or_default())));
-            }
-        }
-        Ok(found)
     }
 
     async fn change(
@@ -353,9 +344,12 @@ impl Facts for SqlMemory {
         let (id, tries) = (row.text("turn_id")?, row.integer("tries")?);
         let sql = "UPDATE turns_to_learn SET claimed_by = $2, claimed_until = $3, tries = tries + 1 WHERE turn_id = $1";
         transaction.execute(sql, &[id.as_str().into(), replica.into(), until_ms.into()]).await?;
-        let sql = "SELECT id, user_id, content, created_at FROM messages \
-                   WHERE turn_id = $1 AND role = 'user' AND kind = 'said' ORDER BY position";
-        let rows = transaction.fetch(sql, &[id.as_str().into()]).await?;
+        // A group's session has the project of whoever began it: it is nobody else's.
+        let sql = "SELECT m.id, m.user_id, m.content, m.created_at, CASE WHEN s.user_id = m.user_id AND p.name <> $2 \
+                   THEN p.name ELSE '' END AS project FROM messages m JOIN sessions s ON s.id = m.session_id \
+                   JOIN projects p ON p.id = s.project_id \
+                   WHERE m.turn_id = $1 AND m.role = 'user' AND m.kind = 'said' ORDER BY m.position";
+        let rows = transaction.fetch(sql, &[id.as_str().into(), self.project.as_str().into()]).await?;
         transaction.commit().await?;
         let Ok(turn) = TurnId::parse(&id) else { return Ok(None) };
         let said = rows.iter().map(|row| {
@@ -364,6 +358,7 @@ impl Facts for SqlMemory {
                 user: row.text("user_id")?,
                 text: row.text("content")?,
                 at_ms: row.integer("created_at")?,
+                project: row.text("project")?,
             })
         });
         let said = said.collect::<Result<_, _>>()?;
@@ -390,6 +385,7 @@ pub(super) fn fact(row: &Row) -> Result<Fact, StoreError> {
         is_key: row.integer("is_key")? != 0,
         is_public: row.text("visibility")? == "public",
         origin: FactOrigin::parse(&row.text("origin")?).unwrap_or(FactOrigin::Asked),
+        project: row.text("project")?,
         confidence: u32::try_from(row.integer("confidence")?).unwrap_or(100),
     })
 }

@@ -132,6 +132,11 @@ async fn join(transaction: &mut Transaction, from: &str, to: &str) -> Result<(),
     for table in OWNED {
         transaction.execute(&format!("UPDATE {table} SET user_id = $2 WHERE user_id = $1"), &both).await?;
     }
+    let sql = "DELETE FROM conversation_projects WHERE user_id = $1 AND EXISTS (SELECT 1 FROM conversation_projects o \
+               WHERE o.user_id = $2 AND o.context_id = conversation_projects.context_id \
+               AND o.since = conversation_projects.since)";
+    transaction.execute(sql, &both).await?;
+    transaction.execute("UPDATE conversation_projects SET user_id = $2 WHERE user_id = $1", &both).await?;
     // Projects are known by their owner and name.
     let sql = "UPDATE sessions SET project_id = (SELECT t.id FROM projects f JOIN projects t ON t.name = f.name \
                WHERE f.id = sessions.project_id AND t.owner_id = $2) WHERE project_id IN (SELECT f.id FROM projects f \

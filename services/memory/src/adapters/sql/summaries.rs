@@ -103,7 +103,7 @@ impl Summaries for SqlMemory {
     }
 
     async fn summaries(&self, request: &RecallRequest, before_ms: i64) -> Result<Vec<String>, MemoryError> {
-        let sql = "SELECT session_summary FROM sessions WHERE context_id = $1 AND generation = $2 AND started_at < $3 \
+        let sql = "SELECT session_summary FROM sessions WHERE context_id = $1 AND generation = $2 AND archived = 0 AND started_at < $3 \
                    AND session_summary IS NOT NULL ORDER BY last_activity_at DESC LIMIT $4";
         let values = [
             request.conversation.as_str().into(),

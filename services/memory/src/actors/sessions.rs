@@ -1,0 +1,57 @@
+//! Sessions, as people ask for them: lists, shows, names, puts away. Everybody has their
+//! own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bus::Serve;
+use domain::message::without_controls;
+use domain::session::{MESSAGES, SESSIONS, SessionAnswer, SessionCommand, SessionRequest, TITLE_BYTES};
+
+use super::projector::describe;
+use crate::ports::{People, Sessions};
+
+pub(crate) struct SessionServer {
+    pub(crate) sessions: Arc<dyn Sessions>,
+    pub(crate) people: Arc<dyn People>,
+}
+
+#[async_trait]
+impl Serve<SessionRequest, SessionAnswer> for SessionServer {
+    async fn serve(&self, request: SessionRequest) -> Result<SessionAnswer, String> {
+        let user = &self.people.person(&request.principal.user).await.map_err(describe)?;
+        match request.command {
+            SessionCommand::List { archived, before, limit } => {
+                let limit = limit.min(SESSIONS);
+                let sessions = self.sessions.list(user, archived, before.as_deref(), limit).await.map_err(describe)?;
+                Ok(SessionAnswer { sessions, messages: Vec::new() })
+            }
+            SessionCommand::Show { id, skip, limit } => {
+                let shown = self.one(user, &id).await?;
+                let messages = self.sessions.messages(user, id.trim(), skip, limit.min(MESSAGES)).await;
+                Ok(SessionAnswer { messages: messages.map_err(describe)?, ..shown })
+            }
+            SessionCommand::Rename { id, title } => {
+                let title = without_controls(title.trim()).replace(['\n', '\t'], " ");
+                if title.is_empty() || title.len() > TITLE_BYTES {
+                    return Err(format!("a title has between 1 and {TITLE_BYTES} bytes; this has {}", title.len()));
+                }
+                self.sessions.rename(user, id.trim(), &title).await.map_err(describe)?;
+                self.one(user, &id).await
+            }
+            SessionCommand::Archive { id, is_archived } => {
+                self.sessions.archive(user, id.trim(), is_archived).await.map_err(describe)?;
+                self.one(user, &id).await
+            }
+        }
+    }
+}
+
+impl SessionServer {
+    async fn one(&self, user: &str, id: &str) -> Result<SessionAnswer, String> {
+        let found = self.sessions.find(user, id.trim()).await.map_err(describe)?;
+        let session =
+            found.ok_or_else(|| format!("there is no session {id:?}: `clara session list` shows their ids"))?;
+        Ok(SessionAnswer { sessions: vec![session], messages: Vec::new() })
+    }
+}
