@@ -4,12 +4,14 @@
 //! session it belongs to: an answer seldom repeats the words of the question
 //! that it answers.
 
-use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+mod best; // The best of many scores.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use self::best::{best_of, better};
 use crate::bm25::Bm25;
 use crate::late::{Embedding, TokenVectors};
 use crate::texts::{Compared, Texts};
@@ -51,6 +53,8 @@ pub struct Hit<'a> {
     /// How near it is to the question by their vectors, from −1 to 1; none where either
     /// has none.
     pub meaning: Option<f32>,
+    /// Whether it holds a term of the question.
+    pub shares_term: bool,
 }
 
 /// Where a passage stands, and what of it no question changes.
@@ -116,7 +120,7 @@ struct Meanings {
     own: Vec<f32>,
     of_session: Vec<f32>,
     /// Those that were compared, if not all were; of the others nothing is known.
-    compared: Option<HashSet<usize>>,
+    compared: Option<Vec<bool>>,
     /// Whether another compares them: then nothing is embedded here.
     elsewhere: bool,
 }
@@ -133,11 +137,11 @@ impl Meanings {
                         *own = *cosine;
                     }
                 }
-                (own, Some(near.iter().map(|(number, _)| *number).collect()))
+                (own, Some(among(index.len(), near.iter().map(|(number, _)| *number))))
             }
             (None, Some(asked)) => {
                 let Compared { similarities, near } = index.texts.compare(&asked.text);
-                (similarities, near.map(HashSet::from_iter))
+                (similarities, near.map(|near| among(index.len(), near)))
             }
             (None, None) => return None,
         };
@@ -150,7 +154,7 @@ impl Meanings {
 
     /// That of a passage alone, where it is known.
     fn of_one(&self, number: usize, place: &Place) -> Option<f32> {
-        let is_compared = self.compared.as_ref().is_none_or(|compared| compared.contains(&number));
+        let is_compared = self.compared.as_ref().is_none_or(|compared| compared[number]);
         let is_known = is_compared && (place.is_embedded || self.elsewhere);
         is_known.then(|| self.own[number])
     }
@@ -255,7 +259,8 @@ impl Index {
             (false, false) => Weights::LEXICAL,
         };
         let meaning = Meanings::of(self, question);
-        let mut scores = self.cheap(question, meaning.as_ref(), &weights);
+        let asked = terms(question.text);
+        let mut scores = self.cheap(&asked, meaning.as_ref(), &weights);
         let mut best = best_of(&scores, if has_words { CANDIDATES.max(limit) } else { limit });
         if has_words {
             self.compare_words(question, &best, &weights, &mut scores);
@@ -265,16 +270,16 @@ impl Index {
             passage: &self.passages[number],
             score: scores[number],
             meaning: meaning.as_ref().and_then(|meaning| meaning.of_one(number, &self.places[number])),
+            shares_term: self.terms[number].iter().any(|term| asked.contains(term)),
         };
         best.into_iter().take(limit).map(hit).collect()
     }
 
     /// The score of every passage by the signals that are quick to find.
-    fn cheap(&self, question: &Question<'_>, meaning: Option<&Meanings>, weights: &Weights) -> Vec<f32> {
-        let asked = terms(question.text);
-        let (alone, around) = (part_of_best(self.alone.scores(&asked)), part_of_best(self.around.scores(&asked)));
-        let of_session = part_of_best(self.of_session.scores(&asked));
-        let named = self.named(&asked);
+    fn cheap(&self, asked: &[String], meaning: Option<&Meanings>, weights: &Weights) -> Vec<f32> {
+        let (alone, around) = (part_of_best(self.alone.scores(asked)), part_of_best(self.around.scores(asked)));
+        let of_session = part_of_best(self.of_session.scores(asked));
+        let named = self.named(asked);
         let mut scores = Vec::with_capacity(self.passages.len());
         for (number, place) in self.places.iter().enumerate() {
             let answers = place.before.is_some_and(|before| self.places[before].asks);
@@ -343,23 +348,15 @@ impl Index {
     }
 }
 
-/// The numbers of the best scores, best first; of equal ones the older first.
-fn best_of(scores: &[f32], count: usize) -> Vec<usize> {
-    let mut best: Vec<usize> = (0..scores.len()).collect();
-    let compare = |one: &usize, other: &usize| better(scores, *one, *other);
-    if count == 0 {
-        return Vec::new();
+/// Which of so many numbers are among some.
+fn among(count: usize, numbers: impl IntoIterator<Item = usize>) -> Vec<bool> {
+    let mut among = vec![false; count];
+    for number in numbers {
+        if let Some(is_among) = among.get_mut(number) {
+            *is_among = true;
+        }
     }
-    if count < best.len() {
-        best.select_nth_unstable_by(count - 1, compare);
-        best.truncate(count);
-    }
-    best.sort_unstable_by(compare);
-    best
-}
-
-fn better(scores: &[f32], one: usize, other: usize) -> Ordering {
-    scores[other].total_cmp(&scores[one]).then(one.cmp(&other))
+    among
 }
 
 fn part(holds: bool) -> f32 {

@@ -85,10 +85,7 @@ impl Texts {
         let of_question = signs(&asked);
         let differing = |row: &[u64]| row.iter().zip(&of_question).map(|(one, other)| (one ^ other).count_ones()).sum();
         let distances: Vec<u32> = self.signs.chunks_exact(self.words()).map(differing).collect();
-        let looked_at = (count / PART).max(FEWEST).min(count);
-        let mut near: Vec<usize> = (0..count).collect();
-        near.select_nth_unstable_by_key(looked_at - 1, |number| distances[*number]);
-        near.truncate(looked_at);
+        let near = nearest(&distances, self.words() * 64, (count / PART).max(FEWEST));
         let similarity = |number: &usize| {
             let row = &self.values[number * self.width..(number + 1) * self.width];
             dot(&asked, row) as f32 * self.scales[*number] * scale
@@ -108,6 +105,30 @@ impl Texts {
         let rows = self.values.chunks_exact(self.width).zip(&self.scales);
         rows.map(|(row, of_row)| dot(&asked, row) as f32 * of_row * scale).collect()
     }
+}
+
+/// The numbers of the smallest distances, so many; of equal ones the older first. There
+/// are few distances and many numbers: they are counted, not sorted.
+fn nearest(distances: &[u32], farthest: usize, count: usize) -> Vec<usize> {
+    let mut having = vec![0; farthest + 1];
+    for distance in distances {
+        having[*distance as usize] += 1;
+    }
+    let (mut last, mut nearer) = (0, 0);
+    while last < farthest && nearer + having[last] < count {
+        nearer += having[last];
+        last += 1;
+    }
+    let mut at_last = count - nearer;
+    let mut near = Vec::with_capacity(count);
+    for (number, distance) in distances.iter().enumerate() {
+        let is_at_last = *distance as usize == last;
+        if (*distance as usize) < last || (is_at_last && at_last > 0) {
+            at_last -= usize::from(is_at_last);
+            near.push(number);
+        }
+    }
+    near
 }
 
 /// The signs of values, a bit each, from the lowest on.
@@ -186,6 +207,17 @@ mod tests {
             assert!(quick.iter().zip(&all).all(|(quick, all)| quick == all || *quick == farthest));
         }
         assert!(found >= 990, "{found} of 1000");
+    }
+
+    proptest! {
+        #[test]
+        fn the_nearest_are_the_smallest(distances in proptest::collection::vec(0u32..9, 0..60), count in 0usize..70) {
+            let mut expected: Vec<usize> = (0..distances.len()).collect();
+            expected.sort_by_key(|number| (distances[*number], *number));
+            expected.truncate(count);
+            expected.sort_unstable();
+            prop_assert_eq!(nearest(&distances, 64, count), expected);
+        }
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub(crate) struct Found {
     pub(crate) fit: f64,
     /// How near it is to the question by their vectors, where both have one.
     pub(crate) meaning: Option<f32>,
+    /// Whether it holds a term of the question.
+    pub(crate) shares_term: bool,
 }
 
 impl Indexes {
@@ -219,8 +221,8 @@ impl Known {
 fn found(hit: &Hit<'_>, best: f32) -> Found {
     let recall::Passage { id, speaker, text, at_ms, .. } = hit.passage;
     let fit = f64::from((hit.score / best).clamp(0.0, 1.0));
-    let meaning = hit.meaning;
-    Found { id: id.clone(), speaker: speaker.clone(), text: text.clone(), at_ms: *at_ms, fit, meaning }
+    let (meaning, shares_term) = (hit.meaning, hit.shares_term);
+    Found { id: id.clone(), speaker: speaker.clone(), text: text.clone(), at_ms: *at_ms, fit, meaning, shares_term }
 }
 
 #[cfg(test)]

@@ -132,9 +132,7 @@ impl Knowledge {
     pub(crate) async fn matching(&self, user: &str, query: &str, limit: usize) -> Result<Vec<Fact>, MemoryError> {
         let asked = self.search.ask(query).await;
         let found = self.search.find(&Scope::Facts(user.to_owned()), &asked, LOOKED_AT.max(limit)).await?;
-        let words = terms(query);
-        let shares = |text: &str| terms(text).iter().any(|term| words.contains(term));
-        let fits = |found: &&Found| shares(&found.text) || found.meaning.is_some_and(|meaning| meaning >= FITS);
+        let fits = |found: &&Found| found.shares_term || found.meaning.is_some_and(|meaning| meaning >= FITS);
         let ids: Vec<String> = found.iter().filter(fits).take(limit).map(|found| found.id.clone()).collect();
         let mut known = self.facts.find(user, &ids).await?;
         known.sort_by_key(|known| ids.iter().position(|id| *id == known.fact.id));
