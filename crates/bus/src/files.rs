@@ -38,34 +38,57 @@ impl Bus {
 impl Files {
     /// Stores what a file holds; the same again is harmless.
     pub async fn store(&self, conversation: &ConversationId, file: &FileId, bytes: &[u8]) -> Result<(), PublishError> {
-        let chunks = bytes.chunks(CHUNK).map(Bytes::copy_from_slice);
-        let stored = stream::iter((0..).zip(chunks)).map(|(index, chunk)| async move {
-            let subject = Subject::File(conversation, file, index).to_string();
-            // Each try is a message of its own: the newest one stays, and so the
-            // file's age begins anew.
-            let id = self.bus.client.new_inbox();
-            self.bus.store_bytes(&subject, &id, None, chunk, INGRESS_PATIENCE).await
-        });
-        stored.buffer_unordered(PARALLEL).try_for_each(|_| async { Ok(()) }).await
+        let chunks: Vec<(u32, Bytes)> = (0..).zip(bytes.chunks(CHUNK).map(Bytes::copy_from_slice)).collect();
+        let Some((last, others)) = chunks.split_last() else { return Ok(()) };
+        let store = |(index, chunk): (u32, Bytes)| self.store_chunk(conversation, file, index, chunk);
+        stream::iter(others.iter().cloned()).map(store).buffer_unordered(PARALLEL).try_collect::<Vec<()>>().await?;
+        // It says that the others are there.
+        store(last.clone()).await
     }
 
-    /// Whether a file is kept, all of it.
+    async fn store_chunk(
+        &self,
+        conversation: &ConversationId,
+        file: &FileId,
+        index: u32,
+        chunk: Bytes,
+    ) -> Result<(), PublishError> {
+        let subject = Subject::File(conversation, file, index).to_string();
+        // Each try is a message of its own: the newest one stays, and so the file's age
+        // begins anew.
+        let id = self.bus.client.new_inbox();
+        self.bus.store_bytes(&subject, &id, None, chunk, INGRESS_PATIENCE).await.map(|_| ())
+    }
+
+    /// Whether a file is kept: its last chunk, which is stored when the others are.
     pub async fn holds(&self, conversation: &ConversationId, attachment: &Attachment) -> Result<bool, PublishError> {
-        Ok(self
-            .read(conversation, &attachment.file)
-            .await?
-            .is_some_and(|bytes| bytes.len() == attachment.bytes as usize))
+        let Some(before) = (attachment.bytes as usize).checked_sub(1) else { return Ok(false) };
+        let (index, size) = (before / CHUNK, before % CHUNK + 1);
+        let last = self.chunk(conversation, &attachment.file, u32::try_from(index).unwrap_or(u32::MAX)).await?;
+        Ok(last.is_some_and(|chunk| chunk.len() == size))
+    }
+
+    async fn chunk(
+        &self,
+        conversation: &ConversationId,
+        file: &FileId,
+        index: u32,
+    ) -> Result<Option<Bytes>, PublishError> {
+        let subject = Subject::File(conversation, file, index).to_string();
+        match self.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(chunk) => Ok(Some(chunk.payload)),
+            Err(err) if err.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(err) => Err(PublishError::Unavailable { subject, why: err.to_string() }),
+        }
     }
 
     /// What a file holds; `None` when it is not kept, or is not what its id says.
     pub async fn read(&self, conversation: &ConversationId, file: &FileId) -> Result<Option<Vec<u8>>, PublishError> {
         let mut bytes = Vec::new();
         for index in 0.. {
-            let subject = Subject::File(conversation, file, index).to_string();
-            match self.stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(chunk) => bytes.extend_from_slice(&chunk.payload),
-                Err(err) if err.kind() == LastRawMessageErrorKind::NoMessageFound => break,
-                Err(err) => return Err(PublishError::Unavailable { subject, why: err.to_string() }),
+            match self.chunk(conversation, file, index).await? {
+                Some(chunk) => bytes.extend_from_slice(&chunk),
+                None => break,
             }
             if bytes.len() > FILE_BYTES {
                 return Ok(None);
@@ -78,9 +101,12 @@ impl Files {
         Ok(Some(bytes).filter(|bytes| FileId::of(bytes) == *file))
     }
 
-    /// Erases a file.
-    pub async fn erase(&self, conversation: &ConversationId, file: &FileId) -> Result<(), PublishError> {
-        let subject = Subject::FileChunks(conversation, file).to_string();
+    /// Erases a file, or all files of a conversation.
+    pub async fn erase(&self, conversation: &ConversationId, file: Option<&FileId>) -> Result<(), PublishError> {
+        let subject = match file {
+            Some(file) => Subject::FileChunks(conversation, file).to_string(),
+            None => Subject::Files(conversation).to_string(),
+        };
         let purged = self.stream.purge().filter(&subject).await;
         purged.map(|_| ()).map_err(|err| PublishError::Unavailable { subject, why: err.to_string() })
     }

@@ -31,6 +31,8 @@ pub enum Subject<'a> {
     File(&'a ConversationId, &'a FileId, u32),
     /// All parts of a file.
     FileChunks(&'a ConversationId, &'a FileId),
+    /// All files of a conversation.
+    Files(&'a ConversationId),
     Dead(&'a str),
     Delta(&'a str, &'a ConversationId),
     Control(TurnId),
@@ -70,6 +72,7 @@ impl fmt::Display for Subject<'_> {
             Subject::Terminals(conversation) => write!(f, "terminal.{conversation}.*"),
             Subject::File(conversation, file, chunk) => write!(f, "file.{conversation}.{file}.{chunk}"),
             Subject::FileChunks(conversation, file) => write!(f, "file.{conversation}.{file}.*"),
+            Subject::Files(conversation) => write!(f, "file.{conversation}.*.*"),
             Subject::Dead(service) => write!(f, "dead.{service}"),
             Subject::Delta(platform, conversation) => write!(f, "delta.{platform}.{conversation}"),
             Subject::Control(turn) => write!(f, "control.{turn}"),

@@ -15,6 +15,9 @@ pub const IMAGE_BYTES: usize = FILE_BYTES / 4 * 3;
 pub const FILES: usize = 10;
 /// Images that a model is shown at once, at most.
 pub const IMAGES: usize = 8;
+/// Images that a model is shown at once, in bytes all together: in base64 they stay
+/// below the 32 MB of a request that vendors take.
+pub const IMAGES_BYTES: usize = 16 * 1024 * 1024;
 /// Tokens that an image costs, about, whichever vendor counts.
 pub const IMAGE_TOKENS: usize = 1600;
 /// Longest name of a file, in bytes.

@@ -39,7 +39,7 @@ pub enum SessionCommand {
         limit: u32,
     },
     /// One with what was said in it: the newest messages, oldest first, those before so
-    /// many of the newest.
+    /// many of the newest. There may be fewer than asked for: none means that there are no more.
     Show {
         id: String,
         skip: u32,

@@ -54,8 +54,9 @@ pub trait ChatModel: Send + Sync {
 /// Where the images are kept that requests name.
 #[async_trait]
 pub trait Images: Send + Sync {
-    /// What an image holds; `None` when it is not to be had, and the model is told so.
-    async fn read(&self, image: &Image) -> Option<Vec<u8>>;
+    /// What an image holds; `None` when it is no longer kept, and the model is told so.
+    /// An error is for a while, and in words for the log.
+    async fn read(&self, image: &Image) -> Result<Option<Vec<u8>>, String>;
 }
 
 /// For requests that show none.
@@ -63,8 +64,8 @@ pub struct NoImages;
 
 #[async_trait]
 impl Images for NoImages {
-    async fn read(&self, _: &Image) -> Option<Vec<u8>> {
-        None
+    async fn read(&self, _: &Image) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
     }
 }
 

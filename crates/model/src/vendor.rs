@@ -9,6 +9,7 @@ use data_encoding::BASE64;
 use domain::attachment::Image;
 use domain::chat::{Answer, ChatMessage, Ending, ToolCall, Usage};
 use domain::decide::Tools;
+use domain::journal::Fault;
 use futures::StreamExt;
 use genai::adapter::AdapterKind;
 use genai::chat::{
@@ -20,6 +21,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::config::Endpoint;
 use crate::faults::{Failure, classify};
@@ -58,16 +60,16 @@ impl Vendor {
         Ok(Self { client: Client::new()?, wire, endpoint, silence, images })
     }
 
-    async fn images(&self, request: &ChatRequest) -> Shown {
+    async fn images(&self, request: &ChatRequest) -> Result<Shown, Failure> {
         let mut shown = Shown::new();
         for image in request.messages.iter().flat_map(ChatMessage::images) {
             if !shown.contains_key(image)
-                && let Some(bytes) = self.images.read(image).await
+                && let Some(bytes) = self.images.read(image).await.map_err(Failure::transient)?
             {
                 shown.insert(image.clone(), BASE64.encode(&bytes).into());
             }
         }
-        shown
+        Ok(shown)
     }
 
     fn target(&self, model: &str) -> ServiceTarget {
@@ -109,10 +111,33 @@ impl Vendor {
 #[async_trait]
 impl Attempt for Vendor {
     async fn attempt(&self, request: &ChatRequest, progress: &mpsc::Sender<Progress>) -> Result<Answer, Failure> {
+        let shown = self.images(request).await?;
+        match self.stream(request, &shown, progress).await {
+            // A model that does not see, or an image that is none: without it, the
+            // conversation goes on.
+            Err(refused) if !shown.is_empty() && refused.fault == Fault::Rejected => {
+                warn!(detail = refused.detail, "the vendor refused a request with images; asking without them");
+                let why = "this model does not take these images; asking without them".to_owned();
+                let _ = progress.send(Progress::Retrying { why }).await;
+                self.stream(request, &Shown::new(), progress).await
+            }
+            answered => answered,
+        }
+    }
+}
+
+impl Vendor {
+    /// One answer as it comes.
+    async fn stream(
+        &self,
+        request: &ChatRequest,
+        shown: &Shown,
+        progress: &mpsc::Sender<Progress>,
+    ) -> Result<Answer, Failure> {
         let key = self.endpoint.key.as_ref().map(|key| key.expose_secret());
         let failed = |err: &genai::Error| classify(err, key);
         let options = self.options(request);
-        let wanted = vendor_request(request, &self.images(request).await);
+        let wanted = vendor_request(request, shown);
         let asked = self.client.exec_chat_stream(self.target(&request.model), wanted, Some(&options));
         let mut stream = asked.await.map_err(|err| failed(&err))?.stream;
         let mut received = 0;
@@ -187,7 +212,7 @@ fn vendor_message(group: &[ChatMessage], shown: &Shown) -> chat::ChatMessage {
         ChatMessage::User { text, images } => {
             let parts = images.iter().map(|image| match (shown.get(image), image.kind.image()) {
                 (Some(bytes), Some(media_type)) => ContentPart::from_binary_base64(media_type, Arc::clone(bytes), None),
-                _ => ContentPart::from_text("[an image that is no longer kept]"),
+                _ => ContentPart::from_text("[an image that cannot be shown to you]"),
             });
             let text = std::iter::once(ContentPart::from_text(text.clone()));
             chat::ChatMessage::user(MessageContent::from_parts(text.chain(parts).collect::<Vec<_>>()))

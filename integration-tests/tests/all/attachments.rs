@@ -14,7 +14,7 @@ use testkit::model::{Act, FakeModel};
 use testkit::sandbox::Sandbox;
 use testkit::terminal::Terminal;
 
-use crate::asking::ask;
+use crate::asking::{ask, list};
 
 /// The smallest file that begins like a PNG; vendors look no further here.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nand so on";
@@ -105,6 +105,50 @@ async fn another_replica_shows_the_same_image_to_the_other_vendor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_does_not_see_answers_all_the_same() {
+    let model = FakeModel::start(|asked, _| match asked.images.is_empty() {
+        false => Act::Refuse(400, vec![], "this model does not take images".into()),
+        true => Act::say(format!("re: {}", asked.last_user)),
+    })
+    .await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let cat = stored(&terminal, "cat.png", PNG).await;
+    let message = terminal.does(with("what is this?", &[&cat])).await;
+    let reply = terminal.reply_to(&message).await;
+    assert_eq!(reply.kind, ReplyKind::Answered);
+    assert!(
+        reply.text.contains("what is this?") && reply.text.contains("[an image that cannot be shown to you]"),
+        "{}",
+        reply.text
+    );
+    // Nor does it hold up what comes after.
+    assert_eq!(terminal.asks("and now?").await.kind, ReplyKind::Answered);
+    assert_eq!(model.asked().len(), 4, "once with the image and once without, each time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_other_messages_brought_too_outlives_one_of_them() {
+    let sandbox = Sandbox::start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let plan = stored(&terminal, "plan.txt", b"milk").await;
+    for text in ["My dog is called Rex", "and look once more"] {
+        let message = terminal.does(with(text, &[&plan])).await;
+        terminal.reply_to(&message).await;
+    }
+    let alone = stored(&terminal, "alone.txt", b"bread").await;
+    let message = terminal.does(with("My cat is called Tom", &[&alone])).await;
+    terminal.reply_to(&message).await;
+    let bus = sandbox.bus().await;
+    eventually("both are learnt", async || (list(&bus, "cli-user").await.len() == 2).then_some(())).await;
+    for which in ["Rex", "Tom"] {
+        let forgotten = ask(&bus, "cli-user", FactCommand::Forget { which: which.into() }).await.unwrap();
+        assert_eq!((forgotten.facts.len(), forgotten.proof.iter().map(|searched| searched.found).sum::<u64>()), (1, 0));
+    }
+    assert!(is_kept(&bus, &terminal, &plan).await && !is_kept(&bus, &terminal, &alone).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_did_not_come_is_refused_and_one_that_went_is_said_so() {
     let sandbox = Sandbox::start().await;
     let mut terminal = sandbox.terminal("main").await;
@@ -131,7 +175,7 @@ async fn a_file_that_did_not_come_is_refused_and_one_that_went_is_said_so() {
         "{}",
         reply.text
     );
-    terminal.bus.files().await.unwrap().erase(&terminal.conversation, &named.file).await.unwrap();
+    terminal.bus.files().await.unwrap().erase(&terminal.conversation, Some(&named.file)).await.unwrap();
     terminal.asks("say on").await;
     let reply = terminal.asks("and what stands in it").await;
     assert_eq!(reply.kind, ReplyKind::Answered, "{}", reply.text);

@@ -160,6 +160,8 @@ async fn what_is_forgotten_is_in_no_file_any_more() {
     let bus = sandbox.bus().await;
     let mut terminal = sandbox.terminal("main").await;
     terminal.asks("My password hint is quokkaberry. I love hiking.").await;
+    // Whichever of the two came first would be the one that is kept.
+    known(&bus, ANN, &["I love hiking", "My password hint is quokkaberry"]).await;
     terminal.asks("remember that my password hint is quokkaberry").await;
     terminal.asks("hello").await;
     known(&bus, ANN, &["I love hiking", "My password hint is quokkaberry"]).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::turn::ReplyKind;
+use futures::StreamExt;
 use futures::future::join_all;
 use testkit::eventually;
 use testkit::model::{Act, FakeModel};
@@ -145,4 +146,33 @@ async fn second_signal_exits_at_once() {
     eventually("it is draining", async || draining(sandbox.service("orchestrator", 0).log())).await;
     sandbox.terminate("orchestrator", 0);
     assert_eq!(sandbox.service("orchestrator", 0).ended(Duration::from_secs(5)).await.code(), Some(143));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_work_item_waits_while_its_turn_runs_here_and_is_settled_after_it() {
+    let model = FakeModel::start(|_, _| Act::After(Duration::from_secs(4), Box::new(Act::say("once")))).await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let client = async_nats::connect(sandbox.nats.url()).await.unwrap();
+    let mut items = client.subscribe("clara.v1.turn.run.*").await.unwrap();
+    let context = async_nats::jetstream::new(client);
+    let message = terminal.says("one").await;
+    let item = items.next().await.unwrap();
+    eventually("the model was asked", async || (!model.asked().is_empty()).then_some(())).await;
+    // Without an id it is another item of the same turn, as after a restart of the server.
+    context.publish(item.subject, item.payload).await.unwrap().await.unwrap();
+    let queue = context.get_stream("CLARA_TURNS").await.unwrap();
+    eventually("it came back once at least, and nobody else's was touched", async || {
+        let mut orchestrator =
+            queue.get_consumer::<async_nats::jetstream::consumer::pull::Config>("orchestrator").await.unwrap();
+        let info = orchestrator.info().await.unwrap();
+        (info.num_redelivered > 0 && info.num_ack_pending == 2).then_some(())
+    })
+    .await;
+    assert_eq!(terminal.reply_to(&message).await.text, "once");
+    eventually("both items are settled", async || (queue.get_info().await.unwrap().state.messages == 0).then_some(()))
+        .await;
+    assert_eq!(model.asked().len(), 1);
+    assert_eq!(terminal.asks("two").await.text, "once");
+    assert_eq!(model.asked().len(), 2);
 }

@@ -15,7 +15,7 @@ use testkit::model::{Act, FakeModel};
 use testkit::postgres::Postgres;
 use testkit::sandbox::{Plan, Sandbox};
 
-use crate::asking::{ask, list, principal};
+use crate::asking::{self, ask, list, principal};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const ANN: &str = "cli-user";
@@ -104,6 +104,24 @@ async fn check_projects(plan: Plan) {
     assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{:?}", cleared.proof);
     let after = ask(&bus, ANN, FactCommand::Projects { conversation: Some(home.conversation.clone()) }).await.unwrap();
     assert_eq!((after.project.as_str(), after.counts.len()), ("", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_a_choice_belongs_where_it_was_said() {
+    let model = FakeModel::start(|_, _| Act::After(Duration::from_secs(2), Box::new(Act::say("so be it")))).await;
+    let sandbox = Sandbox::plan().set("CLARA_LEARNING", "rules").with(model.as_openai()).start().await;
+    let bus = sandbox.bus().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let message = terminal.says("My dog is called Rex").await;
+    enter(&bus, &terminal.conversation, "kitchen").await;
+    terminal.reply_to(&message).await;
+    terminal.asks("My sister Ida lives in Rome").await;
+    let known = || async { told(&bus, &terminal.conversation, Audience::Direct).await };
+    eventually("both are learnt", async || (known().await.len() == 2).then_some(())).await;
+    assert_eq!(known().await, [pair("My dog is called Rex", ""), pair("My sister Ida lives in Rome", "kitchen")]);
+    // Nor do relations tell of it elsewhere.
+    let recalled = asking::recall(&bus, ANN, Audience::Direct, "what of Ida and Rex?").await;
+    assert_eq!((recalled.facts.len(), recalled.relations.iter().any(|line| line.contains("Ida"))), (1, false));
 }
 
 async fn check_sessions(plan: Plan) {

@@ -28,7 +28,7 @@ const HELP: &str = "\
 !status   what is running
 !clear    start afresh; what Clara remembers of you stays
 !queue followup|collect|steer|interrupt   what becomes of what you send while she works
-!attach <file>   goes with your next message: texts and images are read
+!attach <file>   goes with your next message: texts and images are read; !attach none takes it back
 !project <name>, !project, !project none   what is said here belongs to a project of yours, with memories of its own
 !link <platform> <id>, !link status, !unlink   one memory for several accounts of yours
 !high !opus, !mid !sonnet, !low !haiku !fast   before a message: which model answers it

@@ -163,6 +163,7 @@ impl App {
             intentions: memory.clone(),
             people: memory.clone(),
             projects: memory.clone(),
+            default_project: memory.project().to_owned(),
             learner,
             traces,
             mirrors,

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::breaker::Breaker;
 use crate::indexes::Found;
-use crate::learning::{New, Plan, dynamics, plan};
+use crate::learning::{New, Plan, dynamics, is_beside, plan};
 use crate::mirrors::GraphStore;
 use crate::ports::{Facts, MemoryError, Remembered};
 use crate::scope::Scope;
@@ -26,8 +26,8 @@ const KEYS: u32 = 15;
 const NEIGHBOURS: usize = 50;
 /// The facts that are ranked for a question.
 const RANKED: usize = 80;
-/// The same where few of them may be seen: in a group, and of a project.
-const RANKED_OF_FEW: usize = 400;
+/// Those that are looked through where not all of them count: in a group, and of projects.
+const OF_FEW: usize = 400;
 /// The facts among which those that fit are looked for.
 const LOOKED_AT: usize = 200;
 /// The newest relations that are looked through for a question.
@@ -63,15 +63,13 @@ impl Knowledge {
         // A question without words leaves the order to strength.
         let wordless = Asked { text: "?".to_owned(), embedding: None };
         let asked = if asked.text.is_empty() { &wordless } else { asked };
-        let sees_all = audience == Audience::Direct && project.is_empty();
-        let ranked = if sees_all { RANKED } else { RANKED_OF_FEW };
-        let (fits, found) = self.near(user, asked, ranked).await?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
         let may_see = |fact: &Fact| {
             (audience == Audience::Direct || fact.is_public) && (fact.project.is_empty() || fact.project == project)
         };
+        let (fits, found) = self.near(user, asked, RANKED, |known| may_see(&known.fact)).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut facts: Vec<Fact> =
             self.facts.keys(user, FACTS as u32).await?.into_iter().filter(may_see).take(KEYS as usize).collect();
         let now = now_ms();
@@ -96,12 +94,13 @@ impl Knowledge {
         &self,
         user: &str,
         audience: Audience,
+        project: &str,
         query: &str,
         limit: u32,
     ) -> Result<Vec<String>, MemoryError> {
-        let all = match self.walk(user, audience, query).await? {
+        let all = match self.walk(user, audience, project, query).await? {
             Some(walked) => walked,
-            None => self.facts.relations(user, audience == Audience::Group, RELATIONS).await?,
+            None => self.facts.relations(user, audience == Audience::Group, project, RELATIONS).await?,
         };
         let found = relevant(&all, query, limit as usize).into_iter();
         Ok(found.map(|found| format!("{} — {} — {}", found.subject, found.predicate, found.object)).collect())
@@ -109,7 +108,13 @@ impl Knowledge {
 
     /// The same of the facts that the graph store names, as the database has them and as far
     /// as they may be seen, the newest first; none without such a store, or while it is away.
-    async fn walk(&self, user: &str, audience: Audience, query: &str) -> Result<Option<Vec<Relation>>, MemoryError> {
+    async fn walk(
+        &self,
+        user: &str,
+        audience: Audience,
+        project: &str,
+        query: &str,
+    ) -> Result<Option<Vec<Relation>>, MemoryError> {
         let Some(graph) = self.graph.as_ref().filter(|_| self.breaker.allows(now_ms())) else { return Ok(None) };
         let around = tokio::time::timeout(WALK, graph.around(user, &terms(query), RELATIONS as usize)).await;
         self.breaker.note(matches!(around, Ok(Ok(_))), now_ms());
@@ -125,7 +130,7 @@ impl Knowledge {
             }
         };
         let ids: Vec<String> = found.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        Ok(Some(self.facts.relations_of(user, audience == Audience::Group, &ids).await?))
+        Ok(Some(self.facts.relations_of(user, audience == Audience::Group, project, &ids).await?))
     }
 
     /// The facts that fit a question by a word, or by their meaning; best first.
@@ -142,7 +147,7 @@ impl Knowledge {
     /// What would become of a statement.
     pub(crate) async fn plan(&self, user: &str, new: &New) -> Result<Plan, MemoryError> {
         let asked = self.search.ask(&new.statement.text).await;
-        let (found, near) = self.near(user, &asked, NEIGHBOURS).await?;
+        let (found, near) = self.near(user, &asked, NEIGHBOURS, |known| is_beside(known, new)).await?;
         Ok(plan(new, &near, |id| found.get(id)?.meaning.map(f64::from)))
     }
 
@@ -158,16 +163,27 @@ impl Knowledge {
         self.facts.change(user, actor, now_ms(), &plan.changes, None).await
     }
 
-    /// The facts nearest to what is asked, and as what each was found, by id.
+    /// Of the facts that count, those nearest to what is asked, and as what each was found,
+    /// by id.
     async fn near(
         &self,
         user: &str,
         asked: &Asked,
         limit: usize,
+        counts: impl Fn(&Remembered) -> bool,
     ) -> Result<(HashMap<String, Found>, Vec<Remembered>), MemoryError> {
-        let found = self.search.find(&Scope::Facts(user.to_owned()), asked, limit).await?;
-        let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
-        let facts = self.facts.find(user, &ids).await?;
+        let find = async |limit: usize| {
+            let found = self.search.find(&Scope::Facts(user.to_owned()), asked, limit).await?;
+            let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
+            let facts = self.facts.find(user, &ids).await?;
+            Ok::<_, MemoryError>((found, facts))
+        };
+        let (mut found, mut facts) = find(limit).await?;
+        // What does not count here must not crowd out what does.
+        if !facts.iter().all(&counts) {
+            (found, facts) = find(limit.max(OF_FEW)).await?;
+            facts.retain(&counts);
+        }
         Ok((found.into_iter().map(|found| (found.id.clone(), found)).collect(), facts))
     }
 }

@@ -41,13 +41,17 @@ pub(crate) struct Plan {
     pub changes: Vec<Change>,
 }
 
+/// Whether a statement is to be compared with a fact: what is known of another project
+/// is another thing.
+pub(crate) fn is_beside(known: &Remembered, new: &New) -> bool {
+    known.fact.project.is_empty() || known.fact.project == new.project
+}
+
 /// Decides by what is nearest to it; `meaning` gives the cosine with a fact, by id.
 pub(crate) fn plan(new: &New, near: &[Remembered], meaning: impl Fn(&str) -> Option<f64>) -> Plan {
-    // What is known of another project is another thing.
-    let is_beside = |known: &&Remembered| known.fact.project.is_empty() || known.fact.project == new.project;
     let known: Vec<Known> = near
         .iter()
-        .filter(is_beside)
+        .filter(|known| is_beside(known, new))
         .map(|Remembered { fact, .. }| Known {
             id: fact.id.clone(),
             text: fact.text.clone(),
@@ -85,6 +89,8 @@ pub(crate) fn plan(new: &New, near: &[Remembered], meaning: impl Fn(&str) -> Opt
         Gate::Supersede { old, .. } if is_outdated(&old) => {
             Plan { verdict: "outdated", fact: old, changes: Vec::new() }
         }
+        // It is otherwise in this project: everywhere else it stays as it was.
+        Gate::Supersede { old, .. } if of(&old).is_some_and(|known| known.project != new.project) => add(),
         Gate::Supersede { old, layer } => {
             let superseded = Change::Supersede { old, by: new.id.clone(), reason: layer.as_str() };
             Plan { verdict: "supersede", fact: new.id.clone(), changes: vec![added(), superseded] }
@@ -176,9 +182,11 @@ mod tests {
         assert_eq!(plan(&dog, &near, |_| None).verdict, "add");
         dog.project = "garden".into();
         assert_eq!(plan(&dog, &near, |_| None).verdict, "supersede");
-        // What is so everywhere is known everywhere.
+        // What is otherwise in a project stays as it is everywhere else; the same is known.
         near[0].fact.project.clear();
-        assert_eq!(plan(&dog, &near, |_| None).verdict, "supersede");
+        assert_eq!(plan(&dog, &near, |_| None).verdict, "add");
+        dog.statement.text = "My dog is called Rex".into();
+        assert_eq!(plan(&dog, &near, |_| None).verdict, "known");
     }
 
     #[test]

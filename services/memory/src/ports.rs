@@ -1,8 +1,7 @@
 //! What the service needs from a database.
 
 use async_trait::async_trait;
-use domain::ids::ConversationId;
-use domain::ids::TurnId;
+use domain::ids::{ConversationId, FileId, TurnId};
 use domain::memory::{Count, Fact, FactChange, HistoryMessage, Intention, Passage, RecallRequest, Searched};
 use domain::session::Session;
 use learn::mood::Mood;
@@ -273,6 +272,13 @@ pub(crate) trait Projects: Send + Sync {
     async fn projects(&self, user: &str) -> Result<Vec<Count>, MemoryError>;
 }
 
+/// A file of a conversation; none named: all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileOf {
+    pub conversation: ConversationId,
+    pub file: Option<FileId>,
+}
+
 /// What was erased.
 #[derive(Default)]
 pub(crate) struct Erased {
@@ -283,6 +289,8 @@ pub(crate) struct Erased {
     pub ids: Vec<String>,
     /// The turns whose messages went with them.
     pub turns: Vec<(ConversationId, TurnId)>,
+    /// The files that came with them, and with nothing that stays.
+    pub files: Vec<FileOf>,
     /// Texts that no store may hold any more.
     pub texts: Vec<String>,
 }
@@ -303,10 +311,23 @@ pub(crate) trait Facts: Send + Sync {
     async fn keys(&self, user: &str, limit: u32) -> Result<Vec<Fact>, MemoryError>;
     /// In no order; what is superseded is left out.
     async fn find(&self, user: &str, ids: &[String]) -> Result<Vec<Remembered>, MemoryError>;
-    /// The newest relations that facts name; of what is public alone if asked.
-    async fn relations(&self, user: &str, only_public: bool, limit: u32) -> Result<Vec<Relation>, MemoryError>;
+    /// The newest relations that facts of the person and of this project name; of what is
+    /// public alone if asked.
+    async fn relations(
+        &self,
+        user: &str,
+        only_public: bool,
+        project: &str,
+        limit: u32,
+    ) -> Result<Vec<Relation>, MemoryError>;
     /// The same of these facts alone.
-    async fn relations_of(&self, user: &str, only_public: bool, ids: &[String]) -> Result<Vec<Relation>, MemoryError>;
+    async fn relations_of(
+        &self,
+        user: &str,
+        only_public: bool,
+        project: &str,
+        ids: &[String],
+    ) -> Result<Vec<Relation>, MemoryError>;
     /// Applies changes, and notes that a turn was learnt from.
     async fn change(
         &self,
@@ -335,6 +356,9 @@ pub(crate) trait Facts: Send + Sync {
     /// Turns that were erased before a time, and whose journals were not purged yet.
     async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<(ConversationId, TurnId)>, MemoryError>;
     async fn note_purged(&self, turn: TurnId) -> Result<(), MemoryError>;
+    /// Files of what was erased that were not purged yet.
+    async fn unpurged_files(&self, limit: u32) -> Result<Vec<FileOf>, MemoryError>;
+    async fn note_file_purged(&self, of: &FileOf) -> Result<(), MemoryError>;
     /// How often each store holds any of these texts of a person.
     async fn search_everywhere(&self, user: &str, texts: &[String]) -> Result<Vec<Searched>, MemoryError>;
     /// The oldest turn that nothing was learnt from, for this replica alone until then.

@@ -14,7 +14,7 @@ use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 use tokio_util::sync::CancellationToken;
-use tracing::{instrument, warn};
+use tracing::instrument;
 
 use crate::actors::turn::Collaborators;
 use crate::actors::turns::{Delivered, Settled, Turns};
@@ -98,14 +98,8 @@ struct Kept(Files);
 
 #[async_trait]
 impl Images for Kept {
-    async fn read(&self, image: &Image) -> Option<Vec<u8>> {
-        match self.0.read(&image.conversation, &image.file).await {
-            Ok(found) => found,
-            Err(err) => {
-                warn!(error = %err, "asking without an image");
-                None
-            }
-        }
+    async fn read(&self, image: &Image) -> Result<Option<Vec<u8>>, String> {
+        self.0.read(&image.conversation, &image.file).await.map_err(|err| err.to_string())
     }
 }
 

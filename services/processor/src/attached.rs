@@ -1,7 +1,7 @@
 //! What of the files that came with messages a model reads: texts cut to what there
 //! is room for, images by name. What is left out is named.
 
-use domain::attachment::{Attachment, FileKind, IMAGES, Image, read_text};
+use domain::attachment::{Attachment, FileKind, IMAGES, IMAGES_BYTES, Image, read_text};
 use domain::ids::ConversationId;
 use tracing::warn;
 
@@ -27,13 +27,14 @@ pub(crate) struct Room {
     chars: usize,
     texts: usize,
     images: usize,
+    image_bytes: usize,
 }
 
 impl Room {
     /// The room for files in a window of so many tokens: about half of it, at two
     /// characters a token.
     pub(crate) fn in_window(tokens: usize) -> Self {
-        Self { chars: tokens.min(CHARS), texts: TEXTS, images: IMAGES }
+        Self { chars: tokens.min(CHARS), texts: TEXTS, images: IMAGES, image_bytes: IMAGES_BYTES }
     }
 }
 
@@ -51,12 +52,16 @@ pub(crate) async fn read(
             let words = match attachment.kind {
                 FileKind::Text if room.texts > 0 && room.chars > WORTHWHILE => {
                     room.texts -= 1;
-                    let text = text(files, conversation, attachment, room.chars).await;
+                    let read = text(files, conversation, attachment, room.chars).await;
+                    // What cannot be read now is not waited for again and again.
+                    room.texts = if read.is_err() { 0 } else { room.texts };
+                    let text = read.unwrap_or_else(|words| words);
                     room.chars = room.chars.saturating_sub(text.chars().count());
                     text
                 }
-                kind if kind.image().is_some() && room.images > 0 => {
+                kind if kind.image().is_some() && room.images > 0 && room.image_bytes >= attachment.bytes as usize => {
                     room.images -= 1;
+                    room.image_bytes -= attachment.bytes as usize;
                     let (conversation, file) = (conversation.clone(), attachment.file.clone());
                     attached.images.push(Image { conversation, file, kind });
                     attachment.in_words()
@@ -71,13 +76,19 @@ pub(crate) async fn read(
     all
 }
 
-async fn text(files: &dyn Files, conversation: &ConversationId, attachment: &Attachment, chars: usize) -> String {
+/// What a file says; the error is the words in its place.
+async fn text(
+    files: &dyn Files,
+    conversation: &ConversationId,
+    attachment: &Attachment,
+    chars: usize,
+) -> Result<String, String> {
     match files.read(conversation, &attachment.file).await {
-        Ok(Some(bytes)) => read_text(attachment, &bytes, chars),
-        Ok(None) => format!("{} It is no longer kept.", attachment.in_words()),
+        Ok(Some(bytes)) => Ok(read_text(attachment, &bytes, chars)),
+        Ok(None) => Ok(format!("{} It is no longer kept.", attachment.in_words())),
         Err(Away(why)) => {
             warn!(why, "answering without a file");
-            format!("{} It cannot be read at the moment.", attachment.in_words())
+            Err(format!("{} It cannot be read at the moment.", attachment.in_words()))
         }
     }
 }

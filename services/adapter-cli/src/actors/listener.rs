@@ -38,10 +38,10 @@ impl Serve<Say, Said> for Listener {
             return Ok(Said::Refused { because });
         }
         if let Event::MessageReceived(message) = &inbound.event
-            && let Some(because) = self.missing(&inbound.conversation, &message.attachments).await?
+            && let Some(because) = self.missing(&inbound.conversation, &message.attachments).await.transpose()
         {
             self.quotas.give_back(&inbound);
-            return Ok(Said::Refused { because });
+            return because.map(|because| Said::Refused { because });
         }
         match self.bus.accept(Subject::Inbound(&inbound.conversation), &inbound.publish_id(), &inbound).await {
             Ok(_) => {

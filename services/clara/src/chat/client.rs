@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{files, projects};
+use super::files::{self, Attaching};
+use super::projects;
 use crate::links;
 use crate::local::Folder;
 
@@ -135,7 +136,11 @@ impl Client {
     pub(crate) async fn own(&mut self, line: &str) -> Option<Result<Done, String>> {
         if let Some(path) = files::in_chat(line) {
             return Some(match path {
-                Ok(path) => self.attach(&path).await.map(|text| Done { event: "attached", text }),
+                Ok(Attaching::Nothing) => {
+                    self.files.clear();
+                    Ok(Done { event: "attached", text: "Nothing goes with your next message.".to_owned() })
+                }
+                Ok(Attaching::File(path)) => self.attach(&path).await.map(|text| Done { event: "attached", text }),
                 Err(why) => Err(why),
             });
         }
@@ -154,6 +159,8 @@ impl Client {
     pub(crate) async fn attach(&mut self, path: &Path) -> Result<String, String> {
         let attached = files::attach(&self.bus, &self.conversation, path, self.files.len()).await?;
         let words = format!("{} It goes with your next message.", attached.in_words());
+        // The same again is one file.
+        self.files.retain(|known| known.file != attached.file);
         self.files.push(attached);
         Ok(words)
     }

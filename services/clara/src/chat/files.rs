@@ -7,8 +7,16 @@ use domain::attachment::{Attachment, FILE_BYTES, FILES, InvalidFile};
 use domain::ids::ConversationId;
 use tokio::io::AsyncReadExt;
 
-/// The path that a line names, if it is about files; the error is a word to the person.
-pub(super) fn in_chat(line: &str) -> Option<Result<PathBuf, String>> {
+/// What a line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Attaching {
+    File(PathBuf),
+    /// What was attached stays here.
+    Nothing,
+}
+
+/// What a line asks for, if it is about files; the error is a word to the person.
+pub(super) fn in_chat(line: &str) -> Option<Result<Attaching, String>> {
     let rest = line.trim().strip_prefix("!attach")?;
     if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
         return None;
@@ -16,13 +24,16 @@ pub(super) fn in_chat(line: &str) -> Option<Result<PathBuf, String>> {
     let name = rest.trim();
     let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
     if name.is_empty() {
-        return Some(Err("say which file: !attach notes.txt".to_owned()));
+        return Some(Err("say which file: !attach notes.txt; !attach none takes all of them back".to_owned()));
+    }
+    if name == "none" {
+        return Some(Ok(Attaching::Nothing));
     }
     let path = match name.strip_prefix("~/").zip(std::env::home_dir()) {
         Some((rest, home)) => home.join(rest),
         None => PathBuf::from(name),
     };
-    Some(Ok(path))
+    Some(Ok(Attaching::File(path)))
 }
 
 /// Reads a file, looks at it, and stores what it holds. `waiting` files go with the
@@ -49,12 +60,12 @@ pub(super) async fn attach(
 
 /// What a file holds, up to one byte more than may be sent, and how large it is.
 async fn read(path: &Path) -> std::io::Result<(Vec<u8>, usize)> {
-    let file = tokio::fs::File::open(path).await?;
-    let found = file.metadata().await?;
+    let found = tokio::fs::metadata(path).await?;
     // Only a plain file has an end; a device or a pipe would be waited for.
     if !found.is_file() {
         return Err(std::io::Error::other("it is not a file"));
     }
+    let file = tokio::fs::File::open(path).await?;
     let mut bytes = Vec::new();
     file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
     Ok((bytes, usize::try_from(found.len()).unwrap_or(usize::MAX)))
@@ -66,10 +77,12 @@ mod tests {
 
     #[test]
     fn a_line_names_a_file() {
-        assert_eq!(in_chat("!attach a b.txt "), Some(Ok("a b.txt".into())));
-        assert_eq!(in_chat("!attach \"/tmp/a.txt\""), Some(Ok("/tmp/a.txt".into())));
+        assert_eq!(in_chat("!attach a b.txt "), Some(Ok(Attaching::File("a b.txt".into()))));
+        assert_eq!(in_chat("!attach \"/tmp/a.txt\""), Some(Ok(Attaching::File("/tmp/a.txt".into()))));
         assert!(in_chat("!attach").unwrap().unwrap_err().contains("which file"));
-        assert!(in_chat("!attach ~/x").unwrap().unwrap().is_absolute());
+        let Some(Ok(Attaching::File(path))) = in_chat("!attach ~/x") else { panic!() };
+        assert!(path.is_absolute());
+        assert_eq!(in_chat("!attach none"), Some(Ok(Attaching::Nothing)));
         assert_eq!(in_chat("!attachment x"), None);
         assert_eq!(in_chat("please !attach x"), None);
     }

@@ -84,9 +84,8 @@ impl Sessions {
 
     /// All that was said, oldest first.
     async fn transcript(&self, id: String) -> anyhow::Result<ExitCode> {
-        let mut pages = Vec::new();
+        let (mut pages, mut skip) = (Vec::new(), 0);
         loop {
-            let skip = u32::try_from(pages.len()).unwrap_or(u32::MAX).saturating_mul(MESSAGES);
             let answer = self.ask(SessionCommand::Show { id: id.clone(), skip, limit: MESSAGES }).await?;
             if pages.is_empty() {
                 answer.sessions.iter().for_each(|session| self.show(session));
@@ -95,11 +94,11 @@ impl Sessions {
                     println!("{}\n", without_controls(about));
                 }
             }
-            let is_last = answer.messages.len() < MESSAGES as usize;
-            pages.push(answer.messages);
-            if is_last {
+            if answer.messages.is_empty() {
                 break;
             }
+            skip += u32::try_from(answer.messages.len()).unwrap_or(MESSAGES);
+            pages.push(answer.messages);
         }
         pages.iter().rev().flatten().for_each(|message| self.line(message));
         Ok(ExitCode::SUCCESS)

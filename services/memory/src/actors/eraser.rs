@@ -12,7 +12,7 @@ use super::traces::Traces;
 use crate::background::Work;
 use crate::ports::Facts;
 
-/// Turns that are purged before it is asked for more.
+/// Turns, and files, that are purged before it is asked for more.
 const TURNS: u32 = 100;
 /// Wait for what another replica erased.
 pub(crate) const PAUSE: Duration = Duration::from_secs(30);
@@ -26,13 +26,17 @@ pub(crate) struct Eraser {
 
 #[async_trait]
 impl Work for Eraser {
-    /// Purges the journals that are due; there may be more when all of these are gone.
+    /// Purges the journals and files that are due; there may be more when all of these are gone.
     async fn step(&self) -> Result<bool, String> {
         let before = now_ms() - i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX);
         let turns = self.facts.unpurged(before, TURNS).await.map_err(describe)?;
-        let mut are_gone = !turns.is_empty();
+        let files = self.facts.unpurged_files(TURNS).await.map_err(describe)?;
+        let mut are_gone = !turns.is_empty() || !files.is_empty();
         for (conversation, turn) in turns {
             are_gone &= self.traces.purge(self.facts.as_ref(), &conversation, turn).await;
+        }
+        for of in &files {
+            are_gone &= self.traces.purge_file(self.facts.as_ref(), of).await;
         }
         Ok(are_gone)
     }

@@ -36,6 +36,8 @@ pub(crate) struct FactServer {
     pub(crate) intentions: Arc<dyn Intentions>,
     pub(crate) people: Arc<dyn People>,
     pub(crate) projects: Arc<dyn Projects>,
+    /// The name of the project that everybody has: it is no choice.
+    pub(crate) default_project: String,
     pub(crate) learner: Arc<Learner>,
     pub(crate) traces: Traces,
     /// Stores that hold copies.
@@ -56,7 +58,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
                     ("", Some((conversation, _))) => {
                         self.projects.project(user, conversation).await.map_err(describe)?
                     }
-                    (named, _) => project_name(named)?,
+                    (named, _) => self.named(named)?,
                 };
                 self.remember(user, id, &text, is_key, project).await
             }
@@ -66,7 +68,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
             }
             FactCommand::List { limit, before, project } => {
                 let limit = limit.min(FACTS as u32);
-                Ok(found(facts.list(user, before.as_deref(), &project_name(&project)?, limit).await.map_err(describe)?))
+                Ok(found(facts.list(user, before.as_deref(), &self.named(&project)?, limit).await.map_err(describe)?))
             }
             FactCommand::Show { id } => {
                 let story = facts.story(user, id.trim()).await.map_err(describe)?;
@@ -76,7 +78,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
             FactCommand::Edit { id, text } => self.edit(user, id.trim(), &text).await,
             FactCommand::Mark { id, is_key, is_public, project } => {
                 let id = self.known(user, id.trim()).await?;
-                let project = project.map(|project| project_name(&project)).transpose()?;
+                let project = project.map(|project| self.named(&project)).transpose()?;
                 self.change(user, Change::Mark { id: id.clone(), is_key, is_public, project }).await?;
                 self.one(user, &id).await
             }
@@ -109,7 +111,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
             FactCommand::Unlink => self.unlink(account).await,
             FactCommand::Links => self.accounts(account).await,
             FactCommand::Enter { conversation, project } => {
-                self.projects.enter(user, &conversation, &project_name(&project)?, now_ms()).await.map_err(describe)?;
+                self.projects.enter(user, &conversation, &self.named(&project)?, now_ms()).await.map_err(describe)?;
                 self.projects(user, Some(&conversation)).await
             }
             FactCommand::Projects { conversation } => self.projects(user, conversation.as_ref()).await,
@@ -141,6 +143,13 @@ impl FactServer {
         }
         self.learner.stored.ring();
         Ok(found(vec![fact]))
+    }
+
+    /// A project as it is known; empty for none, under whichever name.
+    fn named(&self, name: &str) -> Result<String, String> {
+        let name = project_name(name)?;
+        let is_none = name == "none" || name == self.default_project.to_lowercase();
+        Ok(if is_none { String::new() } else { name })
     }
 
     async fn link(&self, account: &str, wanted: &str) -> Answered {
@@ -222,10 +231,15 @@ impl FactServer {
         for (conversation, turn) in &erased.turns {
             left += u64::from(!self.traces.purge(self.knowledge.facts.as_ref(), conversation, *turn).await);
         }
+        let mut files = 0;
+        for of in &erased.files {
+            files += u64::from(!self.traces.purge_file(self.knowledge.facts.as_ref(), of).await);
+        }
         // What could not be purged now, the eraser tries again.
         self.learner.stored.ring();
         let mut proof = self.knowledge.facts.search_everywhere(user, &erased.texts).await.map_err(describe)?;
-        proof.push(Searched { store: "journals and files of its turns".to_owned(), found: left });
+        proof.push(Searched { store: "journals of its turns".to_owned(), found: left });
+        proof.push(Searched { store: "files that came with it".to_owned(), found: files });
         for mirror in &self.mirrors {
             proof.push(mirror.prove(&erased.ids).await);
         }
@@ -274,7 +288,7 @@ impl FactServer {
             let (id, origin, at_ms) = (fact.id, FactOrigin::Imported, fact.created_at_ms);
             let id = if id.is_empty() { Uuid::now_v7().to_string() } else { format!("{user}/{id}") };
             let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).to_string();
-            let (is_public, project) = (fact.is_public, project_name(&fact.project)?);
+            let (is_public, project) = (fact.is_public, self.named(&fact.project)?);
             let new = New { id, statement, origin, at_ms, is_public, project, sources: Vec::new() };
             let plan = self.knowledge.plan(user, &new).await.map_err(describe)?;
             self.knowledge.carry_out(user, user, &plan).await.map_err(describe)?;

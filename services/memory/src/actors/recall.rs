@@ -142,6 +142,6 @@ impl RecallServer {
         if facts.is_empty() {
             return Ok((facts, Vec::new()));
         }
-        Ok((facts, self.knowledge.relations(user, *audience, query, request.relation_limit).await?))
+        Ok((facts, self.knowledge.relations(user, *audience, &project, query, request.relation_limit).await?))
     }
 }

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::Serve;
+use domain::memory::HistoryMessage;
 use domain::message::without_controls;
 use domain::session::{MESSAGES, SESSIONS, SessionAnswer, SessionCommand, SessionRequest, TITLE_BYTES};
 
 use super::projector::describe;
 use crate::ports::{People, Sessions};
+
+/// Text of one answer, in bytes: it must fit into one message.
+const ANSWER_BYTES: usize = 256 * 1024;
 
 pub(crate) struct SessionServer {
     pub(crate) sessions: Arc<dyn Sessions>,
@@ -29,7 +33,7 @@ impl Serve<SessionRequest, SessionAnswer> for SessionServer {
             SessionCommand::Show { id, skip, limit } => {
                 let shown = self.one(user, &id).await?;
                 let messages = self.sessions.messages(user, id.trim(), skip, limit.min(MESSAGES)).await;
-                Ok(SessionAnswer { messages: messages.map_err(describe)?, ..shown })
+                Ok(SessionAnswer { messages: fitting(messages.map_err(describe)?), ..shown })
             }
             SessionCommand::Rename { id, title } => {
                 let title = without_controls(title.trim()).replace(['\n', '\t'], " ");
@@ -45,6 +49,19 @@ impl Serve<SessionRequest, SessionAnswer> for SessionServer {
             }
         }
     }
+}
+
+/// The newest messages that one answer carries: one at least.
+fn fitting(mut messages: Vec<HistoryMessage>) -> Vec<HistoryMessage> {
+    let (mut bytes, mut kept) = (0, 0);
+    for message in messages.iter().rev() {
+        bytes += message.text.len();
+        if kept > 0 && bytes > ANSWER_BYTES {
+            break;
+        }
+        kept += 1;
+    }
+    messages.split_off(messages.len() - kept)
 }
 
 impl SessionServer {

@@ -1,11 +1,11 @@
-//! What the bus keeps of a turn: its journal, and the files that came with what it
-//! answers. Both go when the turn is erased.
+//! What the bus keeps of turns: their journals, and the files that came with what was
+//! said. Both go when what was said is erased.
 
 use bus::{Files, JournalStore};
 use domain::ids::{ConversationId, TurnId};
 use tracing::warn;
 
-use crate::ports::{Facts, MemoryError};
+use crate::ports::{Facts, FileOf, MemoryError};
 
 #[derive(Clone)]
 pub(crate) struct Traces {
@@ -14,10 +14,11 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    /// Takes an erased turn off the bus; whether it is gone. Again is harmless.
+    /// Takes the journal of an erased turn off the bus; whether it is gone. Again is
+    /// harmless.
     pub(crate) async fn purge(&self, facts: &dyn Facts, conversation: &ConversationId, turn: TurnId) -> bool {
-        if let Err(why) = self.erase(conversation, turn).await {
-            warn!(%turn, why, "failed to purge the journal of an erased turn; it will be tried again");
+        if let Err(err) = self.journals.erase(conversation, turn).await {
+            warn!(%turn, error = %err, "failed to purge the journal of an erased turn; it will be tried again");
             return false;
         }
         if let Err(MemoryError(err)) = facts.note_purged(turn).await {
@@ -26,13 +27,15 @@ impl Traces {
         true
     }
 
-    /// The files first: the journal alone says which they are.
-    async fn erase(&self, conversation: &ConversationId, turn: TurnId) -> Result<(), String> {
-        let journal = self.journals.read(conversation, turn).await.map_err(|err| err.to_string())?;
-        let asked = journal.state().context.iter().flat_map(|context| &context.request.messages);
-        for attachment in asked.flat_map(|message| &message.attachments) {
-            self.files.erase(conversation, &attachment.file).await.map_err(|err| err.to_string())?;
+    /// The same for the files of what was erased.
+    pub(crate) async fn purge_file(&self, facts: &dyn Facts, of: &FileOf) -> bool {
+        if let Err(err) = self.files.erase(&of.conversation, of.file.as_ref()).await {
+            warn!(error = %err, "failed to purge a file of what was erased; it will be tried again");
+            return false;
         }
-        self.journals.erase(conversation, turn).await.map_err(|err| err.to_string())
+        if let Err(MemoryError(err)) = facts.note_file_purged(of).await {
+            warn!(error = %err, "failed to note that a file is purged");
+        }
+        true
     }
 }

@@ -105,6 +105,11 @@ impl SqlMemory {
         Ok(!self.database.fetch(sql, &[turn.to_string().into()]).await?.is_empty())
     }
 
+    /// The name of the project of everything that belongs to no other.
+    pub(crate) fn project(&self) -> &str {
+        &self.project
+    }
+
     /// The session that a message at `at_ms` belongs to: the running one, or a
     /// new one linked to it when it was idle for too long or was reset.
     async fn session(
@@ -112,11 +117,11 @@ impl SqlMemory {
         transaction: &mut Transaction,
         rows: &TurnRows,
         owner: &str,
-        at_ms: i64,
+        (first_ms, at_ms): (i64, i64),
     ) -> Result<String, StoreError> {
         let context = rows.conversation.as_str();
         let generation = i64::from(rows.generation);
-        let chosen = projects::of_conversation(transaction, context, owner, at_ms).await?;
+        let chosen = projects::of_conversation(transaction, context, owner, first_ms).await?;
         let name = if chosen.is_empty() { self.project.as_str() } else { chosen.as_str() };
         let last = transaction
             .fetch(
@@ -193,7 +198,12 @@ impl Memory for SqlMemory {
         let known = "SELECT session_id FROM messages WHERE turn_id = $1 LIMIT 1";
         let session = match transaction.fetch(known, &[rows.turn.to_string().into()]).await?.first() {
             Some(row) => row.text("session_id")?,
-            None => self.session(&mut transaction, rows, &owner, newest).await?,
+            None => {
+                // What is said is about what the person had chosen then, however long the answer took.
+                let said = rows.messages.iter().filter(|message| message.role == Role::User);
+                let first = said.map(|message| message.at_ms).min().unwrap_or(newest);
+                self.session(&mut transaction, rows, &owner, (first, newest)).await?
+            }
         };
         let (mut said, mut to_learn, mut reply_is_new) = (0, None, false);
         for message in &rows.messages {

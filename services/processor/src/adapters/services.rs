@@ -13,6 +13,8 @@ use crate::ports::{Away, Catalogue, Files, Recollection};
 
 /// How long the list of tools may take.
 const TOOLS: Duration = Duration::from_secs(5);
+/// How long a file may take.
+const FILE: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub(crate) struct Services {
@@ -39,6 +41,9 @@ impl Catalogue for Services {
 #[async_trait]
 impl Files for Services {
     async fn read(&self, conversation: &ConversationId, file: &FileId) -> Result<Option<Vec<u8>>, Away> {
-        self.files.read(conversation, file).await.map_err(|err| Away(err.to_string()))
+        match tokio::time::timeout(FILE, self.files.read(conversation, file)).await {
+            Ok(read) => read.map_err(|err| Away(err.to_string())),
+            Err(_) => Err(Away(format!("a file was not read within {FILE:?}"))),
+        }
     }
 }

@@ -8,15 +8,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::ids::{ConversationId, TurnId};
+use domain::ids::{ConversationId, FileId, TurnId};
 use domain::memory::Searched;
 use store::{StoreError, Transaction, Value};
 use tracing::warn;
 
 use super::facts::{fact, places, with_ids};
 use super::passages::ERASED;
-use super::{SqlMemory, people};
-use crate::ports::{Erased, Erasure, MemoryError};
+use super::{SqlMemory, files, people};
+use crate::ports::{Erased, Erasure, FileOf, MemoryError};
 use crate::scope::Scope;
 
 /// Shortest text that is looked for in everything that was said, in bytes: a
@@ -41,6 +41,7 @@ const STORES: &[(&str, &str, &str)] = &[
     ),
     ("intentions", "SELECT COUNT(*) AS n FROM intentions t WHERE t.user_id = $1", "t.content"),
     ("memories, project", "SELECT COUNT(*) AS n FROM memories t WHERE t.user_id = $1 AND t.project <> ''", "t.project"),
+    ("projects", "SELECT COUNT(*) AS n FROM projects t WHERE t.owner_id = $1 AND t.name <> t.id", "t.name"),
     ("conversation_projects", "SELECT COUNT(*) AS n FROM conversation_projects t WHERE t.user_id = $1", "t.project"),
     ("topic_mentions", "SELECT COUNT(*) AS n FROM topic_mentions t WHERE t.user_id = $1", "t.name"),
     (
@@ -230,7 +231,7 @@ impl Erasing<'_> {
 
     /// Erases what a person said in these turns, and what was answered.
     async fn turns(&mut self, turns: BTreeSet<String>) -> Result<(), StoreError> {
-        let mut scopes = BTreeMap::new();
+        let (mut scopes, mut brought) = (BTreeMap::new(), BTreeSet::new());
         for turn in turns {
             let mut context = String::new();
             let sql = "SELECT DISTINCT s.id, s.context_id, s.audience, s.user_id FROM messages m \
@@ -263,14 +264,40 @@ impl Erasing<'_> {
             for row in self.transaction.fetch(sql, &of_turn).await? {
                 self.erased.ids.push(row.text("id")?);
             }
+            let sql =
+                "SELECT attachments FROM messages WHERE turn_id = $1 AND user_id = $2 AND attachments IS NOT NULL";
+            for row in self.transaction.fetch(sql, &of_turn).await? {
+                let attached = files::from_column(row.optional_text("attachments")?.as_deref());
+                brought.extend(attached.into_iter().map(|attachment| (context.clone(), attachment.file)));
+            }
             let sql = "DELETE FROM messages WHERE turn_id = $1 AND (user_id = $2 OR role = 'assistant')";
             self.transaction.execute(sql, &of_turn).await?;
             self.transaction.execute("DELETE FROM turns_to_learn WHERE turn_id = $1", &[turn.as_str().into()]).await?;
             self.note(context.as_str(), &turn).await?;
         }
+        for (context, file) in brought {
+            // The same file may have come with something that stays.
+            let sql = "SELECT m.id FROM messages m JOIN sessions s ON s.id = m.session_id \
+                       WHERE s.context_id = $1 AND m.attachments LIKE $2 LIMIT 1";
+            let values = [context.as_str().into(), format!("%{file}%").into()];
+            if self.transaction.fetch(sql, &values).await?.is_empty() {
+                self.purge_file(&context, Some(file)).await?;
+            }
+        }
         for scope in scopes.into_values() {
             self.begin_anew(&scope).await?;
         }
+        Ok(())
+    }
+
+    /// Notes that a file is to be purged, or all of a conversation.
+    async fn purge_file(&mut self, context: &str, file: Option<FileId>) -> Result<(), StoreError> {
+        let Ok(conversation) = ConversationId::parse(context) else { return Ok(()) };
+        let sql = "INSERT INTO files_to_purge (context_id, file_id) VALUES ($1, $2) \
+                   ON CONFLICT (context_id, file_id) DO NOTHING";
+        let values = [context.into(), file.as_ref().map_or("", FileId::as_str).into()];
+        self.transaction.execute(sql, &values).await?;
+        self.erased.files.push(FileOf { conversation, file });
         Ok(())
     }
 
@@ -299,10 +326,17 @@ impl Erasing<'_> {
         self.transaction.execute("DELETE FROM memories WHERE user_id = $1", &user).await?;
         self.transaction.execute("DELETE FROM intentions WHERE user_id = $1", &user).await?;
         self.transaction.execute("DELETE FROM conversation_projects WHERE user_id = $1", &user).await?;
+        // Also what came with messages that were refused, or are on their way.
+        let sql = "SELECT DISTINCT context_id FROM sessions WHERE user_id = $1 AND audience = 'direct'";
+        for row in self.transaction.fetch(sql, &user).await? {
+            self.purge_file(&row.text("context_id")?, None).await?;
+        }
         let sql = "DELETE FROM sessions WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.session_id = sessions.id)";
         self.transaction.execute(sql, &user).await?;
         let sql = "DELETE FROM projects WHERE owner_id = $1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.project_id = projects.id)";
         self.transaction.execute(sql, &user).await?;
+        // What is left belongs to sessions of groups, which have no need of the name.
+        self.transaction.execute("UPDATE projects SET name = id, owner_id = '' WHERE owner_id = $1", &user).await?;
         for scope in [Scope::Facts(self.user.to_owned()), Scope::Person(self.user.to_owned())] {
             self.begin_anew(&scope).await?;
         }

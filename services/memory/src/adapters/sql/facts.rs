@@ -2,7 +2,7 @@
 //! history of their changes. How they change is next door.
 
 use async_trait::async_trait;
-use domain::ids::{ConversationId, TurnId};
+use domain::ids::{ConversationId, FileId, TurnId};
 use domain::memory::{Count, Fact, FactChange, FactOrigin, Passage, Searched};
 use learn::fsrs::Memory;
 use learn::relation::Relation;
@@ -15,7 +15,9 @@ use super::changes::{By, Effect};
 use super::mirrors::relation;
 use super::passages::{ASSISTANT, CHANGED, ERASED, bytes_of, vectors_of};
 use super::people;
-use crate::ports::{Change, Erased, Erasure, Facts, MemoryError, Remembered, SaidBy, Stored, Unembedded, Unlearnt};
+use crate::ports::{
+    Change, Erased, Erasure, Facts, FileOf, MemoryError, Remembered, SaidBy, Stored, Unembedded, Unlearnt,
+};
 use crate::scope::Scope;
 
 /// The columns of a fact.
@@ -129,25 +131,37 @@ impl Facts for SqlMemory {
         Ok(found)
     }
 
-    async fn relations(&self, user: &str, only_public: bool, limit: u32) -> Result<Vec<Relation>, MemoryError> {
+    async fn relations(
+        &self,
+        user: &str,
+        only_public: bool,
+        project: &str,
+        limit: u32,
+    ) -> Result<Vec<Relation>, MemoryError> {
         let sql = "SELECT r.subject, r.predicate, r.object FROM memory_relations r JOIN memories f ON f.id = r.memory_id \
                    WHERE r.user_id = $1 AND f.superseded_by IS NULL AND ($2 = 0 OR f.visibility = 'public') \
-                   ORDER BY f.position DESC, r.subject, r.object LIMIT $3";
-        let values = [user.into(), i64::from(only_public).into(), i64::from(limit).into()];
+                   AND (f.project = '' OR f.project = $4) ORDER BY f.position DESC, r.subject, r.object LIMIT $3";
+        let values = [user.into(), i64::from(only_public).into(), i64::from(limit).into(), project.into()];
         let rows = self.database.fetch(sql, &values).await?;
         Ok(rows.iter().map(relation).collect::<Result<_, _>>()?)
     }
 
-    async fn relations_of(&self, user: &str, only_public: bool, ids: &[String]) -> Result<Vec<Relation>, MemoryError> {
+    async fn relations_of(
+        &self,
+        user: &str,
+        only_public: bool,
+        project: &str,
+        ids: &[String],
+    ) -> Result<Vec<Relation>, MemoryError> {
         let mut found = Vec::new();
         for ids in ids.chunks(IDS) {
             let sql = format!(
                 "SELECT r.subject, r.predicate, r.object, f.position FROM memory_relations r \
                  JOIN memories f ON f.id = r.memory_id WHERE r.user_id = $1 AND f.superseded_by IS NULL \
-                 AND ($2 = 0 OR f.visibility = 'public') AND r.memory_id IN ({})",
-                places(3, ids.len())
+                 AND ($2 = 0 OR f.visibility = 'public') AND (f.project = '' OR f.project = $3) AND r.memory_id IN ({})",
+                places(4, ids.len())
             );
-            let first = [user.into(), i64::from(only_public).into()];
+            let first = [user.into(), i64::from(only_public).into(), project.into()];
             for row in &self.database.fetch(&sql, &with_ids(&first, ids)).await? {
                 found.push((row.integer("position")?, relation(row)?));
             }
@@ -332,6 +346,26 @@ impl Facts for SqlMemory {
         Ok(())
     }
 
+    async fn unpurged_files(&self, limit: u32) -> Result<Vec<FileOf>, MemoryError> {
+        let sql = "SELECT context_id, file_id FROM files_to_purge ORDER BY context_id, file_id LIMIT $1";
+        let rows = self.database.fetch(sql, &[i64::from(limit).into()]).await?;
+        let mut files = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (conversation, file) = (row.text("context_id")?, row.text("file_id")?);
+            if let Ok(conversation) = ConversationId::parse(&conversation) {
+                files.push(FileOf { conversation, file: FileId::parse(&file).ok() });
+            }
+        }
+        Ok(files)
+    }
+
+    async fn note_file_purged(&self, of: &FileOf) -> Result<(), MemoryError> {
+        let sql = "DELETE FROM files_to_purge WHERE context_id = $1 AND file_id = $2";
+        let file = of.file.as_ref().map_or("", FileId::as_str);
+        self.database.execute(sql, &[of.conversation.as_str().into(), file.into()]).await?;
+        Ok(())
+    }
+
     async fn search_everywhere(&self, user: &str, texts: &[String]) -> Result<Vec<Searched>, MemoryError> {
         self.search_stores(user, texts).await
     }
@@ -344,12 +378,12 @@ impl Facts for SqlMemory {
         let (id, tries) = (row.text("turn_id")?, row.integer("tries")?);
         let sql = "UPDATE turns_to_learn SET claimed_by = $2, claimed_until = $3, tries = tries + 1 WHERE turn_id = $1";
         transaction.execute(sql, &[id.as_str().into(), replica.into(), until_ms.into()]).await?;
-        // A group's session has the project of whoever began it: it is nobody else's.
-        let sql = "SELECT m.id, m.user_id, m.content, m.created_at, CASE WHEN s.user_id = m.user_id AND p.name <> $2 \
-                   THEN p.name ELSE '' END AS project FROM messages m JOIN sessions s ON s.id = m.session_id \
-                   JOIN projects p ON p.id = s.project_id \
+        // By what its speaker had chosen when it was said, in a group too.
+        let sql = "SELECT m.id, m.user_id, m.content, m.created_at, (SELECT c.project FROM conversation_projects c \
+                   WHERE c.context_id = s.context_id AND c.user_id = m.user_id AND c.since <= m.created_at \
+                   ORDER BY c.since DESC LIMIT 1) AS project FROM messages m JOIN sessions s ON s.id = m.session_id \
                    WHERE m.turn_id = $1 AND m.role = 'user' AND m.kind = 'said' ORDER BY m.position";
-        let rows = transaction.fetch(sql, &[id.as_str().into(), self.project.as_str().into()]).await?;
+        let rows = transaction.fetch(sql, &[id.as_str().into()]).await?;
         transaction.commit().await?;
         let Ok(turn) = TurnId::parse(&id) else { return Ok(None) };
         let said = rows.iter().map(|row| {
@@ -358,7 +392,7 @@ impl Facts for SqlMemory {
                 user: row.text("user_id")?,
                 text: row.text("content")?,
                 at_ms: row.integer("created_at")?,
-                project: row.text("project")?,
+                project: row.optional_text("project")?.unwrap_or_default(),
             })
         });
         let said = said.collect::<Result<_, _>>()?;

@@ -58,8 +58,9 @@ impl Projects for SqlMemory {
     ) -> Result<(), MemoryError> {
         let mut transaction = self.database.begin().await?;
         let user = people::hold(&mut transaction, user).await?;
-        // What belongs to no other project belongs to the one that everybody has.
-        let project = if project == self.project.to_lowercase() { "" } else { project };
+        if of_conversation(&mut transaction, conversation.as_str(), &user, i64::MAX).await? == project {
+            return Ok(());
+        }
         let old: [Value; 3] = [conversation.as_str().into(), user.into(), at_ms.saturating_sub(KEPT_MS).into()];
         let sql = "DELETE FROM conversation_projects WHERE context_id = $1 AND user_id = $2 AND since < \
                    (SELECT MAX(n.since) FROM conversation_projects n WHERE n.context_id = $1 AND n.user_id = $2 \
