@@ -1,20 +1,19 @@
 //! What Clara remembers of a person: asked of the memory service.
 
+mod transfer; // Taking memories along.
+
 use std::io::{BufRead, IsTerminal, Read, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use bus::{Bus, Endpoints};
-use domain::memory::{
-    FACTS, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Intention, Passage, PassageRequest,
-};
+use domain::memory::{Fact, FactAnswer, FactChange, FactCommand, FactRequest, Intention, Passage, PassageRequest};
 use domain::message::{Principal, without_controls};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service_kit::settings::Settings;
 
+use self::transfer::Line;
 use super::turn::one_line;
 use super::{attach, person, time};
 use crate::cli::{MemoryCommand, When, Whose};
@@ -24,8 +23,6 @@ use crate::links::{Linking, Links};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to erase, or to learn from a text with a model.
 const LONG: Duration = Duration::from_secs(600);
-/// Largest file that is read, in bytes.
-const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A person's memories, and how they are shown.
 struct Memories {
@@ -296,73 +293,6 @@ impl Memories {
         let nothing = answer.facts.is_empty() && answer.proof.is_empty();
         Ok(if nothing || left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
-
-    async fn export(&self) -> anyhow::Result<ExitCode> {
-        let mut before = None;
-        loop {
-            let page = FactCommand::List { limit: FACTS as u32, before: before.take(), project: String::new() };
-            let answer = self.ask(page, PATIENCE).await?;
-            let Some(last) = answer.facts.last() else { return Ok(ExitCode::SUCCESS) };
-            before = Some(last.id.clone());
-            let mut out = std::io::stdout().lock();
-            for fact in &answer.facts {
-                writeln!(out, "{}", json!(Line::of(fact)))?;
-            }
-        }
-    }
-
-    async fn import(&self, file: &Path) -> anyhow::Result<ExitCode> {
-        let text = read(file)?;
-        let mut facts = Vec::new();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let line: Line = serde_json::from_str(line).with_context(|| {
-                format!("line {} is no memory as `memory export` prints it; nothing was stored", number + 1)
-            })?;
-            facts.push(line.fact());
-        }
-        let mut counts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
-        // The oldest first, as they came to be.
-        facts.reverse();
-        for some in facts.chunks(FACTS / 2) {
-            let answer = self.ask(FactCommand::Import { facts: some.to_vec() }, LONG).await?;
-            for count in answer.counts {
-                *counts.entry(count.name).or_default() += count.value;
-            }
-        }
-        self.verdicts(&counts);
-        Ok(ExitCode::SUCCESS)
-    }
-
-    async fn bootstrap(&self, file: &Path, apply: bool) -> anyhow::Result<ExitCode> {
-        let answer = self.ask(FactCommand::Learn { text: read(file)?, apply }, LONG).await?;
-        answer.facts.iter().for_each(|fact| self.show(fact));
-        self.verdicts(&answer.counts.into_iter().map(|count| (count.name, count.value)).collect());
-        if !apply && !self.json {
-            println!("Nothing was stored: say --apply to remember it.");
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// What the gate said of all that came.
-    fn verdicts(&self, counts: &std::collections::BTreeMap<String, u64>) {
-        let of = |name: &str| counts.get(name).copied().unwrap_or(0);
-        let (new, known, merged, replaced) = (of("add"), of("known"), of("merge"), of("supersede"));
-        let (outdated, left_out) = (of("outdated"), of("left out"));
-        if self.json {
-            let verdicts = json!({
-                "new": new, "known": known, "merged": merged, "replaced": replaced, "outdated": outdated, "left_out": left_out,
-            });
-            println!("{verdicts}");
-            return;
-        }
-        println!("{new} new, {known} known, {merged} merged, {replaced} in place of what is no longer true");
-        if outdated > 0 {
-            println!("{outdated} left out: what is remembered is newer and says otherwise");
-        }
-        if left_out > 0 {
-            println!("{left_out} left out: {FACTS} are the most at once; split the text");
-        }
-    }
 }
 
 /// A trigger as the memory service reads it.
@@ -375,72 +305,4 @@ fn trigger(When { word, topic, at, time_of_day, day, channel }: When) -> serde_j
             json!({"type": "context", "channel_name": channel, "time_of_day": time_of_day, "day_of_week": day})
         }
     }
-}
-
-/// A memory as a line of JSON.
-#[derive(Serialize, Deserialize)]
-struct Line {
-    #[serde(default)]
-    id: String,
-    text: String,
-    #[serde(default)]
-    created_at_ms: i64,
-    #[serde(default)]
-    category: String,
-    #[serde(default)]
-    is_key: bool,
-    #[serde(default)]
-    is_public: bool,
-    #[serde(default)]
-    origin: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    project: String,
-    #[serde(default = "sure")]
-    confidence: u32,
-}
-
-fn sure() -> u32 {
-    100
-}
-
-impl Line {
-    fn of(fact: &Fact) -> Self {
-        Self {
-            id: fact.id.clone(),
-            text: fact.text.clone(),
-            created_at_ms: fact.created_at_ms,
-            category: fact.category.clone(),
-            is_key: fact.is_key,
-            is_public: fact.is_public,
-            origin: fact.origin.as_str().to_owned(),
-            project: fact.project.clone(),
-            confidence: fact.confidence,
-        }
-    }
-
-    fn fact(self) -> Fact {
-        Fact {
-            category: self.category,
-            is_key: self.is_key,
-            is_public: self.is_public,
-            origin: FactOrigin::Imported,
-            project: self.project,
-            confidence: self.confidence,
-            ..Fact::asked(self.id, self.text, self.created_at_ms)
-        }
-    }
-}
-
-/// The text of a file, or of the standard input.
-fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let source: Box<dyn Read> = match file.to_str() {
-        Some("-") => Box::new(std::io::stdin()),
-        _ => Box::new(std::fs::File::open(file).with_context(|| format!("open {}", file.display()))?),
-    };
-    source.take(FILE_BYTES + 1).read_to_string(&mut text).with_context(|| format!("read {}", file.display()))?;
-    if text.len() as u64 > FILE_BYTES {
-        bail!("{} is larger than {} MB", file.display(), FILE_BYTES / 1024 / 1024);
-    }
-    Ok(text)
 }

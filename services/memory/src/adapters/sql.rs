@@ -1,7 +1,8 @@
 //! Sessions and messages in SQL, on SQLite and PostgreSQL.
 
 mod changes; // How facts change.
-mod erase; // Erasing, and proving it.
+mod erase; // Erasing.
+mod fact_vectors; // Facts for the index, and their vectors.
 mod facts; // What is remembered of people.
 mod files; // What came with messages.
 mod intentions; // What people want to be reminded of.
@@ -10,6 +11,7 @@ mod moods; // How sessions felt, and what comes up again.
 mod passages; // What was said, for the index.
 mod people; // One person, several accounts.
 mod projects; // What belongs to a topic.
+mod proof; // Every store, searched for what was erased.
 mod sessions; // What was said in one go, as people ask for it.
 mod summaries; // What sessions were about.
 
