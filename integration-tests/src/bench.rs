@@ -23,8 +23,15 @@ pub const INTERVAL: &str = "jetstream { store_dir: \"{store}\" }\nmax_payload: 8
 pub struct Rounds(pub Vec<f64>);
 
 impl Rounds {
+    /// The middle value; of an even number, the mean of the middle two.
     pub fn median(&self) -> f64 {
-        percentile(&self.0, 0.5)
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.get(sorted.len().saturating_sub(1) / 2..=sorted.len() / 2).unwrap_or_default();
+        match middle {
+            [one, other] if sorted.len().is_multiple_of(2) => (one + other) / 2.0,
+            _ => middle.first().copied().unwrap_or(0.0),
+        }
     }
 
     pub fn spread(&self) -> (f64, f64) {
@@ -42,4 +49,16 @@ pub fn percentile(values: &[f64], part: f64) -> f64 {
 
 pub fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        let median = |values: &[f64]| Rounds(values.to_vec()).median();
+        assert_eq!((median(&[]), median(&[7.0]), median(&[3.0, 1.0])), (0.0, 7.0, 2.0));
+        assert_eq!((median(&[9.0, 1.0, 2.0]), median(&[4.0, 1.0, 2.0, 9.0])), (2.0, 3.0));
+    }
 }

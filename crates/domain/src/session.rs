@@ -56,6 +56,8 @@ pub enum SessionCommand {
     },
 }
 
+/// Whose sessions, and what of them. What it cannot be is refused in words: a session that
+/// is not there, a title that is empty or too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRequest {
     pub principal: Principal,

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use bus::{Bus, Endpoints};
-use domain::ids::{ConversationId, Place};
+use bus::{Bus, Endpoints, Subject, TerminalLog};
+use domain::attachment::Attachment;
+use domain::ids::{ConversationId, MessageId, Place};
 use domain::memory::{Fact, FactAnswer, FactCommand, FactRequest, RecallRequest, Recalled};
-use domain::message::{Audience, Principal};
+use domain::message::{Audience, Event, Inbound, Principal, Route, UserMessage};
+use domain::turn::Reply;
+use testkit::DEADLINE;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -23,12 +26,60 @@ pub(crate) async fn list(bus: &Bus, user: &str) -> Vec<Fact> {
     ask(bus, user, FactCommand::List { limit: 200, before: None, project: String::new() }).await.unwrap().facts
 }
 
+/// A group that exists on the bus alone.
+pub(crate) struct Group {
+    pub(crate) conversation: ConversationId,
+    replies: TerminalLog,
+}
+
+impl Group {
+    pub(crate) async fn join(bus: &Bus) -> Self {
+        let place = Place { channel: "group".into(), ..elsewhere() };
+        let conversation = ConversationId::derive(&place);
+        let replies = bus.follow_replies(&conversation, None).await.unwrap();
+        Self { conversation, replies }
+    }
+
+    /// What somebody says there, with what they bring. Each says it once.
+    pub(crate) async fn says(&self, bus: &Bus, user: &str, text: &str, attachments: Vec<Attachment>) {
+        let message = UserMessage {
+            id: MessageId::new("cli", &format!("{user}-{text}").replace(' ', "-")).unwrap(),
+            speaker: principal(user),
+            text: text.into(),
+            attachments,
+            tier: None,
+            sent_at_ms: service_kit::clock::now_ms(),
+        };
+        let route = Route { platform: "cli".into(), channel: "group".into(), audience: Audience::Group };
+        let event = Event::MessageReceived(message);
+        let inbound = Inbound { conversation: self.conversation.clone(), route: Some(route), event };
+        bus.accept(Subject::Inbound(&self.conversation), &inbound.publish_id(), &inbound).await.unwrap();
+    }
+
+    pub(crate) async fn hears(&mut self) -> Reply {
+        tokio::time::timeout(DEADLINE, self.replies.next()).await.unwrap().unwrap().1
+    }
+}
+
+fn elsewhere() -> Place {
+    Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() }
+}
+
 /// What a turn that begins with this would be told, in a conversation where nothing was said yet.
 pub(crate) async fn recall(bus: &Bus, user: &str, audience: Audience, query: &str) -> Recalled {
-    let place =
-        Place { platform: "cli".into(), tenant: "t".into(), channel: "elsewhere".into(), thread: String::new() };
+    recall_in(bus, &ConversationId::derive(&elsewhere()), user, audience, query).await
+}
+
+/// The same in a conversation, with all of its summaries.
+pub(crate) async fn recall_in(
+    bus: &Bus,
+    conversation: &ConversationId,
+    user: &str,
+    audience: Audience,
+    query: &str,
+) -> Recalled {
     let request = RecallRequest {
-        conversation: ConversationId::derive(&place),
+        conversation: conversation.clone(),
         channel: String::new(),
         principal: principal(user),
         audience,

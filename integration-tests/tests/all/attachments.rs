@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use bus::Bus;
+use bus::{Bus, Endpoints};
 use domain::attachment::Attachment;
-use domain::memory::FactCommand;
+use domain::memory::{FactCommand, Passage, PassageRequest};
 use domain::queue::QueueMode;
 use domain::turn::ReplyKind;
 use proto::terminal::{Said, Saying};
@@ -14,7 +14,7 @@ use testkit::model::{Act, FakeModel};
 use testkit::sandbox::Sandbox;
 use testkit::terminal::Terminal;
 
-use crate::asking::{ask, list};
+use crate::asking::{Group, ask, list, principal};
 
 /// The smallest file that begins like a PNG; vendors look no further here.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nand so on";
@@ -72,10 +72,11 @@ async fn collected_messages_keep_all_their_files() {
 
     // They go with what was said.
     let bus = sandbox.bus().await;
+    let unsent = stored(&terminal, "unsent.txt", b"attached, and never sent").await;
     assert!(is_kept(&bus, &terminal, &plan).await && is_kept(&bus, &terminal, &book).await);
     let cleared = ask(&bus, "cli-user", FactCommand::Clear).await.unwrap();
     assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{:?}", cleared.proof);
-    for attachment in [&plan, &book, &cat] {
+    for attachment in [&plan, &book, &cat, &unsent] {
         assert!(!is_kept(&bus, &terminal, attachment).await, "{}", attachment.name);
     }
     terminal.asks("and now?").await;
@@ -179,4 +180,35 @@ async fn a_file_that_did_not_come_is_refused_and_one_that_went_is_said_so() {
     terminal.asks("say on").await;
     let reply = terminal.asks("and what stands in it").await;
     assert_eq!(reply.kind, ReplyKind::Answered, "{}", reply.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_erased_from_a_shared_turn_takes_their_own_file_alone() {
+    let model = FakeModel::start(|_, _| Act::say("noted")).await;
+    let sandbox = Sandbox::plan().set("MESSAGE_DEBOUNCE_SECONDS", 1).with(model.as_openai()).start().await;
+    let bus = sandbox.bus().await;
+    let mut group = Group::join(&bus).await;
+    let conversation = group.conversation.clone();
+    let files = bus.files().await.unwrap();
+    let mut brought = Vec::new();
+    for user in ["ann", "bob"] {
+        let attachment = Attachment::of(&format!("{user}.txt"), user.as_bytes()).unwrap();
+        files.store(&conversation, &attachment.file, user.as_bytes()).await.unwrap();
+        group.says(&bus, user, &format!("what {user} brought"), vec![attachment.clone()]).await;
+        brought.push(attachment);
+    }
+    assert_eq!(group.hears().await.answers.len(), 2);
+    let request = PassageRequest {
+        principal: principal("bob"),
+        group: Some(conversation.clone()),
+        query: "brought".into(),
+        limit: 9,
+    };
+    let said = async || bus.request::<_, Vec<Passage>>(Endpoints::MemoryPassages, &request, testkit::DEADLINE).await;
+    eventually("it is stored", async || said().await.ok().filter(|said| said.len() == 3).map(|_| ())).await;
+    let cleared = ask(&bus, "ann", FactCommand::Clear).await.unwrap();
+    assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{:?}", cleared.proof);
+    let kept = [&brought[0], &brought[1]].map(|attachment| files.holds(&conversation, attachment));
+    let [anns, bobs] = kept;
+    assert_eq!((anns.await.unwrap(), bobs.await.unwrap()), (false, true));
 }

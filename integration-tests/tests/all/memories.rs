@@ -328,6 +328,22 @@ async fn reminders_fire_once_and_only_with_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reminder_by_its_place_fires_there_alone() {
+    let model = FakeModel::start(|_, _| Act::say("all right")).await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).start().await;
+    let bus = sandbox.bus().await;
+    let trigger = r#"{"type": "context", "channel_name": "Plans", "is_dm": true}"#.to_owned();
+    let content = "Ask Paul for the keys".to_owned();
+    let intention = Intention { id: "1".into(), content, trigger, priority: 0, fires_once: true, expires_at_ms: 0 };
+    ask(&bus, ANN, FactCommand::Intend { intention }).await.unwrap();
+    for place in ["main", "plans"] {
+        sandbox.terminal(place).await.asks("hello").await;
+    }
+    let told = |asked: &testkit::model::Asked| asked.body.to_string().contains("Ask Paul for the keys");
+    assert_eq!(model.asked().iter().map(told).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_session_was_about_stands_in_the_prompt() {
     let model = FakeModel::start(|_, _| Act::say("all right")).await;
     let plan = Sandbox::plan().set("CLARA_HISTORY_MESSAGES", 4).with(model.as_openai());

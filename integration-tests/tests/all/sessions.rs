@@ -27,6 +27,15 @@ async fn enter(bus: &Bus, conversation: &ConversationId, project: &str) -> Strin
 
 /// The texts that a turn in a conversation would be told, each with its project.
 async fn told(bus: &Bus, conversation: &ConversationId, audience: Audience) -> Vec<(String, String)> {
+    told_about(bus, conversation, audience, "what do you know?").await
+}
+
+async fn told_about(
+    bus: &Bus,
+    conversation: &ConversationId,
+    audience: Audience,
+    query: &str,
+) -> Vec<(String, String)> {
     let request = RecallRequest {
         conversation: conversation.clone(),
         channel: String::new(),
@@ -34,7 +43,7 @@ async fn told(bus: &Bus, conversation: &ConversationId, audience: Audience) -> V
         audience,
         generation: 0,
         previous: None,
-        query: "what do you know?".into(),
+        query: query.into(),
         history_limit: 0,
         fact_limit: 35,
         relation_limit: 20,
@@ -97,6 +106,11 @@ async fn check_projects(plan: Plan) {
     let theirs =
         ask(&bus, "cli-bob", FactCommand::Projects { conversation: Some(home.conversation.clone()) }).await.unwrap();
     assert_eq!((theirs.project.as_str(), theirs.counts.len()), ("", 0));
+    // Nobody has a project of these names: they are none.
+    for none in ["None", "default  project"] {
+        assert_eq!(enter(&bus, &home.conversation, none).await, "");
+        assert_eq!(enter(&bus, &home.conversation, "garden").await, "garden");
+    }
     let long = FactCommand::Enter { conversation: work.conversation.clone(), project: "x".repeat(81) };
     assert!(ask(&bus, ANN, long).await.unwrap_err().contains("at most 80 bytes"));
 
@@ -104,6 +118,31 @@ async fn check_projects(plan: Plan) {
     assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{:?}", cleared.proof);
     let after = ask(&bus, ANN, FactCommand::Projects { conversation: Some(home.conversation.clone()) }).await.unwrap();
     assert_eq!((after.project.as_str(), after.counts.len()), ("", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_project_has_much_of_does_not_crowd_out_what_is_ones_own() {
+    let sandbox = Sandbox::start().await;
+    let (bus, terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    let remember = async |text: String, project: &str| {
+        let command = FactCommand::Remember { id: text.clone(), text, is_key: false, project: project.into() };
+        ask(&bus, ANN, command).await.unwrap();
+    };
+    remember("my hedge is a hawthorn".into(), "").await;
+    // More than are ranked for a question, and each a better match than the one.
+    let flowers = ["tulips", "roses", "irises"];
+    for bed in 0..30 {
+        for flower in flowers {
+            remember(format!("bed{bed}{flower} holds {flower} of kind{bed}{flower}"), "garden").await;
+        }
+    }
+    let asked = "tulips, roses, irises";
+    let hedge = pair("my hedge is a hawthorn", "");
+    let direct = async || told_about(&bus, &terminal.conversation, Audience::Direct, asked).await;
+    assert_eq!(direct().await, std::slice::from_ref(&hedge));
+    enter(&bus, &terminal.conversation, "garden").await;
+    let both = direct().await;
+    assert!(both.contains(&hedge) && both.len() == 36, "{}", both.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

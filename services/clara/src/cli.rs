@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use memory::{MemoryCommand, When, Whose};
-pub use session::SessionWhat;
+pub use session::SessionCommand;
 
 /// Clara, a personal assistant that runs on your own machine.
 ///
@@ -92,7 +92,7 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
         #[command(subcommand)]
-        what: SessionWhat,
+        what: SessionCommand,
     },
     /// Bring in what people have in a system that Clara replaces; she may run beside it.
     Import {

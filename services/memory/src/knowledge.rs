@@ -66,7 +66,9 @@ impl Knowledge {
         let may_see = |fact: &Fact| {
             (audience == Audience::Direct || fact.is_public) && (fact.project.is_empty() || fact.project == project)
         };
-        let (fits, found) = self.near(user, asked, RANKED, |known| may_see(&known.fact)).await?;
+        // A project's own must not crowd out the person's, nor they it.
+        let ranked = if project.is_empty() { RANKED } else { OF_FEW };
+        let (fits, found) = self.near(user, asked, ranked, |known| may_see(&known.fact)).await?;
         if found.is_empty() {
             return Ok(Vec::new());
         }

@@ -128,4 +128,41 @@ mod tests {
         assert!(read[2].text.contains("[attached: b.txt, text, 8 bytes]"), "there was no room for it");
         assert!(read[2].text.ends_with("[attached: x.bin, other, 1 bytes]"));
     }
+
+    #[tokio::test]
+    async fn images_are_shown_while_there_is_room_for_their_bytes() {
+        let place = Place { platform: "cli".into(), tenant: "t".into(), channel: "c".into(), thread: String::new() };
+        let image = |bytes: usize| Attachment {
+            file: FileId::of(&bytes.to_le_bytes()),
+            name: "cat.png".into(),
+            kind: FileKind::Png,
+            bytes: u32::try_from(bytes).unwrap(),
+        };
+        let images = [image(IMAGES_BYTES - 10), image(11), image(10)];
+        let mut room = Room::in_window(1000);
+        let read = read(&Kept(vec![]), &ConversationId::derive(&place), &[&images], &mut room).await;
+        let shown: Vec<_> = read[0].images.iter().map(|image| image.file.clone()).collect();
+        assert_eq!(shown, [images[0].file.clone(), images[2].file.clone()]);
+        assert_eq!(read[0].text.matches("[attached: cat.png").count(), 3, "each is named");
+    }
+
+    struct Silent(std::sync::atomic::AtomicUsize);
+
+    #[async_trait]
+    impl Files for Silent {
+        async fn read(&self, _: &ConversationId, _: &FileId) -> Result<Option<Vec<u8>>, Away> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Err(Away("nobody answers".into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_answer_is_asked_once() {
+        let place = Place { platform: "cli".into(), tenant: "t".into(), channel: "c".into(), thread: String::new() };
+        let two = [Attachment::of("a.txt", b"a").unwrap(), Attachment::of("b.txt", b"b").unwrap()];
+        let files = Silent(std::sync::atomic::AtomicUsize::new(0));
+        let read = read(&files, &ConversationId::derive(&place), &[&two], &mut Room::in_window(1000)).await;
+        assert!(read[0].text.contains("It cannot be read at the moment.") && read[0].text.contains("b.txt"));
+        assert_eq!(files.0.into_inner(), 1);
+    }
 }

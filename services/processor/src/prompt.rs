@@ -265,6 +265,7 @@ mod tests {
                 summaries: vec!["They planned a trip.".into()],
                 reminders: vec![Reminder { id: "r".into(), content: "Buy milk".into() }],
                 passages: vec![Passage { id: "m".into(), speaker: "Bob".into(), text: "Ann\nsings".into(), at_ms: 0 }],
+                degraded: false,
             },
             attached: Attachments::default(),
             tools: vec![],
@@ -329,6 +330,18 @@ mod tests {
                 ChatMessage::user("[Ann]: and now?"),
             ]
         );
+    }
+
+    #[test]
+    fn no_message_is_empty() {
+        let mut silent = request(Audience::Direct);
+        silent.messages[0].text.clear();
+        let context = assemble(silent.clone(), known(), &voice(1000), &words);
+        assert_eq!(context.messages.last(), Some(&ChatMessage::user(WORDLESS)));
+        let files = Attached { text: "\n\n[attached: x]".into(), images: vec![] };
+        let attached = Attachments { history: vec![], asked: vec![files] };
+        let context = assemble(silent, Known { attached, ..known() }, &voice(1000), &words);
+        assert_eq!(context.messages.last(), Some(&ChatMessage::user("[attached: x]")));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
-pub enum SessionWhat {
+pub enum SessionCommand {
     /// Your sessions, newest first: after half an hour of silence a new one begins.
     List {
         /// Those that were put away.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use bus::{Bus, Endpoints};
 use domain::memory::{HistoryMessage, Role};
 use domain::message::{Principal, without_controls};
-use domain::session::{MESSAGES, Session, SessionAnswer, SessionCommand, SessionRequest};
+use domain::session::{MESSAGES, Session, SessionAnswer, SessionCommand as Asked, SessionRequest};
 use serde_json::json;
 use service_kit::settings::Settings;
 
 use super::turn::one_line;
 use super::{attach, person, time};
-use crate::cli::{SessionWhat, Whose};
+use crate::cli::{SessionCommand, Whose};
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,31 +24,34 @@ struct Sessions {
     json: bool,
 }
 
-pub(super) async fn run(settings: &Settings, whose: Whose, what: SessionWhat, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    settings: &Settings,
+    whose: Whose,
+    what: SessionCommand,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let mut principal = person(settings);
     if let Some(user) = whose.user {
         principal.user = user;
     }
     let sessions = Sessions { bus: attach(settings).await?, principal, json };
     match what {
-        SessionWhat::List { archived, limit } => sessions.list(archived, limit).await,
-        SessionWhat::Show { id } => sessions.transcript(id).await,
-        SessionWhat::Rename { id, title } => {
-            sessions.change(SessionCommand::Rename { id, title: title.join(" ") }).await
-        }
-        SessionWhat::Archive { id } => sessions.change(SessionCommand::Archive { id, is_archived: true }).await,
-        SessionWhat::Unarchive { id } => sessions.change(SessionCommand::Archive { id, is_archived: false }).await,
+        SessionCommand::List { archived, limit } => sessions.list(archived, limit).await,
+        SessionCommand::Show { id } => sessions.transcript(id).await,
+        SessionCommand::Rename { id, title } => sessions.change(Asked::Rename { id, title: title.join(" ") }).await,
+        SessionCommand::Archive { id } => sessions.change(Asked::Archive { id, is_archived: true }).await,
+        SessionCommand::Unarchive { id } => sessions.change(Asked::Archive { id, is_archived: false }).await,
     }
 }
 
 impl Sessions {
-    async fn ask(&self, command: SessionCommand) -> anyhow::Result<SessionAnswer> {
+    async fn ask(&self, command: Asked) -> anyhow::Result<SessionAnswer> {
         let request = SessionRequest { principal: self.principal.clone(), command };
         Ok(self.bus.request(Endpoints::MemorySessions, &request, PATIENCE).await?)
     }
 
     async fn list(&self, archived: bool, limit: u32) -> anyhow::Result<ExitCode> {
-        let answer = self.ask(SessionCommand::List { archived, before: None, limit }).await?;
+        let answer = self.ask(Asked::List { archived, before: None, limit }).await?;
         if answer.sessions.is_empty() && !self.json {
             println!("{}", if archived { "Nothing was put away." } else { "Nothing was said yet." });
         }
@@ -56,7 +59,7 @@ impl Sessions {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn change(&self, command: SessionCommand) -> anyhow::Result<ExitCode> {
+    async fn change(&self, command: Asked) -> anyhow::Result<ExitCode> {
         self.ask(command).await?.sessions.iter().for_each(|session| self.show(session));
         Ok(ExitCode::SUCCESS)
     }
@@ -86,7 +89,7 @@ impl Sessions {
     async fn transcript(&self, id: String) -> anyhow::Result<ExitCode> {
         let (mut pages, mut skip) = (Vec::new(), 0);
         loop {
-            let answer = self.ask(SessionCommand::Show { id: id.clone(), skip, limit: MESSAGES }).await?;
+            let answer = self.ask(Asked::Show { id: id.clone(), skip, limit: MESSAGES }).await?;
             if pages.is_empty() {
                 answer.sessions.iter().for_each(|session| self.show(session));
                 let about = answer.sessions.first().map_or("", |session| session.summary.as_str());

@@ -58,7 +58,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
                     ("", Some((conversation, _))) => {
                         self.projects.project(user, conversation).await.map_err(describe)?
                     }
-                    (named, _) => self.named(named)?,
+                    (named, _) => self.known_project(named)?,
                 };
                 self.remember(user, id, &text, is_key, project).await
             }
@@ -68,7 +68,12 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
             }
             FactCommand::List { limit, before, project } => {
                 let limit = limit.min(FACTS as u32);
-                Ok(found(facts.list(user, before.as_deref(), &self.named(&project)?, limit).await.map_err(describe)?))
+                Ok(found(
+                    facts
+                        .list(user, before.as_deref(), &self.known_project(&project)?, limit)
+                        .await
+                        .map_err(describe)?,
+                ))
             }
             FactCommand::Show { id } => {
                 let story = facts.story(user, id.trim()).await.map_err(describe)?;
@@ -78,7 +83,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
             FactCommand::Edit { id, text } => self.edit(user, id.trim(), &text).await,
             FactCommand::Mark { id, is_key, is_public, project } => {
                 let id = self.known(user, id.trim()).await?;
-                let project = project.map(|project| self.named(&project)).transpose()?;
+                let project = project.map(|project| self.known_project(&project)).transpose()?;
                 self.change(user, Change::Mark { id: id.clone(), is_key, is_public, project }).await?;
                 self.one(user, &id).await
             }
@@ -111,7 +116,10 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
             FactCommand::Unlink => self.unlink(account).await,
             FactCommand::Links => self.accounts(account).await,
             FactCommand::Enter { conversation, project } => {
-                self.projects.enter(user, &conversation, &self.named(&project)?, now_ms()).await.map_err(describe)?;
+                self.projects
+                    .enter(user, &conversation, &self.known_project(&project)?, now_ms())
+                    .await
+                    .map_err(describe)?;
                 self.projects(user, Some(&conversation)).await
             }
             FactCommand::Projects { conversation } => self.projects(user, conversation.as_ref()).await,
@@ -146,7 +154,7 @@ impl FactServer {
     }
 
     /// A project as it is known; empty for none, under whichever name.
-    fn named(&self, name: &str) -> Result<String, String> {
+    fn known_project(&self, name: &str) -> Result<String, String> {
         let name = project_name(name)?;
         let is_none = name == "none" || name == self.default_project.to_lowercase();
         Ok(if is_none { String::new() } else { name })
@@ -288,7 +296,7 @@ impl FactServer {
             let (id, origin, at_ms) = (fact.id, FactOrigin::Imported, fact.created_at_ms);
             let id = if id.is_empty() { Uuid::now_v7().to_string() } else { format!("{user}/{id}") };
             let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes()).to_string();
-            let (is_public, project) = (fact.is_public, self.named(&fact.project)?);
+            let (is_public, project) = (fact.is_public, self.known_project(&fact.project)?);
             let new = New { id, statement, origin, at_ms, is_public, project, sources: Vec::new() };
             let plan = self.knowledge.plan(user, &new).await.map_err(describe)?;
             self.knowledge.carry_out(user, user, &plan).await.map_err(describe)?;

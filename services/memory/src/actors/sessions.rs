@@ -72,3 +72,27 @@ impl SessionServer {
         Ok(SessionAnswer { sessions: vec![session], messages: Vec::new() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::memory::Role;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_carries_the_newest_that_fit_and_one_at_least() {
+        let said = |bytes: usize, at_ms| HistoryMessage {
+            role: Role::User,
+            name: String::new(),
+            text: "x".repeat(bytes),
+            attachments: Vec::new(),
+            at_ms,
+        };
+        let times =
+            |messages| fitting(messages).into_iter().map(|message: HistoryMessage| message.at_ms).collect::<Vec<_>>();
+        assert_eq!(times(vec![said(9, 1), said(9, 2)]), [1, 2]);
+        assert_eq!(times(vec![said(9, 1), said(ANSWER_BYTES - 5, 2), said(5, 3)]), [2, 3]);
+        assert_eq!(times(vec![said(9, 1), said(ANSWER_BYTES * 2, 2)]), [2]);
+        assert_eq!(times(vec![]), [0; 0]);
+    }
+}

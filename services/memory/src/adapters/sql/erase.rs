@@ -248,6 +248,8 @@ impl Erasing<'_> {
         self.transaction.execute(sql, &user).await?;
         let sql = "DELETE FROM projects WHERE owner_id = $1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.project_id = projects.id)";
         self.transaction.execute(sql, &user).await?;
+        // In a group others have spoken too: its session stays, and is not this person's.
+        self.transaction.execute("UPDATE sessions SET user_id = '' WHERE user_id = $1", &user).await?;
         // What is left belongs to sessions of groups, which have no need of the name.
         self.transaction.execute("UPDATE projects SET name = id, owner_id = '' WHERE owner_id = $1", &user).await?;
         for scope in [Scope::Facts(self.user.to_owned()), Scope::Person(self.user.to_owned())] {
