@@ -195,6 +195,8 @@ pub struct Recalled {
     pub reminders: Vec<Reminder>,
     /// What was said before the history, best match first.
     pub passages: Vec<Passage>,
+    /// Whether a store or a model was away, so that less was found than could be.
+    pub degraded: bool,
 }
 
 /// Something that was said in an earlier conversation.

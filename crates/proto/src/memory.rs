@@ -57,6 +57,7 @@ impl From<&Recalled> for v1::Recalled {
             topics: value.topics.clone(),
             summaries: value.summaries.clone(),
             reminders: raws(&value.reminders),
+            degraded: value.degraded,
         }
     }
 }
@@ -73,6 +74,7 @@ impl TryFrom<v1::Recalled> for Recalled {
             topics: raw.topics,
             summaries: raw.summaries,
             reminders: raw.reminders.into_iter().map(Into::into).collect(),
+            degraded: raw.degraded,
         })
     }
 }

@@ -5,6 +5,7 @@
 //! that it answers.
 
 mod best; // The best of many scores.
+mod diverse; // Of what says the same, the best.
 
 use std::collections::HashMap;
 
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use self::best::{best_of, better};
+use self::diverse::{diverse, needed};
 use crate::bm25::Bm25;
 use crate::late::{Embedding, TokenVectors};
 use crate::texts::{Compared, Texts};
@@ -48,6 +50,7 @@ pub struct Question<'a> {
 /// A passage that was found, best first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit<'a> {
+    number: usize,
     pub passage: &'a Passage,
     pub score: f32,
     /// How near it is to the question by their vectors, from −1 to 1; none where either
@@ -250,6 +253,13 @@ impl Index {
         })
     }
 
+    /// The passages that answer a question best, best first; of those that say the same,
+    /// all but the best stand behind what is different.
+    pub fn search_diverse(&self, question: &Question<'_>, limit: usize) -> Vec<Hit<'_>> {
+        let best = self.search(question, needed(limit));
+        diverse(best, limit, |hit| &self.terms[hit.number]).into_iter().take(limit).collect()
+    }
+
     /// The passages that answer a question best, best first.
     pub fn search(&self, question: &Question<'_>, limit: usize) -> Vec<Hit<'_>> {
         let has_words = question.embedding.and_then(|embedding| embedding.tokens.as_ref()).is_some();
@@ -267,6 +277,7 @@ impl Index {
             best.sort_unstable_by(|one, other| better(&scores, *one, *other));
         }
         let hit = |number: usize| Hit {
+            number,
             passage: &self.passages[number],
             score: scores[number],
             meaning: meaning.as_ref().and_then(|meaning| meaning.of_one(number, &self.places[number])),

@@ -24,6 +24,9 @@ pub use migrate::Migration;
 const CONNECTIONS: u32 = 4;
 /// How long a statement waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(10);
+/// How long a connection may have been idle and still be used without asking whether it
+/// lives: each asking is a round trip more, and a file does not go away.
+const FRESH: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -105,6 +108,11 @@ impl Row {
         self.0.try_get(column).map_err(StoreError::Column)
     }
 
+    /// `None` for NULL.
+    pub fn optional_integer(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        self.0.try_get(column).map_err(StoreError::Column)
+    }
+
     pub fn real(&self, column: &str) -> Result<f64, StoreError> {
         self.0.try_get(column).map_err(StoreError::Column)
     }
@@ -168,6 +176,15 @@ impl Database {
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, idle| {
+                Box::pin(async move {
+                    if dialect == Dialect::Postgres && idle.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {
@@ -256,14 +273,18 @@ impl Transaction {
         done.map(|done| done.rows_affected()).map_err(StoreError::Statement)
     }
 
-    /// Waits until no other transaction holds `key`. On SQLite every writing
-    /// transaction is alone anyway.
+    /// Waits until no other transaction holds `key`.
     pub async fn lock(&mut self, key: &str) -> Result<(), StoreError> {
-        if self.dialect == Dialect::Postgres {
+        if !self.is_alone() {
             let sql = "SELECT CAST(pg_advisory_xact_lock(hashtextextended($1, 0)) AS TEXT)";
             self.fetch(sql, &[key.into()]).await?;
         }
         Ok(())
+    }
+
+    /// Whether no other transaction writes until this one ends: so it is on SQLite.
+    pub fn is_alone(&self) -> bool {
+        self.dialect == Dialect::Sqlite
     }
 
     pub async fn commit(self) -> Result<(), StoreError> {

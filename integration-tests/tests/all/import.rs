@@ -21,6 +21,7 @@ const ANN: &str = "discord-42";
 /// Ids of memories, as mem0 makes them.
 const REX: &str = "8f1d7a52-6a63-4a51-9d3e-1f6f0f6b5c01";
 const IDA: &str = "8f1d7a52-6a63-4a51-9d3e-1f6f0f6b5c02";
+const OLD: &str = "8f1d7a52-6a63-4a51-9d3e-1f6f0f6b5c03";
 
 /// What a MyPalClara has stored; types differ as its models make them differ.
 async fn fill(database: &Database) {
@@ -38,6 +39,12 @@ async fn fill(database: &Database) {
         "INSERT INTO messages VALUES (1, 's1', 'discord-42', 'user', 'I planted a plum tree', '2025-03-01 10:00:00.5'), \
          (2, 's1', 'discord-42', 'assistant', 'How lovely!', '2025-03-01 10:00:05'), \
          (3, 's2', 'discord-42', 'user', 'in a channel', '2025-03-01 11:00:00')".to_owned(),
+        format!("CREATE TABLE memory_history (id INTEGER PRIMARY KEY, memory_id VARCHAR, old_memory TEXT, new_memory TEXT, event VARCHAR, created_at {time})"),
+        format!("CREATE TABLE memory_supersessions (id INTEGER PRIMARY KEY, old_memory_id VARCHAR, new_memory_id VARCHAR, user_id VARCHAR, reason TEXT, created_at {time})"),
+        format!("INSERT INTO memory_history VALUES (1, '{REX}', NULL, 'Has a dog', 'ADD', '2025-02-01 09:00:00'), \
+         (2, '{REX}', 'Has a dog', 'My dog is called Rex', 'UPDATE', '2025-02-02 09:00:00'), \
+         (3, 'gone', 'a', 'b', 'UPDATE', '2025-02-02 09:00:00')"),
+        format!("INSERT INTO memory_supersessions VALUES (1, '{OLD}', '{IDA}', 'discord-42', 'moved', '2025-02-03 09:00:00')"),
         format!("INSERT INTO memory_dynamics VALUES ('{REX}', 'discord-42', 30.0, 4.0, 0.9, 0.8, {yes}, 'personal', '2025-04-01 00:00:00', 7), \
          ('gone', 'discord-42', 1.0, 5.0, 1.0, 0.5, {no}, NULL, '2025-04-01 00:00:00', 0)"),
         format!("INSERT INTO intentions VALUES ('i1', 'discord-42', 'clara', 'Ask about the plums', '{{\"type\": \"keyword\", \"keywords\": [\"plum\"]}}', 5, {no}, {yes}, NULL), \
@@ -50,11 +57,16 @@ async fn fill(database: &Database) {
     }
 }
 
-fn payloads() -> [(&'static str, Value); 3] {
+fn payloads() -> [(&'static str, Value); 4] {
     let of = |text: &str| serde_json::json!({"data": text, "user_id": ANN, "hash": "x", "created_at": "2025-02-01T08:00:00-08:00"});
     let mut public = of("My sister Ida lives in Rome");
     public["visibility"] = "public".into();
-    [(REX, of("My dog is called Rex")), (IDA, public), ("3", serde_json::json!({"user_id": ANN}))]
+    [
+        (REX, of("My dog is called Rex")),
+        (IDA, public),
+        (OLD, of("My sister Ida lives in Oslo")),
+        ("3", serde_json::json!({"user_id": ANN})),
+    ]
 }
 
 fn run(folder: &Path, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
@@ -72,10 +84,11 @@ async fn check(plan: Plan, target: &[(&str, &str)], arguments: &[&str]) {
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
     let counts = |line: &Value| {
-        ["memories", "messages", "reminders", "linked_accounts", "known"].map(|name| line[name].as_u64().unwrap())
+        ["memories", "messages", "reminders", "linked_accounts", "changes", "known"]
+            .map(|name| line[name].as_u64().unwrap())
     };
     let dry = run(&[]);
-    assert_eq!((counts(&dry), &dry["applied"]), ([2, 2, 2, 2, 0], &false.into()), "{dry}");
+    assert_eq!((counts(&dry), &dry["applied"]), ([3, 2, 2, 2, 3, 0], &false.into()), "{dry}");
     let bus = sandbox.bus().await;
     assert!(
         ask(&bus, ANN, FactCommand::Stats).await.unwrap().counts.iter().all(|count| count.value == 0),
@@ -83,16 +96,25 @@ async fn check(plan: Plan, target: &[(&str, &str)], arguments: &[&str]) {
     );
 
     let first = run(&["--apply"]);
-    assert_eq!(counts(&first), [2, 2, 1, 1, 0], "{first}");
+    assert_eq!(counts(&first), [3, 2, 1, 1, 2, 0], "{first}");
     let left_out = first["left_out"].as_object().unwrap();
-    assert_eq!(left_out.len(), 4, "a channel, a memory without text, dynamics alone, a trigger: {left_out:?}");
-    assert_eq!(counts(&run(&["--apply"])), [0, 0, 0, 0, 5], "nothing comes twice");
+    assert_eq!(
+        left_out.len(),
+        5,
+        "a channel, a memory without text, dynamics alone, a change of one, a trigger: {left_out:?}"
+    );
+    assert_eq!(counts(&run(&["--apply"])), [0, 0, 0, 0, 0, 8], "nothing comes twice");
 
     let known = list(&bus, "cli-ann").await;
     let seen: Vec<_> =
         known.iter().map(|fact| (fact.id.as_str(), fact.text.as_str(), fact.is_key, fact.is_public)).collect();
     assert_eq!(seen, [(IDA, "My sister Ida lives in Rome", false, true), (REX, "My dog is called Rex", true, false)]);
     assert_eq!((known[1].category.as_str(), known[1].created_at_ms), ("personal", 1_738_425_600_000));
+    let story = ask(&bus, "cli-ann", FactCommand::Show { id: REX.into() }).await.unwrap().changes;
+    let changed = story.iter().find(|change| change.event == "UPDATE").unwrap();
+    assert_eq!((changed.old.as_str(), changed.at_ms), ("Has a dog", 1_738_486_800_000));
+    let story = ask(&bus, "cli-ann", FactCommand::Show { id: OLD.into() }).await.unwrap().changes;
+    assert!(story.iter().any(|change| change.event == "SUPERSEDE" && change.new == "My sister Ida lives in Rome"));
     let waiting = ask(&bus, "cli-ann", FactCommand::Intentions).await.unwrap().intentions;
     assert_eq!(waiting.iter().map(|waiting| waiting.content.as_str()).collect::<Vec<_>>(), ["Ask about the plums"]);
     let request = PassageRequest {

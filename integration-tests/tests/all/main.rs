@@ -7,6 +7,7 @@ mod bad_input; // What is refused, and how.
 mod command; // The clara command, as people and scripts use it.
 mod conversation; // The main job, end to end.
 mod databases; // The memory service on both databases.
+mod groups; // What groups spoke of.
 mod import; // What people have elsewhere.
 mod lost; // Turns that stand in no queue, calls that may have happened.
 mod memories; // What is learnt, what becomes of it, how it is erased.

@@ -4,6 +4,7 @@
 use bus::Bus;
 use domain::memory::{FactAnswer, FactCommand};
 use domain::message::Audience;
+use domain::turn::ReplyKind;
 use testkit::eventually;
 use testkit::falkordb::FalkorDb;
 use testkit::model::FakeModel;
@@ -153,7 +154,10 @@ async fn a_vector_store_that_was_away_or_lost_everything_is_brought_up_to_date()
     let rex = remember(&bus, "ann", "1", "My dog is called Rex").await;
     remember(&bus, "ann", "2", "I love hiking").await;
     finds(&bus, "ann", "dog", &["My dog is called Rex"]).await;
+    let degraded = async || asking::recall(&bus, "ann", Audience::Direct, "dog").await.degraded;
+    assert!(degraded().await, "whoever asks is told that less is found");
     qdrant.is_away(false);
+    eventually("it is asked again", async || (!degraded().await).then_some(())).await;
     let held = async |count: usize| (qdrant.payloads().len() == count).then_some(());
     eventually("it has what it missed", async || held(2).await).await;
     for (_, payload) in qdrant.payloads() {
@@ -171,6 +175,19 @@ async fn a_vector_store_that_was_away_or_lost_everything_is_brought_up_to_date()
     qdrant.lose_everything();
     remember(&bus, "ann", "3", "My cat is called Tom").await;
     eventually("it was filled anew", async || held(2).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_told_when_a_store_is_away() {
+    let (model, qdrant) = (FakeModel::echo().await, FakeQdrant::start().await);
+    let sandbox = Sandbox::plan().with(model.as_embeddings()).with(qdrant.settings()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    assert_eq!(terminal.asks("hello").await.notices, Vec::<String>::new());
+    qdrant.is_away(true);
+    let reply = terminal.asks("and now?").await;
+    assert_eq!((reply.kind, reply.notices), (ReplyKind::Answered, vec!["memory degraded".to_owned()]));
+    qdrant.is_away(false);
+    assert_eq!(terminal.asks("and again?").await.notices, Vec::<String>::new());
 }
 
 /// What another model has made is compared with nothing.

@@ -107,6 +107,7 @@ impl App {
         let search = Arc::new(Search {
             indexes: Indexes::new(memory.clone(), name, vectors.is_some()),
             model: model.clone(),
+            model_breaker: Breaker::default(),
             vectors: vectors.as_ref().map(|(store, _)| Arc::clone(store)),
             breaker: Breaker::default(),
         });
@@ -138,7 +139,8 @@ impl App {
 
         let mut mirrors: Vec<Arc<dyn Erases>> = Vec::new();
         let eraser = Arc::new(Eraser { facts: memory.clone(), traces: traces.clone() });
-        let mut background = vec![background::part("memory/eraser", &stored, eraser::PAUSE, eraser)];
+        // What is stored leaves nothing to erase.
+        let mut background = vec![background::part("memory/eraser", &Bell::default(), eraser::PAUSE, eraser)];
         if learns {
             let summarizer = Arc::new(Summarizer { summaries: memory.clone(), reader });
             background.push(background::part("memory/learner", &stored, learner::PAUSE, learner.clone()));

@@ -23,6 +23,11 @@ impl Breaker {
         self.state().until_ms <= now_ms
     }
 
+    /// Whether it did not answer when it was asked last.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.state().failures > 0
+    }
+
     /// Notes how asking went.
     pub(crate) fn note(&self, answered: bool, now_ms: i64) {
         let mut state = self.state();
@@ -52,12 +57,13 @@ mod tests {
         for answered in [false, false, true, false, false] {
             breaker.note(answered, 0);
             assert!(breaker.allows(0));
+            assert_eq!(breaker.is_failing(), !answered);
         }
         breaker.note(false, 0);
         assert!(!breaker.allows(REST_MS - 1) && breaker.allows(REST_MS));
         breaker.note(false, REST_MS);
         assert!(!breaker.allows(REST_MS), "one failure more, and it rests again");
         breaker.note(true, REST_MS);
-        assert!(breaker.allows(REST_MS));
+        assert!(breaker.allows(REST_MS) && !breaker.is_failing());
     }
 }

@@ -5,6 +5,8 @@
 
 mod mypalclara; // Reading MyPalClara's tables and vectors.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, bail};
 use domain::ids::{ConversationId, MessageId, Place, TurnId};
 use domain::memory::{FACT_BYTES, Fact, FactOrigin, Intention, Role};
@@ -44,6 +46,8 @@ pub struct Imported {
     pub messages: u64,
     pub reminders: u64,
     pub linked_accounts: u64,
+    /// Changes of memories.
+    pub changes: u64,
     /// Here already.
     pub known: u64,
     /// What was left out, and how often.
@@ -91,6 +95,24 @@ struct Found {
     waiting: Vec<Waiting>,
     /// Accounts of one person.
     accounts: Vec<Vec<String>>,
+    /// How memories became what they are, oldest first.
+    changed: Vec<Changed>,
+}
+
+/// A change of a memory.
+struct Changed {
+    memory: String,
+    was: String,
+    at_ms: i64,
+    now: Now,
+}
+
+/// What became of a memory.
+enum Now {
+    /// It says this.
+    Text(String),
+    /// Another took its place.
+    Superseded { by: String },
 }
 
 /// Brings in what a MyPalClara knows; without `apply` it says what would come.
@@ -122,6 +144,7 @@ pub async fn mypalclara(
         imported.memories = found.memories.len() as u64;
         imported.messages = found.said.len() as u64;
         imported.reminders = found.waiting.len() as u64;
+        imported.changes = found.changed.len() as u64;
         imported.linked_accounts = found.accounts.iter().map(|accounts| accounts.len() as u64).sum();
         return Ok(imported);
     }
@@ -131,7 +154,9 @@ pub async fn mypalclara(
         SqlMemory::prepare(database, settings.text("DEFAULT_PROJECT"), open::embeds(settings), Learning::Off).await?;
     let mut storing = Storing { memory, imported, progress: &progress };
     storing.accounts(found.accounts).await?;
+    let owners = found.memories.iter().map(|memory| (memory.fact.id.clone(), memory.user.clone())).collect();
     storing.memories(found.memories).await?;
+    storing.changes(found.changed, &owners).await?;
     storing.reminders(found.waiting).await?;
     storing.said(found.said).await?;
     Ok(storing.imported)
@@ -180,6 +205,30 @@ impl Storing<'_> {
                 self.memory.change(&person, "import", at_ms, &[strengthen], None).await?;
             }
             self.imported.memories += 1;
+        }
+        Ok(())
+    }
+
+    /// `owners` are whose memories they are.
+    async fn changes(&mut self, changed: Vec<Changed>, owners: &HashMap<String, String>) -> anyhow::Result<()> {
+        for Changed { memory, was, at_ms, now } in changed {
+            let Some(owner) = owners.get(&memory) else {
+                self.imported.leave_out("changes of memories that are gone");
+                continue;
+            };
+            if !self.memory.imports(&format!("{memory} {at_ms}")).await? {
+                self.imported.known += 1;
+                continue;
+            }
+            let person = self.memory.person(owner).await?;
+            match now {
+                Now::Text(text) => self.memory.import_change(&person, &memory, (&was, &text), at_ms).await?,
+                Now::Superseded { by } => {
+                    let superseded = Change::Supersede { old: memory, by, reason: "imported" };
+                    self.memory.change(&person, "import", at_ms, &[superseded], None).await?;
+                }
+            }
+            self.imported.changes += 1;
         }
         Ok(())
     }

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use recall::{Embedding, Hit, Index, Question};
+use recall::{Hit, Index, Question};
 use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::ports::{Changes, MemoryError, Passages, Stored};
 use crate::scope::Scope;
+use crate::search::Asked;
 
 /// Indexes that are kept, at most; those that were not asked for longest go.
 const SCOPES: usize = 1024;
@@ -24,6 +25,15 @@ const PAGE: u32 = 1000;
 const UNREAD: Duration = Duration::from_micros(100);
 /// Passages of all that are kept, at most, unless one scope alone has more.
 const PASSAGES: usize = 100_000;
+
+/// Where passages stand that say the same as a better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repetitions {
+    /// Beside it: whoever compares needs them all.
+    AsRanked,
+    /// Behind what is different.
+    Behind,
+}
 
 pub(crate) struct Indexes {
     passages: Arc<dyn Passages>,
@@ -55,7 +65,8 @@ struct Entry {
 #[derive(Default)]
 struct Known {
     index: Index,
-    changes: Changes,
+    /// What the database had said when it was read; none before.
+    changes: Option<Changes>,
     /// The newest passage, by position and id.
     newest: (i64, String),
     /// Passages without vectors, by position and id, with their numbers.
@@ -91,20 +102,23 @@ impl Indexes {
     pub(crate) async fn search(
         &self,
         scope: &Scope,
-        query: String,
-        embedding: Option<Embedding>,
+        asked: &Asked,
         near: Option<Vec<(String, f32)>>,
-        limit: usize,
+        (limit, repetitions): (usize, Repetitions),
     ) -> Result<Vec<Found>, MemoryError> {
         let known = self.kept.lock().await.of(scope);
         let mut guard = known.lock_owned().await;
         self.refresh(scope, &mut guard).await?;
         self.kept.lock().await.weigh(scope, guard.index.len());
+        let (query, embedding) = (asked.text.clone(), asked.embedding.clone());
         // Ranking is work for a processor, not for the threads that answer.
         let searched = tokio::task::spawn_blocking(move || {
             let near = near.map(|near| guard.numbered(near));
             let question = Question { text: &query, embedding: embedding.as_ref(), near: near.as_deref() };
-            let hits = guard.index.search(&question, limit);
+            let hits = match repetitions {
+                Repetitions::AsRanked => guard.index.search(&question, limit),
+                Repetitions::Behind => guard.index.search_diverse(&question, limit),
+            };
             let best = hits.first().map_or(1.0, |hit| hit.score).max(f32::MIN_POSITIVE);
             hits.into_iter().map(|hit| found(&hit, best)).collect::<Vec<_>>()
         });
@@ -116,32 +130,32 @@ impl Indexes {
 
     async fn refresh(&self, scope: &Scope, known: &mut Known) -> Result<(), MemoryError> {
         let changes = self.passages.changes(scope).await?;
-        if changes == known.changes && !known.index.is_empty() {
+        if known.changes == Some(changes) {
             return Ok(());
         }
-        if !known.index.is_empty() && changes.erased == known.changes.erased {
+        if let Some(read) = known.changes.filter(|read| read.erased == changes.erased && !known.index.is_empty()) {
             let pause = UNREAD.saturating_mul(u32::try_from(known.index.len()).unwrap_or(u32::MAX));
             let is_due = known.vectors_read.is_none_or(|at| at.elapsed() >= pause);
             let lacking = known.lacking.first_key_value().map(|((position, _), _)| (position - 1, String::new()));
             let (since, embedded) = match lacking {
-                Some(first) if changes.embedded != known.changes.embedded && is_due => {
+                Some(first) if changes.embedded != read.embedded && is_due => {
                     known.vectors_read = Some(Instant::now());
                     (first, changes.embedded)
                 }
                 // While much is embedded, what has become of it is not read for each question.
-                Some(_) => (known.newest.clone(), known.changes.embedded),
+                Some(_) => (known.newest.clone(), read.embedded),
                 None => (known.newest.clone(), changes.embedded),
             };
             let said = self.read(scope, since, known).await?;
             // What was stored late stands before what is known: then all is read anew.
-            if known.changes.said + said >= changes.said {
-                known.changes = Changes { said: known.changes.said + said, embedded, ..changes };
+            if read.said + said >= changes.said {
+                known.changes = Some(Changes { said: read.said + said, embedded, ..changes });
                 return Ok(());
             }
         }
         *known = Known { numbers: self.elsewhere.then(HashMap::new), ..Known::default() };
         self.read(scope, (i64::MIN, String::new()), known).await?;
-        known.changes = changes;
+        known.changes = Some(changes);
         Ok(())
     }
 

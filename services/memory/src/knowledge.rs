@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::breaker::Breaker;
 use crate::indexes::Found;
+use crate::indexes::Repetitions::AsRanked;
 use crate::learning::{New, Plan, dynamics, is_beside, plan};
 use crate::mirrors::GraphStore;
 use crate::ports::{Facts, MemoryError, Remembered};
@@ -135,10 +136,15 @@ impl Knowledge {
         Ok(Some(self.facts.relations_of(user, audience == Audience::Group, project, &ids).await?))
     }
 
+    /// Whether less is known than could be, because a store or the model is away.
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.search.is_degraded() || self.breaker.is_failing()
+    }
+
     /// The facts that fit a question by a word, or by their meaning; best first.
     pub(crate) async fn matching(&self, user: &str, query: &str, limit: usize) -> Result<Vec<Fact>, MemoryError> {
         let asked = self.search.ask(query).await;
-        let found = self.search.find(&Scope::Facts(user.to_owned()), &asked, LOOKED_AT.max(limit)).await?;
+        let found = self.search.find(&Scope::Facts(user.to_owned()), &asked, (LOOKED_AT.max(limit), AsRanked)).await?;
         let fits = |found: &&Found| found.shares_term || found.meaning.is_some_and(|meaning| meaning >= FITS);
         let ids: Vec<String> = found.iter().filter(fits).take(limit).map(|found| found.id.clone()).collect();
         let mut known = self.facts.find(user, &ids).await?;
@@ -175,7 +181,7 @@ impl Knowledge {
         counts: impl Fn(&Remembered) -> bool,
     ) -> Result<(HashMap<String, Found>, Vec<Remembered>), MemoryError> {
         let find = async |limit: usize| {
-            let found = self.search.find(&Scope::Facts(user.to_owned()), asked, limit).await?;
+            let found = self.search.find(&Scope::Facts(user.to_owned()), asked, (limit, AsRanked)).await?;
             let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
             let facts = self.facts.find(user, &ids).await?;
             Ok::<_, MemoryError>((found, facts))

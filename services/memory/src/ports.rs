@@ -25,11 +25,26 @@ pub(crate) struct MemoryError(#[from] pub(crate) store::StoreError);
 #[async_trait]
 pub(crate) trait Memory: Send + Sync {
     /// Stores the messages of a turn, in the session they belong to.
-    async fn store_turn(&self, rows: &TurnRows) -> Result<(), MemoryError>;
+    async fn store_turn(&self, rows: &TurnRows) -> Result<Projected, MemoryError>;
     /// Whether the reply of a turn is in the history.
     async fn has_reply(&self, turn: TurnId) -> Result<bool, MemoryError>;
+    async fn history(&self, request: &RecallRequest) -> Result<History, MemoryError>;
+}
+
+/// What storing a turn left to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Projected {
+    /// Something of it is to be learnt, embedded or summarised now.
+    Waits,
+    Whole,
+}
+
+/// What was said in a conversation.
+pub(crate) struct History {
     /// The newest messages, oldest first.
-    async fn history(&self, request: &RecallRequest) -> Result<Vec<HistoryMessage>, MemoryError>;
+    pub messages: Vec<HistoryMessage>,
+    /// Whether the reply of the turn before is among them. One that failed never is.
+    pub holds_previous: bool,
 }
 
 /// How much of a scope has changed so far: whoever holds an index compares.
@@ -98,9 +113,28 @@ pub(crate) struct Unsummarised {
     pub until_ms: i64,
 }
 
+/// Older sessions of a group, to be folded into one summary.
+pub(crate) struct Unfolded {
+    pub channel: String,
+    pub generation: i64,
+    /// What was folded before; empty if nothing was.
+    pub before: String,
+    /// Their summaries, oldest first.
+    pub sessions: Vec<String>,
+    /// When the newest of them began.
+    pub to: i64,
+    /// How often it was tried before.
+    pub tries: u32,
+    /// The end of the lease, by which it is known again.
+    pub until_ms: i64,
+}
+
 /// What sessions were about.
 #[async_trait]
 pub(crate) trait Summaries: Send + Sync {
+    /// A group that has sessions to fold, for this replica alone until then.
+    async fn claim_channel(&self, now_ms: i64, until_ms: i64) -> Result<Option<Unfolded>, MemoryError>;
+    async fn store_channel(&self, of: &Unfolded, text: &str, at_ms: i64) -> Result<(), MemoryError>;
     /// The session that is due longest, for this replica alone until then.
     async fn claim_session(&self, now_ms: i64, until_ms: i64) -> Result<Option<Unsummarised>, MemoryError>;
     /// Stores a summary, if there was anything to say, with how it felt to the person.
@@ -111,7 +145,7 @@ pub(crate) trait Summaries: Send + Sync {
         mood: Option<Mood>,
     ) -> Result<(), MemoryError>;
     /// The newest summaries of a conversation's sessions that began before a time,
-    /// oldest first.
+    /// oldest first; of a group, what those before were about stands in front.
     async fn summaries(&self, request: &RecallRequest, before_ms: i64) -> Result<Vec<String>, MemoryError>;
 }
 

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use embed::Embedder;
+use embed::{EmbedError, Embedder};
 use recall::Embedding;
 use service_kit::clock::now_ms;
 use tracing::warn;
 
 use crate::breaker::Breaker;
-use crate::indexes::{Found, Indexes};
+use crate::indexes::{Found, Indexes, Repetitions};
 use crate::mirrors::VectorStore;
 use crate::ports::MemoryError;
 use crate::scope::Scope;
@@ -27,6 +27,7 @@ const QUERY_BYTES: usize = 8 * 1024;
 pub(crate) struct Search {
     pub(crate) indexes: Indexes,
     pub(crate) model: Option<Arc<dyn Embedder>>,
+    pub(crate) model_breaker: Breaker,
     /// Compares vectors; the indexes do without it.
     pub(crate) vectors: Option<Arc<dyn VectorStore>>,
     pub(crate) breaker: Breaker,
@@ -49,12 +50,17 @@ impl Search {
     }
 
     /// Best first; nothing for an empty question.
-    pub(crate) async fn find(&self, scope: &Scope, asked: &Asked, limit: usize) -> Result<Vec<Found>, MemoryError> {
+    pub(crate) async fn find(
+        &self,
+        scope: &Scope,
+        asked: &Asked,
+        wanted: (usize, Repetitions),
+    ) -> Result<Vec<Found>, MemoryError> {
         if asked.text.is_empty() {
             return Ok(Vec::new());
         }
         let near = self.nearest(scope, asked).await;
-        self.indexes.search(scope, asked.text.clone(), asked.embedding.clone(), near, limit).await
+        self.indexes.search(scope, asked, near, wanted).await
     }
 
     /// The nearest by another store's word; none without one, or while it is away.
@@ -78,9 +84,17 @@ impl Search {
         }
     }
 
+    /// Whether less is found than could be, because something is away.
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.model_breaker.is_failing() || self.breaker.is_failing()
+    }
+
     async fn embed(&self, text: &str) -> Option<Embedding> {
-        let model = self.model.as_ref()?;
-        match tokio::time::timeout(EMBEDDING, model.embed(vec![text.to_owned()])).await {
+        let model = self.model.as_ref().filter(|_| self.model_breaker.allows(now_ms()))?;
+        let embedded = tokio::time::timeout(EMBEDDING, model.embed(vec![text.to_owned()])).await;
+        // A model that refuses a text is there.
+        self.model_breaker.note(matches!(embedded, Ok(Ok(_) | Err(EmbedError::Rejected(_)))), now_ms());
+        match embedded {
             Ok(Ok(mut vectors)) => vectors.pop(),
             Ok(Err(err)) => {
                 warn!(error = %err, "searching by words alone");

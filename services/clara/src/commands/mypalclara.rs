@@ -22,16 +22,18 @@ pub(super) async fn run(settings: &Settings, from: MyPalClara, json: bool) -> an
         }
     };
     let imported = import::mypalclara(settings, &source, apply, told).await?;
-    let Imported { memories, messages, reminders, linked_accounts, known, left_out } = &imported;
+    let Imported { memories, messages, reminders, linked_accounts, changes, known, left_out } = &imported;
     if json {
         let line = json!({
             "applied": apply, "memories": memories, "messages": messages, "reminders": reminders,
-            "linked_accounts": linked_accounts, "known": known, "left_out": left_out,
+            "linked_accounts": linked_accounts, "changes": changes, "known": known, "left_out": left_out,
         });
         println!("{line}");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{memories} memories, {messages} messages, {reminders} reminders, {linked_accounts} linked accounts");
+    println!(
+        "{memories} memories with {changes} changes, {messages} messages, {reminders} reminders, {linked_accounts} linked accounts"
+    );
     if *known > 0 {
         println!("{known} were here already");
     }

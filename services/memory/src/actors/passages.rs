@@ -8,7 +8,7 @@ use domain::guard::cut_middle;
 use domain::memory::{PASSAGE_BYTES, PASSAGES, Passage, PassageRequest};
 
 use super::projector::describe;
-use crate::indexes::Found;
+use crate::indexes::{Found, Repetitions};
 use crate::ports::{Passages, People};
 use crate::scope::Scope;
 use crate::search::{Asked, Search};
@@ -41,7 +41,7 @@ impl PassageServer {
             return Err("you have said nothing in that conversation".to_owned());
         }
         let limit = (request.limit as usize).min(PASSAGES);
-        let found = self.search.find(&scope, asked, limit).await.map_err(describe)?;
+        let found = self.search.find(&scope, asked, (limit, Repetitions::Behind)).await.map_err(describe)?;
         Ok(found.into_iter().map(given).collect())
     }
 }

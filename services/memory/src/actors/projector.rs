@@ -11,7 +11,7 @@ use service_kit::crash::{CrashPoint, crash_point};
 use tracing::warn;
 
 use crate::background::Bell;
-use crate::ports::{Memory, MemoryError};
+use crate::ports::{Memory, MemoryError, Projected};
 use crate::projection;
 
 /// Wait before a record is tried again while the database is away.
@@ -41,8 +41,10 @@ impl Handler<Record> for Projector {
             return Verdict::Done;
         }
         match project(self.memory.as_ref(), &self.journals, &conversation, turn).await {
-            Ok(()) => {
-                self.stored.ring();
+            Ok(projected) => {
+                if projected == Projected::Waits {
+                    self.stored.ring();
+                }
                 crash_point(CrashPoint::Caused);
                 Verdict::Done
             }
@@ -60,7 +62,7 @@ pub(crate) async fn project(
     journals: &JournalStore,
     conversation: &ConversationId,
     turn: TurnId,
-) -> Result<(), String> {
+) -> Result<Projected, String> {
     let records = journals.records(conversation, turn).await.map_err(|err| err.to_string())?;
     let context = records.iter().flat_map(|recorded| &recorded.record.entries).find_map(|entry| match entry {
         Entry::ContextFixed(context) => Some(context.as_ref()),
@@ -78,7 +80,7 @@ pub(crate) async fn project(
     });
     match all {
         Some(rows) => memory.store_turn(&rows).await.map_err(describe),
-        None => Ok(()),
+        None => Ok(Projected::Whole),
     }
 }
 

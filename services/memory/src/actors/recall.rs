@@ -7,7 +7,7 @@ use bus::{JournalStore, Serve};
 use domain::memory::{
     FACTS, Fact, HistoryMessage, Intention, Passage, PassageRequest, RecallRequest, Recalled, Reminder,
 };
-use domain::message::Audience;
+use domain::message::{Audience, Principal};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use learn::intention::{Moment, Trigger};
@@ -39,41 +39,25 @@ pub(crate) struct RecallServer {
 
 #[async_trait]
 impl Serve<RecallRequest, Recalled> for RecallServer {
-    async fn serve(&self, mut request: RecallRequest) -> Result<Recalled, String> {
-        request.principal.user = self.people.person(&request.principal.user).await.map_err(describe)?;
-        let history = async {
-            // The exchange before this one must be there. The projection may not
-            // have come to it yet, so it is brought in here: before the history
-            // is read, since one that is read meanwhile may lack it.
-            if let Some(previous) = request.previous
-                && !self.memory.has_reply(previous).await.map_err(describe)?
-            {
-                project(self.memory.as_ref(), &self.journals, &request.conversation, previous).await?;
-            }
-            let history = self.memory.history(&request).await.map_err(describe)?;
-            // A conversation that stands in the history whole needs no summary.
-            if (history.len() as u64) < u64::from(request.history_limit) {
-                return Ok((history, Vec::new()));
-            }
-            let begins = history.first().map_or(i64::MAX, |message| message.at_ms);
-            let summaries = self.summaries.summaries(&request, begins).await.map_err(describe)?;
-            Ok((history, summaries))
-        };
-        let known = async {
-            // Facts and passages are searched by the same question.
-            let asked = self.knowledge.search.ask(&request.query).await;
-            let facts = async { self.facts(&request, &asked).await.map_err(describe) };
-            let found = async { Ok(self.passages(&request, &asked).await) };
-            tokio::try_join!(facts, found)
-        };
-        let reminders = async { self.reminders(&request).await.map_err(describe) };
-        let person = async { self.person(&request).await.map_err(describe) };
-        let ((history, summaries), ((facts, relations), found), reminders, (moods, topics)) =
-            tokio::try_join!(history, known, reminders, person)?;
+    async fn serve(&self, request: RecallRequest) -> Result<Recalled, String> {
+        // What was said in a conversation is known by the conversation alone.
+        let ((history, summaries), person) = tokio::try_join!(self.history(&request), self.of_person(&request))?;
+        let OfPerson { facts, relations, found, reminders, moods, topics } = person;
         let passages = found.into_iter().filter(|passage| !history.iter().any(|message| is_same(message, passage)));
         let passages = passages.take(request.passage_limit as usize).collect();
-        Ok(Recalled { history, facts, relations, moods, topics, summaries, reminders, passages })
+        let degraded = self.knowledge.is_degraded();
+        Ok(Recalled { history, facts, relations, moods, topics, summaries, reminders, passages, degraded })
     }
+}
+
+/// What is known of whoever speaks.
+struct OfPerson {
+    facts: Vec<Fact>,
+    relations: Vec<String>,
+    found: Vec<Passage>,
+    reminders: Vec<Reminder>,
+    moods: Vec<String>,
+    topics: Vec<String>,
 }
 
 fn is_same(message: &HistoryMessage, passage: &Passage) -> bool {
@@ -81,6 +65,46 @@ fn is_same(message: &HistoryMessage, passage: &Passage) -> bool {
 }
 
 impl RecallServer {
+    /// What was said in the conversation, with summaries of what came before that.
+    async fn history(&self, request: &RecallRequest) -> Result<(Vec<HistoryMessage>, Vec<String>), String> {
+        let mut history = self.memory.history(request).await.map_err(describe)?;
+        // The exchange before this one must be there. The projection may not have come to it
+        // yet, or have come to it just now: it is brought in, and the history is read anew.
+        if let Some(previous) = request.previous
+            && !history.holds_previous
+        {
+            if !self.memory.has_reply(previous).await.map_err(describe)? {
+                project(self.memory.as_ref(), &self.journals, &request.conversation, previous).await?;
+            }
+            history = self.memory.history(request).await.map_err(describe)?;
+        }
+        let messages = history.messages;
+        // A conversation that stands in the history whole needs no summary.
+        if (messages.len() as u64) < u64::from(request.history_limit) {
+            return Ok((messages, Vec::new()));
+        }
+        let begins = messages.first().map_or(i64::MAX, |message| message.at_ms);
+        let summaries = self.summaries.summaries(request, begins).await.map_err(describe)?;
+        Ok((messages, summaries))
+    }
+
+    async fn of_person(&self, request: &RecallRequest) -> Result<OfPerson, String> {
+        let user = self.people.person(&request.principal.user).await.map_err(describe)?;
+        let principal = Principal { user, ..request.principal.clone() };
+        let request = &RecallRequest { principal, ..request.clone() };
+        let known = async {
+            // Facts and passages are searched by the same question.
+            let asked = self.knowledge.search.ask(&request.query).await;
+            let facts = async { self.facts(request, &asked).await.map_err(describe) };
+            let found = async { Ok(self.passages(request, &asked).await) };
+            tokio::try_join!(facts, found)
+        };
+        let reminders = async { self.reminders(request).await.map_err(describe) };
+        let person = async { self.person(request).await.map_err(describe) };
+        let (((facts, relations), found), reminders, (moods, topics)) = tokio::try_join!(known, reminders, person)?;
+        Ok(OfPerson { facts, relations, found, reminders, moods, topics })
+    }
+
     /// What fits the question of all that was said. A turn goes on without.
     async fn passages(&self, request: &RecallRequest, asked: &Asked) -> Vec<Passage> {
         if request.passage_limit == 0 {

@@ -1,12 +1,13 @@
 //! Summarises sessions, in the background: every ten messages, and when nobody
-//! has spoken for half an hour; with how they felt, and what comes up again.
+//! has spoken for half an hour; with how they felt, and what comes up again. What groups
+//! spoke of long ago is folded into one summary.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use learn::mood::{feeling, mood};
-use learn::summary::{INSTRUCTION, Summary, by_rules, read};
+use learn::summary::{FOLDING, INSTRUCTION, Summary, by_rules, fold_by_rules, read, read_folded};
 use learn::topic;
 use service_kit::clock::now_ms;
 use tracing::debug;
@@ -14,7 +15,7 @@ use tracing::debug;
 use super::learner::Reader;
 use super::projector::describe;
 use crate::background::Work;
-use crate::ports::{Summaries, Unsummarised};
+use crate::ports::{Summaries, Unfolded, Unsummarised};
 
 /// How long one summary may take; then another replica may try it.
 const LEASE: Duration = Duration::from_secs(120);
@@ -35,11 +36,17 @@ pub(crate) struct Summarizer {
 
 #[async_trait]
 impl Work for Summarizer {
-    /// Summarises the session that is due longest.
+    /// Summarises the session that is due longest; then what groups have of older ones.
     async fn step(&self) -> Result<bool, String> {
         let now = now_ms();
         let until = now + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
-        let Some(due) = self.summaries.claim_session(now, until).await.map_err(describe)? else { return Ok(false) };
+        let Some(due) = self.summaries.claim_session(now, until).await.map_err(describe)? else {
+            let channel = self.summaries.claim_channel(now, until).await.map_err(describe)?;
+            let Some(channel) = channel else { return Ok(false) };
+            let text = self.fold(&channel).await?;
+            self.summaries.store_channel(&channel, &text, now_ms()).await.map_err(describe)?;
+            return Ok(true);
+        };
         let mut summary = self.summarize(&due).await?;
         let own: Vec<&str> = due.own.iter().map(String::as_str).collect();
         if let Some(summary) = summary.as_mut().filter(|summary| summary.topics.is_empty()) {
@@ -52,6 +59,14 @@ impl Work for Summarizer {
 }
 
 impl Summarizer {
+    async fn fold(&self, of: &Unfolded) -> Result<String, String> {
+        let by_rules = || fold_by_rules(&of.before, &of.sessions);
+        let Some(reader) = self.reader.as_ref().filter(|_| of.tries < TRIES) else { return Ok(by_rules()) };
+        let new: String = of.sessions.iter().map(|summary| format!("New: {summary}\n")).collect();
+        let answer = reader.ask(FOLDING, format!("Notes so far: {}\n\n{new}", of.before), ANSWER_TOKENS).await?;
+        Ok(read_folded(&answer).unwrap_or_else(by_rules))
+    }
+
     async fn summarize(&self, due: &Unsummarised) -> Result<Option<Summary>, String> {
         if due.said.is_empty() {
             return Ok(None);

@@ -1,6 +1,7 @@
 //! Sessions and messages in SQL, on SQLite and PostgreSQL.
 
 mod changes; // How facts change.
+mod channels; // What was said in groups long ago.
 mod erase; // Erasing.
 mod fact_vectors; // Facts for the index, and their vectors.
 mod facts; // What is remembered of people.
@@ -23,7 +24,7 @@ use store::{Database, Migration, Row, StoreError, Transaction};
 use uuid::Uuid;
 
 use crate::learning::Learning;
-use crate::ports::{Memory, MemoryError};
+use crate::ports::{History, Memory, MemoryError, Projected};
 use crate::projection::{MessageRow, TurnRows, reply_id};
 use crate::scope::Scope;
 
@@ -55,6 +56,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(10, "people", "0010_people"),
     migration!(11, "files", "0011_files"),
     migration!(12, "projects", "0012_projects"),
+    migration!(13, "channels", "0013_channels"),
 ];
 
 pub(crate) struct SqlMemory {
@@ -101,6 +103,22 @@ impl SqlMemory {
         Ok(self.database.execute(sql, &[id.into()]).await? > 0)
     }
 
+    /// Notes a change of a memory that another system made, if the memory is here.
+    pub(crate) async fn import_change(
+        &self,
+        user: &str,
+        memory: &str,
+        (was, now): (&str, &str),
+        at_ms: i64,
+    ) -> Result<(), MemoryError> {
+        let mut transaction = self.database.begin().await?;
+        let user = people::hold(&mut transaction, user).await?;
+        let mut by = changes::By { transaction: &mut transaction, user: &user, actor: "import", at_ms };
+        by.note_known(memory, "UPDATE", was, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Whether anything of a turn is here.
     pub(crate) async fn has_messages(&self, turn: TurnId) -> Result<bool, MemoryError> {
         let sql = "SELECT id FROM messages WHERE turn_id = $1 LIMIT 1";
@@ -123,17 +141,19 @@ impl SqlMemory {
     ) -> Result<String, StoreError> {
         let context = rows.conversation.as_str();
         let generation = i64::from(rows.generation);
-        let chosen = projects::of_conversation(transaction, context, owner, first_ms).await?;
+        let sql = format!(
+            "SELECT s.id, s.generation, s.last_activity_at, s.archived, p.name, ({}) AS chosen FROM sessions s \
+             JOIN projects p ON p.id = s.project_id WHERE s.context_id = $1 AND (s.audience = 'group' OR s.user_id = $2) \
+             ORDER BY s.generation DESC, s.last_activity_at DESC, s.started_at DESC LIMIT 1",
+            projects::CHOSEN
+        );
+        // Whose account was unlinked begins a session of their own.
+        let last = transaction.fetch(&sql, &[context.into(), owner.into(), first_ms.into()]).await?;
+        let chosen = match last.first() {
+            Some(row) => row.optional_text("chosen")?.unwrap_or_default(),
+            None => projects::of_conversation(transaction, context, owner, first_ms).await?,
+        };
         let name = if chosen.is_empty() { self.project.as_str() } else { chosen.as_str() };
-        let last = transaction
-            .fetch(
-                "SELECT s.id, s.generation, s.last_activity_at, s.archived, p.name FROM sessions s \
-                 JOIN projects p ON p.id = s.project_id WHERE s.context_id = $1 AND (s.audience = 'group' OR s.user_id = $2) \
-                 ORDER BY s.generation DESC, s.last_activity_at DESC, s.started_at DESC LIMIT 1",
-                // Whose account was unlinked begins a session of their own.
-                &[context.into(), owner.into()],
-            )
-            .await?;
         let last = match last.first() {
             Some(row) => {
                 // A group has one session, whoever speaks, and whatever they work on.
@@ -178,28 +198,33 @@ impl SqlMemory {
 
 #[async_trait]
 impl Memory for SqlMemory {
-    async fn store_turn(&self, rows: &TurnRows) -> Result<(), MemoryError> {
-        let Some(newest) = rows.messages.iter().map(|message| message.at_ms).max() else { return Ok(()) };
+    async fn store_turn(&self, rows: &TurnRows) -> Result<Projected, MemoryError> {
+        let Some(newest) = rows.messages.iter().map(|message| message.at_ms).max() else {
+            return Ok(Projected::Whole);
+        };
         let mut transaction = self.database.begin().await?;
         // Two replicas that project turns of one conversation take turns.
         transaction.lock(rows.conversation.as_str()).await?;
         // What is erased meanwhile is erased whole, or is not there yet and is refused here.
         let owner = people::hold(&mut transaction, &rows.owner).await?;
-        let erased = "SELECT turn_id FROM erased_turns WHERE turn_id = $1";
-        if !transaction.fetch(erased, &[rows.turn.to_string().into()]).await?.is_empty() {
-            return Ok(());
-        }
         // Both for the person and for the account, which may have been cleared before it was linked.
-        let forgotten = "SELECT COALESCE(MAX(position), $3) AS position FROM erased_people WHERE user_id IN ($1, $2)";
-        let of_both = [owner.as_str().into(), rows.owner.as_str().into(), i64::MIN.into()];
-        let forgotten = transaction.fetch(forgotten, &of_both).await?;
-        let forgotten = forgotten.first().map_or(Ok(i64::MIN), |row| row.integer("position"))?;
-        if rows.messages.iter().any(|message| message.position <= forgotten) {
-            return Ok(());
+        let sql = "SELECT (SELECT COUNT(*) FROM erased_turns WHERE turn_id = $1) AS erased, \
+                   (SELECT MAX(position) FROM erased_people WHERE user_id IN ($2, $3)) AS forgotten, \
+                   (SELECT session_id FROM messages WHERE turn_id = $1 LIMIT 1) AS session";
+        let known = transaction
+            .fetch(sql, &[rows.turn.to_string().into(), owner.as_str().into(), rows.owner.as_str().into()])
+            .await?;
+        let mut known_session = None;
+        if let Some(row) = known.first() {
+            let forgotten = row.optional_integer("forgotten")?;
+            let is_forgotten = |message: &MessageRow| forgotten.is_some_and(|until| message.position <= until);
+            if row.integer("erased")? > 0 || rows.messages.iter().any(is_forgotten) {
+                return Ok(Projected::Whole);
+            }
+            known_session = row.optional_text("session")?;
         }
-        let known = "SELECT session_id FROM messages WHERE turn_id = $1 LIMIT 1";
-        let session = match transaction.fetch(known, &[rows.turn.to_string().into()]).await?.first() {
-            Some(row) => row.text("session_id")?,
+        let session = match known_session {
+            Some(session) => session,
             None => {
                 // What is said is about what the person had chosen then, however long the answer took.
                 let said = rows.messages.iter().filter(|message| message.role == Role::User);
@@ -207,9 +232,12 @@ impl Memory for SqlMemory {
                 self.session(&mut transaction, rows, &owner, (first, newest)).await?
             }
         };
-        let (mut said, mut to_learn, mut reply_is_new) = (0, None, false);
+        let (mut said, mut to_learn, mut reply_is_new, mut is_due) = (0, None, false, false);
         for message in &rows.messages {
-            let user = people::person(&mut transaction, &message.user).await?;
+            let user = match message.user == rows.owner {
+                true => owner.clone(),
+                false => people::person(&mut transaction, &message.user).await?,
+            };
             let role = match message.role {
                 Role::User => "user",
                 Role::Assistant => "assistant",
@@ -250,7 +278,7 @@ impl Memory for SqlMemory {
             let scope = Scope::of(rows.audience, &owner, &rows.conversation);
             transaction.execute(passages::CHANGED, &[scope.to_string().into(), said.into(), 0.into()]).await?;
             if self.learning != Learning::Off {
-                summaries::said(&mut transaction, &session, said, newest).await?;
+                is_due = summaries::said(&mut transaction, &session, said, newest).await?;
             }
         }
         if reply_is_new {
@@ -262,7 +290,8 @@ impl Memory for SqlMemory {
             transaction.execute(sql, &[rows.turn.to_string().into(), position.into()]).await?;
         }
         transaction.commit().await?;
-        Ok(())
+        let waits = to_learn.is_some() || is_due || (self.embeds && said > 0);
+        Ok(if waits { Projected::Waits } else { Projected::Whole })
     }
 
     async fn has_reply(&self, turn: TurnId) -> Result<bool, MemoryError> {
@@ -272,8 +301,8 @@ impl Memory for SqlMemory {
         Ok(!rows.is_empty())
     }
 
-    async fn history(&self, request: &RecallRequest) -> Result<Vec<HistoryMessage>, MemoryError> {
-        let sql = "SELECT m.role, m.name, m.content, m.created_at, m.attachments \
+    async fn history(&self, request: &RecallRequest) -> Result<History, MemoryError> {
+        let sql = "SELECT m.id, m.role, m.name, m.content, m.created_at, m.attachments \
                    FROM messages m JOIN sessions s ON s.id = m.session_id \
                    WHERE s.context_id = $1 AND s.generation = $2 AND s.archived = 0 AND m.kind <> 'failed' \
                    ORDER BY m.position DESC LIMIT $3";
@@ -283,9 +312,15 @@ impl Memory for SqlMemory {
             i64::from(request.history_limit).into(),
         ];
         let rows = self.database.fetch(sql, &values).await?;
-        let mut history = rows.iter().map(history_message).collect::<Result<Vec<_>, _>>()?;
-        history.reverse();
-        Ok(history)
+        let mut messages = rows.iter().map(history_message).collect::<Result<Vec<_>, _>>()?;
+        messages.reverse();
+        let mut holds_previous = false;
+        if let Some(previous) = request.previous.map(reply_id) {
+            for row in &rows {
+                holds_previous |= row.text("id")? == previous;
+            }
+        }
+        Ok(History { messages, holds_previous })
     }
 }
 

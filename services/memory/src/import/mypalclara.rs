@@ -13,7 +13,7 @@ use learn::strength::Strength;
 use serde_json::Value;
 use store::{Database, Row, StoreError};
 
-use super::{Found, Imported, Remembered, Said, Source, Waiting, fact};
+use super::{Changed, Found, Imported, Now, Remembered, Said, Source, Waiting, fact};
 use crate::adapters::qdrant;
 
 /// Reads the tables. The memories' own texts are with their vectors.
@@ -65,6 +65,8 @@ pub(super) async fn tables(database: &Database, found: &mut Found, imported: &mu
     }
     found.accounts.extend(persons.into_values().filter(|accounts| accounts.len() > 1));
 
+    changes(database, found, imported).await?;
+
     let sql = "SELECT CAST(memory_id AS TEXT) AS id, user_id, stability, difficulty, retrieval_strength, \
                storage_strength, CASE WHEN is_key THEN 1 ELSE 0 END AS is_key, COALESCE(category, '') AS category, \
                CAST(last_accessed_at AS TEXT) AS at FROM memory_dynamics";
@@ -78,6 +80,25 @@ pub(super) async fn tables(database: &Database, found: &mut Found, imported: &mu
         fact.category = row.text("category")?;
         // The text is still to come.
         found.memories.push(Remembered { user: row.text("user_id")?, fact, strength: sound(strength, at_ms) });
+    }
+    Ok(())
+}
+
+/// How memories became what they are.
+async fn changes(database: &Database, found: &mut Found, imported: &mut Imported) -> Result<(), StoreError> {
+    let sql = "SELECT CAST(memory_id AS TEXT) AS id, COALESCE(old_memory, '') AS was, COALESCE(new_memory, '') AS now, \
+               CAST(created_at AS TEXT) AS at FROM memory_history WHERE event = 'UPDATE' ORDER BY created_at";
+    for row in rows(database, sql, "its table of memories' history", imported).await {
+        let now = Now::Text(row.text("now")?);
+        let at_ms = milliseconds(&row.text("at")?).unwrap_or(0);
+        found.changed.push(Changed { memory: row.text("id")?, was: row.text("was")?, at_ms, now });
+    }
+    let sql = "SELECT CAST(old_memory_id AS TEXT) AS id, CAST(new_memory_id AS TEXT) AS by, \
+               CAST(created_at AS TEXT) AS at FROM memory_supersessions ORDER BY created_at";
+    for row in rows(database, sql, "its table of supersessions", imported).await {
+        let now = Now::Superseded { by: row.text("by")? };
+        let at_ms = milliseconds(&row.text("at")?).unwrap_or(0);
+        found.changed.push(Changed { memory: row.text("id")?, was: String::new(), at_ms, now });
     }
     Ok(())
 }

@@ -77,6 +77,9 @@ impl Handler<TurnRequest> for Preparer {
             notices.push("memory unavailable".to_owned());
             Default::default()
         });
+        if recalled.degraded {
+            notices.push("memory degraded".to_owned());
+        }
         let tools = tools.unwrap_or_else(|away| {
             warn!(why = away.0, "answering without tools");
             notices.push("tools unavailable".to_owned());

@@ -182,6 +182,14 @@ impl By<'_> {
         Ok(())
     }
 
+    /// Notes what became of a memory that is still there.
+    pub(super) async fn note_known(&mut self, id: &str, event: &str, old: &str, new: &str) -> Result<(), StoreError> {
+        match self.text(id).await? {
+            Some(_) => self.note(id, event, old, new, "imported").await,
+            None => Ok(()),
+        }
+    }
+
     pub(super) async fn note(
         &mut self,
         id: &str,

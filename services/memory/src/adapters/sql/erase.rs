@@ -14,7 +14,7 @@ use tracing::warn;
 use super::facts::{fact, places, with_ids};
 use super::passages::ERASED;
 use super::proof::{holds, patterns};
-use super::{SqlMemory, files, people};
+use super::{SqlMemory, channels, files, people};
 use crate::ports::{Erased, Erasure, FileOf, MemoryError};
 use crate::scope::Scope;
 
@@ -156,10 +156,13 @@ impl Erasing<'_> {
                 if let Ok(turn) = TurnId::parse(&turn) {
                     self.erased.turns.push((conversation.clone(), turn));
                 }
+                // Summaries may tell of it: they are written anew.
+                if audience == "group" {
+                    channels::erased(self.transaction, &context).await?;
+                }
                 let scope =
                     if audience == "group" { Scope::Group(conversation) } else { Scope::Person(row.text("user_id")?) };
                 scopes.insert(scope.to_string(), scope);
-                // Summaries may tell of it: they are written anew.
                 let sql = "UPDATE sessions SET title = NULL, session_summary = NULL, context_snapshot = NULL, \
                            summarized_to = 0 WHERE id = $1";
                 self.transaction.execute(sql, &[session.as_str().into()]).await?;

@@ -36,16 +36,17 @@ pub(super) async fn person(transaction: &mut Transaction, account: &str) -> Resu
 /// transaction ends.
 pub(super) async fn hold(transaction: &mut Transaction, account: &str) -> Result<String, StoreError> {
     let mut known = person(transaction, account).await?;
-    loop {
+    while !transaction.is_alone() {
         transaction.lock(&Scope::Facts(known.clone()).to_string()).await?;
         // They may have been linked while the lock was waited for; then the lock is of
         // nobody any more, and does no harm. Persons only ever join.
         let now = person(transaction, account).await?;
         if now == known {
-            return Ok(known);
+            break;
         }
         known = now;
     }
+    Ok(known)
 }
 
 #[async_trait]

@@ -15,7 +15,7 @@ const LISTED: i64 = 200;
 
 /// What a person chose for a conversation (`$1`, `$2`), the newest choice up to a time
 /// first: what was said before a choice belongs where it was said.
-const CHOSEN: &str = "SELECT project FROM conversation_projects WHERE context_id = $1 AND user_id = $2 AND since <= $3 \
+pub(super) const CHOSEN: &str = "SELECT project FROM conversation_projects WHERE context_id = $1 AND user_id = $2 AND since <= $3 \
      ORDER BY since DESC LIMIT 1";
 /// How long a choice is kept after the next one: what was said meanwhile is stored by then.
 const KEPT_MS: i64 = 14 * 24 * 60 * 60 * 1000;

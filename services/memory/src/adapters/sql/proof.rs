@@ -58,6 +58,12 @@ const STORES: &[(&str, &str, &str)] = &[
         "SELECT COUNT(*) AS n FROM sessions t WHERE t.user_id = $1",
         "COALESCE(t.title, '') || ' ' || COALESCE(t.session_summary, '') || ' ' || COALESCE(t.context_snapshot, '')",
     ),
+    (
+        "channel_summaries",
+        "SELECT COUNT(*) AS n FROM channel_summaries t WHERE EXISTS (SELECT 1 FROM sessions s JOIN messages m \
+         ON m.session_id = s.id WHERE s.context_id = t.channel_id AND m.user_id = $1)",
+        "t.summary",
+    ),
 ];
 
 impl SqlMemory {

@@ -2,35 +2,35 @@
 
 use async_trait::async_trait;
 use domain::memory::RecallRequest;
+use domain::message::Audience;
 use learn::mood::Mood;
 use learn::summary::Summary;
 use store::{StoreError, Transaction};
 
-use super::{IDLE_MS, SqlMemory, moods};
-use crate::ports::{MemoryError, Summaries, Unsummarised};
+use super::{IDLE_MS, SqlMemory, channels, moods};
+use crate::ports::{MemoryError, Summaries, Unfolded, Unsummarised};
 
 /// New messages after which a session is summarised while it goes on.
 const MESSAGES: i64 = 10;
 /// Most messages that one summary reads.
 const READ: i64 = 60;
-/// Summaries that a prompt may hold.
-const SUMMARIES: i64 = 3;
+/// Summaries of sessions that a prompt may hold.
+pub(super) const SUMMARIES: i64 = 3;
 
-/// Notes that so many messages were said in a session.
+/// Notes that so many messages were said in a session; whether it is to be summarised now.
 pub(super) async fn said(
     transaction: &mut Transaction,
     session: &str,
     messages: i64,
     at_ms: i64,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let sql = "INSERT INTO sessions_to_summarize (session_id, due_at, messages) VALUES ($1, $2, $3) \
                ON CONFLICT (session_id) DO UPDATE SET messages = sessions_to_summarize.messages + $3, \
-               due_at = CASE WHEN sessions_to_summarize.messages + $3 >= $4 THEN $5 ELSE $2 END";
+               due_at = CASE WHEN sessions_to_summarize.messages + $3 >= $4 THEN $5 ELSE $2 END RETURNING due_at";
     let due = at_ms.saturating_add(IDLE_MS);
-    transaction
-        .execute(sql, &[session.into(), due.into(), messages.into(), MESSAGES.into(), at_ms.into()])
-        .await
-        .map(|_| ())
+    let values = [session.into(), due.into(), messages.into(), MESSAGES.into(), at_ms.into()];
+    let stored = transaction.fetch(sql, &values).await?;
+    stored.first().map_or(Ok(false), |row| Ok(row.integer("due_at")? <= at_ms))
 }
 
 #[async_trait]
@@ -95,6 +95,7 @@ impl Summaries for SqlMemory {
             let values = [session.into(), text.as_str().into(), title.as_str().into(), of.to.into()];
             transaction.execute(sql, &values).await?;
             moods::mentioned(&mut transaction, session, topics).await?;
+            channels::summarised(&mut transaction, session).await?;
         }
         let sql = "DELETE FROM sessions_to_summarize WHERE session_id = $1 AND messages <= 0";
         transaction.execute(sql, &[session.into()]).await?;
@@ -113,7 +114,18 @@ impl Summaries for SqlMemory {
         ];
         let rows = self.database.fetch(sql, &values).await?;
         let mut summaries = rows.iter().map(|row| row.text("session_summary")).collect::<Result<Vec<_>, _>>()?;
+        if request.audience == Audience::Group {
+            summaries.extend(self.folded(request.conversation.as_str(), i64::from(request.generation)).await?);
+        }
         summaries.reverse();
         Ok(summaries)
+    }
+
+    async fn claim_channel(&self, now_ms: i64, until_ms: i64) -> Result<Option<Unfolded>, MemoryError> {
+        self.claim_fold(now_ms, until_ms).await
+    }
+
+    async fn store_channel(&self, of: &Unfolded, text: &str, at_ms: i64) -> Result<(), MemoryError> {
+        self.store_fold(of, text, at_ms).await
     }
 }
