@@ -81,16 +81,42 @@ impl Conversations {
     /// The records that were written after a place in the bucket, oldest first,
     /// each in its newest form; with the place of the last one.
     pub async fn written_after(&self, after: u64) -> Result<Written, ConversationsError> {
+        let mut active = Vec::new();
+        let last =
+            self.each_after(after, |id, state| active.push((id, state.active.map(|active| active.turn)))).await?;
+        Ok(Written { active, last })
+    }
+
+    /// The conversations whose last turn ended with a question that nobody has answered,
+    /// the oldest question first; so many at most.
+    pub async fn asking(&self, limit: usize) -> Result<Vec<(ConversationId, Conversation)>, ConversationsError> {
+        let mut asking = Vec::new();
+        self.each_after(0, |id, state| {
+            if state.asked.is_some() && state.active.is_none() {
+                asking.push((id, state));
+            }
+        })
+        .await?;
+        asking.sort_by_key(|(_, state)| state.asked.as_ref().map(|asked| asked.at_ms));
+        asking.truncate(limit);
+        Ok(asking)
+    }
+
+    /// Reads the records that were written after a place; gives the place of the last one.
+    async fn each_after(
+        &self,
+        after: u64,
+        mut each: impl FnMut(ConversationId, Conversation),
+    ) -> Result<u64, ConversationsError> {
         let unavailable = |err: &dyn std::fmt::Display| ConversationsError::Unavailable(err.to_string());
-        let mut written = Written { active: Vec::new(), last: after };
+        let mut last = after;
         let info = self.store.stream.get_info().await.map_err(|err| unavailable(&err))?;
         if info.state.last_sequence < after {
             // A bucket that was restored begins again.
-            written.last = 0;
-            return Ok(written);
+            return Ok(0);
         }
         if info.state.last_sequence == after || info.state.messages == 0 {
-            return Ok(written);
+            return Ok(after);
         }
         let config = pull::OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
@@ -98,17 +124,17 @@ impl Conversations {
         };
         let consumer = self.store.stream.create_consumer(config).await.map_err(|err| unavailable(&err))?;
         let mut messages = consumer.messages().await.map_err(|err| unavailable(&err))?;
-        while written.last < info.state.last_sequence {
+        while last < info.state.last_sequence {
             let next = tokio::time::timeout(PATIENCE, messages.next()).await;
             let message = match next {
                 Ok(Some(message)) => message.map_err(|err| unavailable(&err))?,
                 Ok(None) | Err(_) => return Err(unavailable(&"the bucket stopped answering")),
             };
             let info = message.info().map_err(|err| unavailable(&err))?;
-            (written.last, _) = (info.stream_sequence, info.pending);
+            (last, _) = (info.stream_sequence, info.pending);
             let key = message.subject.rsplit('.').next().unwrap_or_default();
             match (ConversationId::parse(key), Conversation::from_wire(&message.payload)) {
-                (Ok(id), Ok(state)) => written.active.push((id, state.active.map(|active| active.turn))),
+                (Ok(id), Ok(state)) => each(id, state),
                 (_, Err(err)) => warn!(key, error = %err, "skipped a record that cannot be read"),
                 (Err(_), _) => {}
             }
@@ -116,7 +142,7 @@ impl Conversations {
                 break;
             }
         }
-        Ok(written)
+        Ok(last)
     }
 
     /// Writes the record if it still stands at `revision`; gives its new one.

@@ -1,8 +1,9 @@
 //! What a new turn takes over from an old one: a person's word on a call whose
-//! outcome nobody knows, or a fork from one of its steps.
+//! outcome nobody knows or that waits for it, or a fork from one of its steps.
 
 use std::sync::Arc;
 
+use crate::approval::Question;
 use crate::chat::{Answer, ChatRequest, Usage};
 use crate::decide::{self, Tools};
 use crate::ids::{CallId, ConversationId, TurnId};
@@ -10,7 +11,8 @@ use crate::journal::{Call, Entry, StepState, TurnState};
 use crate::tool::{Outcome, OutcomeKind};
 use crate::turn::TurnContext;
 
-/// What a person says about a call that may or may not have happened.
+/// What a person says about a call: of one that may or may not have happened, or of one
+/// that waits for their word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Choice {
     /// Run it again.
@@ -19,27 +21,46 @@ pub enum Choice {
     Worked,
     /// Leave it.
     Skip,
+    /// Run it, this once.
+    Approve,
+    /// Do not run it.
+    Deny,
 }
 
 impl Choice {
-    /// Reads a message that is nothing but a choice.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Reads a message that is nothing but an answer to this question.
+    pub fn parse(text: &str, question: Question) -> Option<Self> {
         let plain = text.trim().trim_end_matches(['.', '!']).to_lowercase();
-        match plain.split_whitespace().collect::<Vec<_>>().join(" ").as_str() {
-            "retry" | "try again" | "run it again" => Some(Self::Retry),
-            "it worked" | "it happened" | "worked" => Some(Self::Worked),
-            "skip" | "skip it" | "leave it" => Some(Self::Skip),
+        let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+        match (question, plain.as_str()) {
+            (Question::Outcome, "retry" | "try again" | "run it again") => Some(Self::Retry),
+            (Question::Outcome, "it worked" | "it happened" | "worked") => Some(Self::Worked),
+            (Question::Outcome, "skip" | "skip it" | "leave it") => Some(Self::Skip),
+            (Question::Approval, "yes" | "y" | "approve" | "allow" | "allow it" | "yes please") => Some(Self::Approve),
+            (Question::Approval, "no" | "n" | "deny" | "don't" | "do not" | "no thanks") => Some(Self::Deny),
             _ => None,
         }
     }
 
-    /// What the model is told in place of the outcome; nothing when it runs again.
-    fn outcome(self) -> Option<Outcome> {
-        let outcome = |kind, text: &str| Some(Outcome { kind, text: text.to_owned(), elapsed_ms: 0 });
+    /// The question that it answers.
+    pub fn answers(self) -> Question {
         match self {
-            Self::Retry => None,
-            Self::Worked => outcome(OutcomeKind::Succeeded, "the person says that it happened"),
-            Self::Skip => outcome(OutcomeKind::Skipped, "the person chose to leave it; it may have happened"),
+            Self::Retry | Self::Worked | Self::Skip => Question::Outcome,
+            Self::Approve | Self::Deny => Question::Approval,
+        }
+    }
+
+    /// What becomes of a call with this outcome; nothing when it runs.
+    fn outcome(self, known: &Outcome) -> Option<Outcome> {
+        let outcome = |kind, text: &str| Some(Outcome { kind, text: text.to_owned(), elapsed_ms: 0 });
+        match (self, known.kind) {
+            (Self::Retry, OutcomeKind::Unknown) | (Self::Approve, OutcomeKind::Unapproved) => None,
+            (Self::Worked, OutcomeKind::Unknown) => outcome(OutcomeKind::Succeeded, "the person says that it happened"),
+            (Self::Skip, OutcomeKind::Unknown) => {
+                outcome(OutcomeKind::Skipped, "the person chose to leave it; it may have happened")
+            }
+            (Self::Deny, OutcomeKind::Unapproved) => outcome(OutcomeKind::Skipped, "the person said no"),
+            _ => Some(known.clone()),
         }
     }
 }
@@ -75,7 +96,13 @@ pub(crate) fn question(unknown: &[&Call]) -> String {
 /// the steps that it need not take again. `None`: the old turn has no such step.
 pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<Entry>> {
     let known = old.context.as_deref()?;
-    let mut context = TurnContext { request: fresh.request.clone(), notices: fresh.notices.clone(), ..known.clone() };
+    let mut context = TurnContext {
+        request: fresh.request.clone(),
+        notices: fresh.notices.clone(),
+        // What it had read stands in the messages, and is no step of the new one.
+        is_tainted: decide::is_tainted(old, known),
+        ..known.clone()
+    };
     let turn = context.request.turn;
     match carry {
         Carry::Fork { at } => {
@@ -132,8 +159,7 @@ fn step_entries(turn: TurnId, step: &StepState, request_hash: String, choice: Ch
         });
         // A turn that asked has an outcome for every call.
         let known = call.outcome.as_ref()?;
-        let outcome = if known.kind == OutcomeKind::Unknown { choice.outcome() } else { Some(known.clone()) };
-        entries.extend(outcome.map(|outcome| Entry::ToolFinished { call: id, outcome }));
+        entries.extend(choice.outcome(known).map(|outcome| Entry::ToolFinished { call: id, outcome }));
     }
     Some(entries)
 }

@@ -10,7 +10,9 @@
 
 use std::collections::VecDeque;
 
-use crate::carry::{Carry, Choice, Origin};
+use self::asking::Answering;
+use crate::approval::ApprovalMode;
+use crate::carry::Origin;
 use crate::chat::Usage;
 use crate::ids::{ConversationId, MessageId, TurnId};
 use crate::message::{Audience, Event, Inbound, Principal, Route, TurnFinished, UserMessage, is_stop_phrase};
@@ -18,7 +20,10 @@ use crate::queue::QueueMode;
 use crate::tier::Tier;
 use crate::turn::{Reply, ReplyKind, TurnRequest};
 
+mod asking; // Questions to people, and who may answer them.
 mod queueing; // What arrives while a turn runs, and what comes after it.
+
+pub use asking::Asked;
 
 /// How many message ids a conversation remembers against repeated delivery by
 /// the platform. Survives every deduplication window of the bus.
@@ -36,6 +41,10 @@ pub struct Limits {
     pub group: QueueMode,
     /// How long a group must be silent before a turn begins; 0: not at all.
     pub debounce_ms: u64,
+    /// How long a call may wait for a person's word.
+    pub approval_ms: u64,
+    /// Users who may answer other people's questions whether a call may run.
+    pub admins: Vec<String>,
 }
 
 /// A place in one incarnation of the inbound stream. Sequences of different
@@ -58,22 +67,13 @@ impl Position {
 pub struct Active {
     pub turn: TurnId,
     /// Whose rights it acts with.
-    pub speaker: String,
+    pub speaker: Principal,
     /// Messages and stops that the turn's reply is expected to name.
     pub owes: Vec<MessageId>,
     /// Messages that went into the running turn; it may end without having read them.
     pub steered: Vec<UserMessage>,
     /// Whether a person ended it already.
     pub ending: Option<Ending>,
-}
-
-/// A question to a person about a call that may have happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// The turn that asked.
-    pub turn: TurnId,
-    /// Who may answer.
-    pub of: String,
 }
 
 /// How a person ended a running turn.
@@ -97,6 +97,8 @@ pub struct Conversation {
     pub generation: u32,
     /// The mode that somebody chose here.
     pub mode: Option<QueueMode>,
+    /// Which calls somebody chose to be asked for here.
+    pub approval: Option<ApprovalMode>,
     /// The question that the last turn ended with.
     pub asked: Option<Asked>,
     /// What the last applied event causes.
@@ -166,12 +168,19 @@ pub fn step(state: &Conversation, at: Position, inbound: &Inbound, limits: &Limi
             next.stop(&place, &message.id);
         }
         Event::MessageReceived(message) => next.receive(&place, message, limits),
-        Event::DebounceElapsed { last } => next.wake(&place, last),
+        Event::DebounceElapsed { last } => next.wake(&place, last, limits),
         Event::QueueModeChosen { id, by: Principal { .. }, mode } => next.choose(&place, id, *mode),
+        Event::ApprovalModeChosen { id, by: Principal { .. }, mode } => {
+            next.approval = Some(*mode);
+            next.outbox.push(place.reply(ReplyKind::Notice, Answers::one(id), mode.told_user().to_owned()));
+        }
+        Event::QuestionAnswered { id, by, turn, choice, at_ms } => {
+            next.answer(&place, &Answering { id, by, turn: *turn, choice: *choice, at_ms: *at_ms }, limits);
+        }
         Event::TurnForked { id, by, origin, model } => next.fork(&place, id, by, origin, model.clone()),
         Event::StopRequested { id, by: Principal { .. } } => next.stop(&place, id),
         Event::ConversationReset { id, by: Principal { .. } } => next.reset(&place, id),
-        Event::QuestionAsked { turn } => next.ask(*turn),
+        Event::QuestionAsked { turn, question, text, at_ms } => next.ask(*turn, *question, text, *at_ms),
         Event::TurnFinished(finished) => next.finish(&place, finished, limits),
         Event::TurnLost { turn } => next.lose(&place, *turn, limits),
     }
@@ -197,6 +206,7 @@ impl Address<'_> {
             tier: Tier::Mid,
             usage: Usage::default(),
             tool_calls: 0,
+            asks: None,
         })
     }
 }
@@ -272,15 +282,6 @@ impl Conversation {
         self.start(place, vec![message], Some(origin.clone()), model);
     }
 
-    fn ask(&mut self, turn: TurnId) {
-        let Some(active) = self.active.as_ref().filter(|active| active.turn == turn) else { return };
-        // Who waits already spoke before the question; their turn comes next, and
-        // the question is dropped as by any other message.
-        if self.waiting.is_empty() && active.steered.is_empty() {
-            self.asked = Some(Asked { turn, of: active.speaker.clone() });
-        }
-    }
-
     fn finish(&mut self, place: &Address<'_>, finished: &TurnFinished, limits: &Limits) {
         let Some(active) = self.active.take_if(|active| active.turn == finished.turn) else { return };
         self.previous = Some(active.turn);
@@ -324,7 +325,7 @@ impl Conversation {
         model: Option<String>,
     ) {
         let Some(first) = messages.first() else { return };
-        let speaker = first.speaker.user.clone();
+        let speaker = first.speaker.clone();
         let request = TurnRequest {
             turn: TurnId::derive(place.conversation, &first.id),
             conversation: place.conversation.clone(),
@@ -334,6 +335,7 @@ impl Conversation {
             generation: self.generation,
             origin,
             model,
+            approval: self.approval.unwrap_or_default(),
             messages,
         };
         self.asked = None;

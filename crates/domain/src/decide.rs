@@ -1,15 +1,17 @@
 //! What a turn does next: a pure function of what has happened in it.
 
-use std::sync::Arc;
+mod request; // What the model reads in a step.
 
+pub use request::{messages, request};
+
+use crate::approval::{self, Question};
 use crate::carry;
-use crate::chat::{Answer, ChatMessage, ChatRequest, Ending, ToolCall};
+use crate::chat::{Answer, Ending, ToolCall};
 use crate::guard;
 use crate::ids::CallId;
-use crate::journal::{Call, Entry, Fault, Injected, StepState, TurnState};
-use crate::message::Audience;
+use crate::journal::{Call, Entry, Fault, TurnState};
 use crate::tier::Tier;
-use crate::tool::{Effect, Outcome, OutcomeKind};
+use crate::tool::{Consent, Effect, Outcome, OutcomeKind, ToolSpec};
 use crate::turn::{Reply, ReplyKind, TurnContext};
 
 /// What a turn may do at most.
@@ -101,10 +103,15 @@ pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
     if !open.is_empty() {
         return Next::AwaitTools(open);
     }
-    let unknown: Vec<&Call> = last.calls.iter().filter(|call| is_unknown(call)).collect();
+    let unknown: Vec<&Call> = last.calls.iter().filter(|call| ended(call, OutcomeKind::Unknown)).collect();
     if !unknown.is_empty() {
         // Only the person can know, and only they may have it run again.
-        return conclude(state, context, ReplyKind::Question, carry::question(&unknown));
+        return question(state, context, Question::Outcome, carry::question(&unknown));
+    }
+    let waiting: Vec<&Call> = last.calls.iter().filter(|call| ended(call, OutcomeKind::Unapproved)).collect();
+    if !waiting.is_empty() {
+        let text = approval::question(&waiting, is_tainted(state, context));
+        return question(state, context, Question::Approval, text);
     }
     ask(state, limits, index + 1, last.tier)
 }
@@ -130,7 +137,7 @@ fn stopped(text: &str, state: &TurnState) -> String {
         match call.outcome.as_ref().map(|outcome| outcome.kind) {
             Some(OutcomeKind::Succeeded) => text.push_str(&format!(" `{}` had run already.", call.name)),
             Some(OutcomeKind::Unknown) => text.push_str(&format!(" `{}` may or may not have happened.", call.name)),
-            Some(OutcomeKind::Failed | OutcomeKind::Skipped) | None => {}
+            Some(OutcomeKind::Failed | OutcomeKind::Skipped | OutcomeKind::Unapproved) | None => {}
         }
     }
     text
@@ -141,8 +148,27 @@ pub fn refusal(context: &TurnContext, text: &str) -> Reply {
     reply(&TurnState::default(), context, ReplyKind::Failed, text.to_owned())
 }
 
-fn is_unknown(call: &Call) -> bool {
-    call.outcome.as_ref().is_some_and(|outcome| outcome.kind == OutcomeKind::Unknown)
+fn ended(call: &Call, kind: OutcomeKind) -> bool {
+    call.outcome.as_ref().is_some_and(|outcome| outcome.kind == kind)
+}
+
+/// Whether a turn has read somebody else's words: from then on nothing consequential is
+/// done unasked.
+pub(crate) fn is_tainted(state: &TurnState, context: &TurnContext) -> bool {
+    let has_read = |call: &Call| {
+        let is_untrusted = spec(context, &call.name).is_some_and(|spec| spec.is_untrusted);
+        is_untrusted && (ended(call, OutcomeKind::Succeeded) || ended(call, OutcomeKind::Failed))
+    };
+    context.is_tainted || state.calls().any(has_read)
+}
+
+fn spec<'a>(context: &'a TurnContext, name: &str) -> Option<&'a ToolSpec> {
+    context.tools.iter().find(|tool| tool.name == name)
+}
+
+fn question(state: &TurnState, context: &TurnContext, asks: Question, text: String) -> Next {
+    let reply = reply(state, context, ReplyKind::Question, text);
+    Next::Conclude(Box::new(Reply { asks: Some(asks), ..reply }))
 }
 
 fn conclude(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String) -> Next {
@@ -156,8 +182,10 @@ fn reply(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String
     let named = state.injected.iter().filter(|injected| ended || injected.step.is_some());
     answers.extend(named.map(|injected| injected.message.id.clone()));
     answers.extend(state.stops.iter().cloned());
-    let ran =
-        state.calls().filter(|call| call.outcome.as_ref().is_some_and(|outcome| outcome.kind != OutcomeKind::Skipped));
+    let ran = state.calls().filter(|call| {
+        let kind = call.outcome.as_ref().map(|outcome| outcome.kind);
+        kind.is_some_and(|kind| !matches!(kind, OutcomeKind::Skipped | OutcomeKind::Unapproved))
+    });
     Reply {
         turn: context.request.turn,
         conversation: context.request.conversation.clone(),
@@ -169,6 +197,7 @@ fn reply(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String
         tier: state.steps.last().map_or(context.tier, |step| step.tier),
         usage: state.usage(),
         tool_calls: ran.count() as u32,
+        asks: None,
     }
 }
 
@@ -188,9 +217,10 @@ fn notices(state: &TurnState, context: &TurnContext) -> Vec<String> {
 fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, limits: &TurnLimits) -> Vec<Entry> {
     let mut entries = Vec::new();
     let found = guard::find_loop(state, &answer.calls);
+    let is_tainted = is_tainted(state, context);
     for (index, asked) in answer.calls.iter().enumerate() {
         let call = CallId { turn: context.request.turn, step, index: index as u32 };
-        let spec = context.tools.iter().find(|tool| tool.name == asked.name);
+        let spec = spec(context, &asked.name);
         entries.push(Entry::ToolIntended {
             call,
             vendor_id: asked.vendor_id.clone(),
@@ -207,8 +237,11 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
         } else {
             malformed(asked)
         };
-        if let Some(text) = refusal {
-            entries.push(Entry::ToolFinished { call, outcome: Outcome::failed(text) });
+        let waits = spec
+            .is_some_and(|spec| spec.consent == Consent::Asked || (is_tainted && spec.is_consequential()))
+            .then(|| Outcome { kind: OutcomeKind::Unapproved, text: WAITS.to_owned(), elapsed_ms: 0 });
+        if let Some(outcome) = refusal.map(Outcome::failed).or(waits) {
+            entries.push(Entry::ToolFinished { call, outcome });
         }
     }
     if let Some(reason) = found {
@@ -216,6 +249,9 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
     }
     entries
 }
+
+/// What stands in the journal for a call that waits for a person's word.
+const WAITS: &str = "it waits for the person's word";
 
 fn unknown_tool(asked: &ToolCall, context: &TurnContext) -> String {
     let names: Vec<&str> = context.tools.iter().map(|tool| tool.name.as_str()).take(40).collect();
@@ -228,86 +264,5 @@ fn malformed(asked: &ToolCall) -> Option<String> {
         Ok(serde_json::Value::Object(_)) => None,
         Ok(_) => Some("the arguments must be one JSON object".to_owned()),
         Err(fault) => Some(format!("the arguments are not valid JSON: {fault}")),
-    }
-}
-
-/// All that the model is given in a step. The same fold gives the same request.
-pub fn request(
-    state: &TurnState,
-    context: &TurnContext,
-    step: u32,
-    model: String,
-    tool_use: Tools,
-    max_tokens: u32,
-) -> ChatRequest {
-    ChatRequest {
-        model,
-        system: Arc::clone(&context.system),
-        messages: messages(state, context, step, tool_use),
-        tools: Arc::clone(&context.tools),
-        tool_use,
-        max_tokens,
-    }
-}
-
-/// What the last step, which may not call tools, is told.
-const LAST_STEP: &str = "You have used up the tool calls of this turn. Answer now with what you have found, \
-                         and say what is still open.";
-
-/// What the model reads in a step. The same fold gives the same messages.
-pub fn messages(state: &TurnState, context: &TurnContext, step: u32, tools: Tools) -> Vec<ChatMessage> {
-    let mut messages = context.messages.clone();
-    for (index, known) in (0..step).zip(&state.steps) {
-        messages.extend(injected(state, context, index, Some(index)));
-        messages.extend(exchange(known));
-    }
-    messages.extend(injected(state, context, step, Some(step)));
-    messages.extend(injected(state, context, step, None));
-    if tools == Tools::Withheld {
-        messages.push(ChatMessage::user(LAST_STEP));
-    }
-    messages
-}
-
-/// The messages that came in just before a step, as the model reads them. In a
-/// group it must know who speaks.
-fn injected<'a>(
-    state: &'a TurnState,
-    context: &TurnContext,
-    step: u32,
-    at: Option<u32>,
-) -> impl Iterator<Item = ChatMessage> + use<'a> {
-    let group = context.request.route.audience == Audience::Group;
-    let here =
-        state.injected.iter().filter(move |injected| injected.step == at && injected.step.unwrap_or(step) == step);
-    here.map(move |Injected { message, .. }| match group {
-        true => ChatMessage::user(format!("[{}]: {}", message.speaker.name, message.text)),
-        false => ChatMessage::user(message.text.clone()),
-    })
-}
-
-fn exchange(step: &StepState) -> Vec<ChatMessage> {
-    let Some(answer) = step.answer.as_ref().filter(|_| !step.calls.is_empty()) else { return Vec::new() };
-    let mut messages = vec![ChatMessage::Assistant {
-        text: answer.text.clone(),
-        calls: answer.calls.clone(),
-        signatures: answer.signatures.clone(),
-    }];
-    messages.extend(step.calls.iter().map(|call| ChatMessage::ToolResult {
-        vendor_id: call.vendor_id.clone(),
-        text: call.outcome.as_ref().map_or_else(|| "no result".to_owned(), result_text),
-    }));
-    messages
-}
-
-fn result_text(outcome: &Outcome) -> String {
-    match outcome.kind {
-        OutcomeKind::Succeeded => outcome.text.clone(),
-        OutcomeKind::Failed => format!("error: {}", outcome.text),
-        OutcomeKind::Unknown => format!(
-            "unknown: {}. It may or may not have happened. Do not call it again unasked; tell the person.",
-            outcome.text
-        ),
-        OutcomeKind::Skipped => format!("skipped: {}", outcome.text),
     }
 }

@@ -5,6 +5,7 @@
 //! same inputs give the same outcome after a crash, on another machine, and in
 //! a property test. Wire formats are `proto`'s business; NATS is `bus`'s.
 
+pub mod approval; // What a turn asks a person before it goes on.
 pub mod attachment; // Files that come with messages.
 pub mod budget; // What fits into the model's window.
 pub mod carry; // What a turn takes over from another.
@@ -17,6 +18,7 @@ pub mod ids; // Who and what: conversations, turns, calls, messages.
 pub mod journal; // What has happened in a turn.
 pub mod memory; // What is remembered of a person.
 pub mod message; // What people send.
+pub mod policy; // Who may use which tool.
 pub mod queue; // What becomes of a message while a turn runs.
 pub mod quota; // How much somebody may send.
 pub mod replay; // The requests that a journal stands for.
@@ -24,3 +26,4 @@ pub mod session; // What was said in one go.
 pub mod tier; // Which class of model answers.
 pub mod tool; // What tools promise and return.
 pub mod turn; // What a turn starts with and ends with.
+pub mod untrusted; // Text that somebody else wrote.

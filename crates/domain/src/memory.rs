@@ -6,7 +6,7 @@ use crate::attachment::Attachment;
 use crate::ids::{ConversationId, TurnId};
 use crate::message::{Audience, Principal};
 
-pub use asking::{FactAnswer, FactCommand, FactRequest};
+pub use asking::{Asking, FactAnswer, FactCommand, FactRequest};
 
 /// Longest fact, in bytes.
 pub const FACT_BYTES: usize = 4096;

@@ -1,7 +1,8 @@
 //! What people send: messages, stops, resets; who they are and where they wait.
 
+use crate::approval::{ApprovalMode, Question};
 use crate::attachment::Attachment;
-use crate::carry::Origin;
+use crate::carry::{Choice, Origin};
 use crate::ids::{ConversationId, MessageId, TurnId};
 use crate::queue::QueueMode;
 use crate::tier::Tier;
@@ -76,6 +77,20 @@ pub enum Event {
         by: Principal,
         mode: QueueMode,
     },
+    /// Which calls are asked for from now on.
+    ApprovalModeChosen {
+        id: MessageId,
+        by: Principal,
+        mode: ApprovalMode,
+    },
+    /// The answer to the question that a turn ended with, from anywhere.
+    QuestionAnswered {
+        id: MessageId,
+        by: Principal,
+        turn: TurnId,
+        choice: Choice,
+        at_ms: i64,
+    },
     /// A turn that goes on from one step of another, elsewhere.
     TurnForked {
         id: MessageId,
@@ -91,6 +106,10 @@ pub enum Event {
     /// comes before this in the conversation is no answer to it.
     QuestionAsked {
         turn: TurnId,
+        question: Question,
+        /// The question as the person sees it.
+        text: String,
+        at_ms: i64,
     },
     TurnFinished(TurnFinished),
     /// A message of the turn was put aside: nobody will finish it.
@@ -107,6 +126,8 @@ impl Event {
             Event::StopRequested { id, .. }
             | Event::ConversationReset { id, .. }
             | Event::QueueModeChosen { id, .. }
+            | Event::ApprovalModeChosen { id, .. }
+            | Event::QuestionAnswered { id, .. }
             | Event::TurnForked { id, .. } => Some(id),
             Event::QuestionAsked { .. }
             | Event::TurnFinished(_)
@@ -143,9 +164,11 @@ impl Inbound {
             | Event::StopRequested { id, .. }
             | Event::ConversationReset { id, .. }
             | Event::QueueModeChosen { id, .. }
+            | Event::ApprovalModeChosen { id, .. }
+            | Event::QuestionAnswered { id, .. }
             | Event::TurnForked { id, .. } => format!("{}:{id}", self.conversation),
             Event::DebounceElapsed { last } => format!("{}:{last}:debounced", self.conversation),
-            Event::QuestionAsked { turn } => format!("{turn}:asked"),
+            Event::QuestionAsked { turn, .. } => format!("{turn}:asked"),
             Event::TurnFinished(finished) => format!("{}:finished", finished.turn),
             Event::TurnLost { turn } => format!("{turn}:lost"),
         }

@@ -1,6 +1,6 @@
 //! What a tool promises, what a call carries, what comes back.
 
-use crate::ids::{CallId, ConversationId};
+use crate::ids::{CallId, ConversationId, TurnId};
 use crate::message::{Audience, Principal};
 
 /// What running a tool twice would mean. Decides what a redelivery may do.
@@ -27,6 +27,24 @@ pub enum Risk {
     Dangerous,
 }
 
+/// What a call does, seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Intent {
+    Read,
+    Write,
+    /// Runs code.
+    Execute,
+    /// Reaches others, who may hear what it is given.
+    Network,
+}
+
+/// Whether calls of a tool wait for a person's word. The policy decides, for each turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Consent {
+    Given,
+    Asked,
+}
+
 /// Which runner executes a tool: one work queue each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ToolClass {
@@ -51,10 +69,24 @@ pub struct ToolSpec {
     pub class: ToolClass,
     pub effect: Effect,
     pub risk: Risk,
+    pub intent: Intent,
+    /// What policies call tools of its kind, such as `memory`.
+    pub group: String,
+    /// Whether what it gives may be anybody's words.
+    pub is_untrusted: bool,
+    pub consent: Consent,
     /// Whether it touches nothing that is the asking person's own, so that a turn
     /// that several people share may use it.
     pub for_anyone: bool,
     pub timeout_ms: u64,
+}
+
+impl ToolSpec {
+    /// Whether a turn that has read somebody else's words may not use it unasked: it
+    /// changes something, or reaches others.
+    pub fn is_consequential(&self) -> bool {
+        self.intent != Intent::Read
+    }
 }
 
 /// One call on its way to a runner.
@@ -67,6 +99,8 @@ pub struct ToolRequest {
     pub audience: Audience,
     pub name: String,
     pub arguments: String,
+    /// The turn of the same conversation that the asking one goes on from, if it does.
+    pub after: Option<TurnId>,
 }
 
 /// How a call ended, in the order of how much is known.
@@ -77,8 +111,10 @@ pub enum OutcomeKind {
     Failed,
     /// Interrupted after it began: it may or may not have happened.
     Unknown,
-    /// Never began, because the turn was stopped.
+    /// Never began, because the turn was stopped or the person said no.
     Skipped,
+    /// Waits for a person's word; never began.
+    Unapproved,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

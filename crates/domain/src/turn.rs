@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::approval::{ApprovalMode, Question};
 use crate::carry::Origin;
 use crate::chat::{ChatMessage, Usage};
 use crate::ids::{ConversationId, MessageId, TurnId};
@@ -28,6 +29,8 @@ pub struct TurnRequest {
     pub origin: Option<Origin>,
     /// The model to ask, when it is not the tier's.
     pub model: Option<String>,
+    /// Which calls are asked for in this conversation.
+    pub approval: ApprovalMode,
 }
 
 impl TurnRequest {
@@ -69,6 +72,8 @@ pub struct TurnContext {
     pub reminders: Vec<Reminder>,
     /// What the person is told about this answer, such as "memory unavailable".
     pub notices: Vec<String>,
+    /// Whether it holds text that somebody else wrote.
+    pub is_tainted: bool,
 }
 
 /// How an accepted message ended. Each is visible to the person.
@@ -79,7 +84,7 @@ pub enum ReplyKind {
     Failed,
     /// The person stopped the turn.
     Stopped,
-    /// The outcome of something is unknown, and the person is asked.
+    /// The person is asked about a call before the work goes on.
     Question,
     /// The message was not taken up, for instance because too many wait.
     Refused,
@@ -102,6 +107,8 @@ pub struct Reply {
     pub tier: Tier,
     pub usage: Usage,
     pub tool_calls: u32,
+    /// What a question is about.
+    pub asks: Option<Question>,
 }
 
 impl Reply {

@@ -1,5 +1,6 @@
 //! Principals, routes, messages, tiers.
 
+use domain::approval::{ApprovalMode, Question};
 use domain::attachment::{Attachment, FileKind, Image};
 use domain::carry::{Carry, Choice, Origin};
 use domain::chat::{ChatMessage, ToolCall, Usage};
@@ -14,7 +15,9 @@ wire_enum!(Tier as Tier, "tier", { Low => Low, Mid => Mid, High => High });
 wire_enum!(QueueMode as QueueMode, "queue mode", {
     Followup => Followup, Collect => Collect, Steer => Steer, Interrupt => Interrupt,
 });
-wire_enum!(Choice as Choice, "choice", { Retry => Retry, Worked => Worked, Skip => Skip });
+wire_enum!(Choice as Choice, "choice", {
+    Retry => Retry, Worked => Worked, Skip => Skip, Approve => Approve, Deny => Deny,
+});
 wire_enum!(FileKind as FileKind, "file kind", {
     Text => Text, Png => Png, Jpeg => Jpeg, Gif => Gif, Webp => Webp, Other => Other,
 });
@@ -48,6 +51,42 @@ impl TryFrom<v1::Origin> for Origin {
                 Raw::ForkAt(at) => Carry::Fork { at },
             },
         })
+    }
+}
+
+/// Which calls are asked for; an older build says nothing.
+pub(crate) fn approval(raw: v1::ApprovalMode) -> ApprovalMode {
+    optional_approval(raw).unwrap_or_default()
+}
+
+pub(crate) fn optional_approval(raw: v1::ApprovalMode) -> Option<ApprovalMode> {
+    match raw {
+        v1::ApprovalMode::Unspecified => None,
+        v1::ApprovalMode::Auto => Some(ApprovalMode::Auto),
+        v1::ApprovalMode::Chat => Some(ApprovalMode::Chat),
+    }
+}
+
+pub(crate) fn approval_number(mode: ApprovalMode) -> i32 {
+    match mode {
+        ApprovalMode::Auto => v1::ApprovalMode::Auto,
+        ApprovalMode::Chat => v1::ApprovalMode::Chat,
+    }
+    .into()
+}
+
+/// What a question is about; older builds asked about outcomes alone.
+pub(crate) fn question(raw: v1::Question) -> Question {
+    match raw {
+        v1::Question::Unspecified | v1::Question::Outcome => Question::Outcome,
+        v1::Question::Approval => Question::Approval,
+    }
+}
+
+pub(crate) fn question_raw(question: Question) -> v1::Question {
+    match question {
+        Question::Outcome => v1::Question::Outcome,
+        Question::Approval => v1::Question::Approval,
     }
 }
 

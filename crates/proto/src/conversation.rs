@@ -2,7 +2,9 @@
 
 use domain::conversation::{Active, Asked, Conversation, Effect, Ending, Position};
 
-use crate::common::{optional_tier, optional_tier_number};
+use domain::message::Principal;
+
+use crate::common::{approval_number, optional_approval, optional_tier, optional_tier_number, question, question_raw};
 use crate::fields::{self, all, raws, required, texts};
 use crate::v1::conversation::Ending as RawEnding;
 use crate::{InvalidMessage, v1, wire};
@@ -18,7 +20,8 @@ impl From<&Conversation> for v1::Conversation {
             active: value.active.as_ref().map(|active| v1::conversation::Active {
                 turn: active.turn.to_string(),
                 owes: texts(&active.owes),
-                speaker: active.speaker.clone(),
+                speaker: active.speaker.user.clone(),
+                principal: Some((&active.speaker).into()),
                 steered: raws(&active.steered),
                 ending: match active.ending {
                     None => RawEnding::Unspecified,
@@ -29,7 +32,14 @@ impl From<&Conversation> for v1::Conversation {
             }),
             mode: value.mode.map_or(v1::QueueMode::Unspecified, |mode| v1::QueueMode::from(&mode)).into(),
             asked_turn: fields::optional_turn_text(value.asked.as_ref().map(|asked| asked.turn)),
-            asked_of: value.asked.as_ref().map(|asked| asked.of.clone()).unwrap_or_default(),
+            asked_of: value.asked.as_ref().map(|asked| asked.of.user.clone()).unwrap_or_default(),
+            asked: value.asked.as_ref().map(|asked| v1::conversation::Asked {
+                of: Some((&asked.of).into()),
+                question: question_raw(asked.question).into(),
+                text: asked.text.clone(),
+                at_ms: asked.at_ms,
+            }),
+            approval: value.approval.map_or(v1::ApprovalMode::Unspecified.into(), approval_number),
             waiting: raws(&value.waiting),
             previous_turn: fields::optional_turn_text(value.previous),
             tier: optional_tier_number(value.tier),
@@ -53,7 +63,10 @@ impl TryFrom<v1::Conversation> for Conversation {
                     RawEnding::Stopped => Some(Ending::Stopped),
                     RawEnding::Interrupted => Some(Ending::Interrupted),
                 },
-                speaker: active.speaker,
+                speaker: match active.principal {
+                    Some(principal) => principal.try_into()?,
+                    None => known_by(active.speaker),
+                },
                 steered: all(active.steered)?,
             })
         });
@@ -62,7 +75,10 @@ impl TryFrom<v1::Conversation> for Conversation {
             seen: fields::messages(&raw.seen)?.into(),
             active: active.transpose()?,
             mode,
-            asked: fields::optional_turn(&raw.asked_turn)?.map(|turn| Asked { turn, of: raw.asked_of }),
+            asked: fields::optional_turn(&raw.asked_turn)?
+                .map(|turn| asked(turn, raw.asked_of, raw.asked.unwrap_or_default()))
+                .transpose()?,
+            approval: v1::ApprovalMode::try_from(raw.approval).ok().and_then(optional_approval),
             previous: fields::optional_turn(&raw.previous_turn)?,
             tier: v1::Tier::try_from(raw.tier).map_or(None, optional_tier),
             generation: raw.generation,
@@ -71,6 +87,20 @@ impl TryFrom<v1::Conversation> for Conversation {
             route: raw.route.map(TryInto::try_into).transpose()?,
         })
     }
+}
+
+/// A person of whom an older build wrote the id alone.
+fn known_by(user: String) -> Principal {
+    Principal { name: user.clone(), user, tenant: String::new() }
+}
+
+fn asked(turn: domain::ids::TurnId, of: String, raw: v1::conversation::Asked) -> Result<Asked, InvalidMessage> {
+    let question = question(raw.question());
+    let of = match raw.of {
+        Some(principal) => principal.try_into()?,
+        None => known_by(of),
+    };
+    Ok(Asked { turn, of, question, text: raw.text, at_ms: raw.at_ms })
 }
 
 impl From<&Effect> for v1::conversation::Effect {

@@ -1,6 +1,8 @@
 //! Facts, and what is done with them.
 
-use domain::memory::{Count, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Intention, Searched};
+use domain::memory::{
+    Asking, Count, Fact, FactAnswer, FactChange, FactCommand, FactOrigin, FactRequest, Intention, Searched,
+};
 
 use crate::fields::{self, raws, required};
 use crate::{InvalidMessage, v1, wire};
@@ -167,11 +169,13 @@ impl From<&FactRequest> for v1::FactRequest {
                 conversation: conversation.map(|conversation| conversation.to_string()).unwrap_or_default(),
             }),
         };
-        let (conversation, turn) = match &value.asking {
-            Some((conversation, turn)) => (conversation.to_string(), turn.to_string()),
+        let (conversation, turn, after) = match &value.asking {
+            Some(Asking { conversation, turn, after }) => {
+                (conversation.to_string(), turn.to_string(), fields::optional_turn_text(*after))
+            }
             None => Default::default(),
         };
-        Self { principal: Some((&value.principal).into()), conversation, turn, command: Some(command) }
+        Self { principal: Some((&value.principal).into()), conversation, turn, after, command: Some(command) }
     }
 }
 
@@ -217,7 +221,11 @@ impl TryFrom<v1::FactRequest> for FactRequest {
             }
         };
         let asking = match fields::optional_turn(&raw.turn)? {
-            Some(turn) => Some((fields::conversation(&raw.conversation)?, turn)),
+            Some(turn) => {
+                let (conversation, after) =
+                    (fields::conversation(&raw.conversation)?, fields::optional_turn(&raw.after)?);
+                Some(Asking { conversation, turn, after })
+            }
             None => None,
         };
         Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, asking, command })

@@ -2,7 +2,7 @@
 
 use domain::message::{Event, Inbound, TurnFinished};
 
-use crate::common::tier_number;
+use crate::common::{approval, approval_number, question, question_raw, tier_number};
 use crate::fields::{self, required, texts};
 use crate::{InvalidMessage, v1, wire};
 
@@ -32,7 +32,24 @@ impl From<&Inbound> for v1::Inbound {
                 model: model.clone().unwrap_or_default(),
             }),
             Event::DebounceElapsed { last } => Raw::DebounceElapsed(v1::DebounceElapsed { last: last.to_string() }),
-            Event::QuestionAsked { turn } => Raw::QuestionAsked(v1::QuestionAsked { turn: turn.to_string() }),
+            Event::ApprovalModeChosen { id, by, mode } => Raw::ApprovalModeChosen(v1::ApprovalModeChosen {
+                id: id.to_string(),
+                by: Some(by.into()),
+                mode: approval_number(*mode),
+            }),
+            Event::QuestionAnswered { id, by, turn, choice, at_ms } => Raw::QuestionAnswered(v1::QuestionAnswered {
+                id: id.to_string(),
+                by: Some(by.into()),
+                turn: turn.to_string(),
+                choice: v1::Choice::from(choice).into(),
+                at_ms: *at_ms,
+            }),
+            Event::QuestionAsked { turn, question, text, at_ms } => Raw::QuestionAsked(v1::QuestionAsked {
+                turn: turn.to_string(),
+                question: question_raw(*question).into(),
+                text: text.clone(),
+                at_ms: *at_ms,
+            }),
             Event::TurnFinished(finished) => Raw::TurnFinished(v1::TurnFinished {
                 turn: finished.turn.to_string(),
                 answers: texts(&finished.answers),
@@ -72,7 +89,24 @@ impl TryFrom<v1::Inbound> for Inbound {
                 model: fields::optional_text(forked.model),
             },
             Raw::DebounceElapsed(elapsed) => Event::DebounceElapsed { last: fields::message(&elapsed.last)? },
-            Raw::QuestionAsked(asked) => Event::QuestionAsked { turn: fields::turn(&asked.turn)? },
+            Raw::ApprovalModeChosen(chosen) => Event::ApprovalModeChosen {
+                id: fields::message(&chosen.id)?,
+                mode: approval(chosen.mode()),
+                by: required(chosen.by, "by")?.try_into()?,
+            },
+            Raw::QuestionAnswered(answered) => Event::QuestionAnswered {
+                id: fields::message(&answered.id)?,
+                turn: fields::turn(&answered.turn)?,
+                choice: answered.choice().try_into()?,
+                by: required(answered.by, "by")?.try_into()?,
+                at_ms: answered.at_ms,
+            },
+            Raw::QuestionAsked(asked) => Event::QuestionAsked {
+                turn: fields::turn(&asked.turn)?,
+                question: question(asked.question()),
+                text: asked.text,
+                at_ms: asked.at_ms,
+            },
             Raw::TurnFinished(finished) => Event::TurnFinished(TurnFinished {
                 turn: fields::turn(&finished.turn)?,
                 answers: fields::messages(&finished.answers)?,

@@ -1,11 +1,13 @@
 //! Between terminals and adapter-cli.
 
+use domain::approval::ApprovalMode;
 use domain::attachment::Attachment;
-use domain::carry::Origin;
-use domain::ids::{ConversationId, Place};
+use domain::carry::{Choice, Origin};
+use domain::ids::{ConversationId, Place, TurnId};
 use domain::message::Principal;
 use domain::queue::QueueMode;
 
+use crate::common::{approval, approval_number};
 use crate::fields::{self, all, raws, required};
 use crate::{InvalidMessage, v1, wire};
 
@@ -43,6 +45,14 @@ pub enum Saying {
     Stop,
     Reset,
     Mode(QueueMode),
+    /// Which calls are asked for from now on.
+    Approval(ApprovalMode),
+    /// The answer to a question that was asked in any conversation.
+    Answer {
+        conversation: ConversationId,
+        turn: TurnId,
+        choice: Choice,
+    },
     /// A turn that goes on from one step of another, in this conversation.
     Fork {
         origin: Origin,
@@ -69,12 +79,18 @@ wire!(Said as v1::Said);
 
 impl From<&Say> for v1::Say {
     fn from(value: &Say) -> Self {
-        use v1::say::{Fork, Reset, Stop, What};
+        use v1::say::{Answer, Fork, Reset, Stop, What};
         let what = match &value.what {
             Saying::Text { text, .. } => What::Text(text.clone()),
             Saying::Stop => What::Stop(Stop {}),
             Saying::Reset => What::Reset(Reset {}),
             Saying::Mode(mode) => What::Mode(v1::QueueMode::from(mode).into()),
+            Saying::Approval(mode) => What::Approval(approval_number(*mode)),
+            Saying::Answer { conversation, turn, choice } => What::Answer(Answer {
+                conversation: conversation.to_string(),
+                turn: turn.to_string(),
+                choice: v1::Choice::from(choice).into(),
+            }),
             Saying::Fork { origin, model } => {
                 What::Fork(Fork { origin: Some(origin.into()), model: model.clone().unwrap_or_default() })
             }
@@ -104,6 +120,14 @@ impl TryFrom<v1::Say> for Say {
             What::Mode(mode) => {
                 Saying::Mode(v1::QueueMode::try_from(mode).unwrap_or(v1::QueueMode::Unspecified).try_into()?)
             }
+            What::Approval(mode) => {
+                Saying::Approval(approval(v1::ApprovalMode::try_from(mode).unwrap_or(v1::ApprovalMode::Unspecified)))
+            }
+            What::Answer(answer) => Saying::Answer {
+                choice: answer.choice().try_into()?,
+                conversation: fields::conversation(&answer.conversation)?,
+                turn: fields::turn(&answer.turn)?,
+            },
             What::Fork(fork) => Saying::Fork {
                 origin: required(fork.origin, "origin")?.try_into()?,
                 model: fields::optional_text(fork.model),

@@ -1,5 +1,6 @@
 //! What is written is read back; what is garbage is named.
 
+use domain::approval::{ApprovalMode, Question};
 use domain::attachment::{Attachment, FileKind, Image};
 use domain::carry::{Carry, Choice, Origin};
 use domain::chat::{Answer, ChatMessage, ToolCall, Usage};
@@ -12,7 +13,7 @@ use domain::memory::{Fact, Passage, Reminder};
 use domain::message::{Audience, Event, Inbound, Principal, Route, TurnFinished, UserMessage};
 use domain::queue::QueueMode;
 use domain::tier::Tier;
-use domain::tool::{Outcome, OutcomeKind, Risk, ToolClass, ToolRecord, ToolSpec};
+use domain::tool::{Consent, Intent, Outcome, OutcomeKind, Risk, ToolClass, ToolRecord, ToolSpec};
 use domain::turn::{Reply, ReplyKind, TurnContext, TurnRequest};
 use proptest::prelude::*;
 
@@ -77,6 +78,7 @@ fn request() -> TurnRequest {
         generation: 3,
         origin: Some(origin(Carry::Answered(Choice::Worked))),
         model: Some("m".into()),
+        approval: ApprovalMode::Chat,
     }
 }
 
@@ -92,6 +94,7 @@ fn reply() -> Reply {
         tier: Tier::Low,
         usage: Usage { input_tokens: 1, output_tokens: 2, cached_tokens: 3 },
         tool_calls: 4,
+        asks: Some(Question::Approval),
     }
 }
 
@@ -115,6 +118,10 @@ fn context() -> TurnContext {
             class: ToolClass::Builtin,
             effect: domain::tool::Effect::Idempotent,
             risk: Risk::Moderate,
+            intent: Intent::Network,
+            group: "mcp".into(),
+            is_untrusted: true,
+            consent: Consent::Asked,
             for_anyone: true,
             timeout_ms: 5,
         }]
@@ -124,6 +131,7 @@ fn context() -> TurnContext {
         passages: vec![Passage { id: "c/m".into(), speaker: "Ann".into(), text: "I like tea".into(), at_ms: 3 }],
         reminders: vec![Reminder { id: "r".into(), content: "Buy milk".into() }],
         notices: vec![],
+        is_tainted: true,
     }
 }
 
@@ -137,7 +145,9 @@ fn events_read_back() {
         Event::QueueModeChosen { id: message_id(), by: principal(), mode: QueueMode::Steer },
         Event::TurnForked { id: message_id(), by: principal(), origin: origin(Carry::Fork { at: 2 }), model: None },
         Event::DebounceElapsed { last: message_id() },
-        Event::QuestionAsked { turn: turn() },
+        Event::QuestionAsked { turn: turn(), question: Question::Approval, text: "May I?".into(), at_ms: 7 },
+        Event::ApprovalModeChosen { id: message_id(), by: principal(), mode: ApprovalMode::Chat },
+        Event::QuestionAnswered { id: message_id(), by: principal(), turn: turn(), choice: Choice::Approve, at_ms: 7 },
         Event::TurnFinished(TurnFinished { turn: turn(), answers: vec![message_id()], tier: Tier::Mid }),
     ];
     for event in events {
@@ -154,13 +164,20 @@ fn conversations_and_contexts_read_back() {
         route: Some(route()),
         active: Some(Active {
             turn: turn(),
-            speaker: "u".into(),
+            speaker: principal(),
             owes: vec![message_id()],
             steered: vec![user_message()],
             ending: Some(Ending::Interrupted),
         }),
         mode: Some(QueueMode::Collect),
-        asked: Some(Asked { turn: turn(), of: "u".into() }),
+        approval: Some(ApprovalMode::Auto),
+        asked: Some(Asked {
+            turn: turn(),
+            of: principal(),
+            question: Question::Outcome,
+            text: "What now?".into(),
+            at_ms: 7,
+        }),
         waiting: [user_message()].into(),
         previous: None,
         tier: Some(Tier::Mid),

@@ -1,7 +1,7 @@
 //! Tool requests, records and the catalogue.
 
 use domain::message::Principal;
-use domain::tool::{Effect, Outcome, OutcomeKind, Risk, ToolClass, ToolRecord, ToolRequest, ToolSpec};
+use domain::tool::{Consent, Effect, Intent, Outcome, OutcomeKind, Risk, ToolClass, ToolRecord, ToolRequest, ToolSpec};
 
 use crate::fields::{self, all, raws, required, wire_enum};
 use crate::{InvalidMessage, Wire, decode, v1, wire};
@@ -14,6 +14,7 @@ wire_enum!(Effect as Effect, "effect", { ReadOnly => ReadOnly, Idempotent => Ide
 wire_enum!(Risk as Risk, "risk", { Safe => Safe, Moderate => Moderate, Dangerous => Dangerous });
 wire_enum!(OutcomeKind as OutcomeKind, "outcome.kind", {
     Succeeded => Succeeded, Failed => Failed, Unknown => Unknown, Skipped => Skipped,
+    Unapproved => Unapproved,
 });
 
 /// Asks for the tools that a person may use.
@@ -47,6 +48,16 @@ impl From<&ToolSpec> for v1::ToolSpec {
             risk: v1::Risk::from(&value.risk).into(),
             for_anyone: value.for_anyone,
             timeout_ms: value.timeout_ms,
+            intent: match value.intent {
+                Intent::Read => v1::Intent::Read,
+                Intent::Write => v1::Intent::Write,
+                Intent::Execute => v1::Intent::Execute,
+                Intent::Network => v1::Intent::Network,
+            }
+            .into(),
+            group: value.group.clone(),
+            untrusted: value.is_untrusted,
+            asks: value.consent == Consent::Asked,
         }
     }
 }
@@ -58,6 +69,15 @@ impl TryFrom<v1::ToolSpec> for ToolSpec {
             class: raw.class().try_into()?,
             effect: raw.effect().try_into()?,
             risk: raw.risk().try_into()?,
+            intent: match raw.intent() {
+                v1::Intent::Read => Intent::Read,
+                v1::Intent::Unspecified | v1::Intent::Write => Intent::Write,
+                v1::Intent::Execute => Intent::Execute,
+                v1::Intent::Network => Intent::Network,
+            },
+            group: raw.group,
+            is_untrusted: raw.untrusted,
+            consent: if raw.asks { Consent::Asked } else { Consent::Given },
             name: raw.name,
             description: raw.description,
             schema: raw.schema,
@@ -76,6 +96,7 @@ impl From<&ToolRequest> for v1::RunTool {
             audience: v1::Audience::from(&value.audience).into(),
             name: value.name.clone(),
             arguments: value.arguments.clone(),
+            after: fields::optional_turn_text(value.after),
         }
     }
 }
@@ -87,6 +108,7 @@ impl TryFrom<v1::RunTool> for ToolRequest {
             call: fields::call(&raw.call)?,
             conversation: fields::conversation(&raw.conversation)?,
             audience: raw.audience().try_into()?,
+            after: fields::optional_turn(&raw.after)?,
             principal: required(raw.principal, "principal")?.try_into()?,
             name: raw.name,
             arguments: raw.arguments,

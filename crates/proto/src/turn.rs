@@ -3,7 +3,9 @@
 use domain::delivery::DeliveryRecord;
 use domain::turn::{Reply, ReplyKind, TurnContext, TurnRequest};
 
-use crate::common::{optional_tier, optional_tier_number, tier_number};
+use crate::common::{
+    approval, approval_number, optional_tier, optional_tier_number, question, question_raw, tier_number,
+};
 use crate::fields::{self, all, raws, required, texts, wire_enum};
 use crate::{InvalidMessage, v1, wire};
 
@@ -29,6 +31,7 @@ impl From<&TurnRequest> for v1::PrepareTurn {
             generation: value.generation,
             origin: value.origin.as_ref().map(Into::into),
             model: value.model.clone().unwrap_or_default(),
+            approval: approval_number(value.approval),
         }
     }
 }
@@ -37,6 +40,7 @@ impl TryFrom<v1::PrepareTurn> for TurnRequest {
     type Error = InvalidMessage;
     fn try_from(raw: v1::PrepareTurn) -> Result<Self, InvalidMessage> {
         Ok(Self {
+            approval: approval(raw.approval()),
             turn: fields::turn(&raw.turn)?,
             conversation: fields::conversation(&raw.conversation)?,
             previous: fields::optional_turn(&raw.previous_turn)?,
@@ -62,6 +66,7 @@ impl From<&TurnContext> for v1::RunTurn {
             recalled: raws(&value.recalled),
             passages: raws(&value.passages),
             reminders: raws(&value.reminders),
+            tainted: value.is_tainted,
         }
     }
 }
@@ -79,6 +84,7 @@ impl TryFrom<v1::RunTurn> for TurnContext {
             recalled: raw.recalled.into_iter().map(Into::into).collect(),
             passages: raw.passages.into_iter().map(Into::into).collect(),
             reminders: raw.reminders.into_iter().map(Into::into).collect(),
+            is_tainted: raw.tainted,
         })
     }
 }
@@ -96,6 +102,7 @@ impl From<&Reply> for v1::SendReply {
             tier: tier_number(value.tier),
             usage: Some((&value.usage).into()),
             tool_calls: value.tool_calls,
+            asks: value.asks.map_or(v1::Question::Unspecified, question_raw).into(),
         }
     }
 }
@@ -107,6 +114,10 @@ impl TryFrom<v1::SendReply> for Reply {
             turn: fields::turn(&raw.turn)?,
             conversation: fields::conversation(&raw.conversation)?,
             kind: raw.kind().try_into()?,
+            asks: match raw.asks() {
+                v1::Question::Unspecified => None,
+                asks => Some(question(asks)),
+            },
             tier: raw.tier().try_into()?,
             route: required(raw.route, "route")?.try_into()?,
             answers: fields::messages(&raw.answers)?,

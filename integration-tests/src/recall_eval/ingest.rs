@@ -69,6 +69,7 @@ impl Ingested {
             generation: 0,
             origin: None,
             model: None,
+            approval: domain::approval::ApprovalMode::Auto,
         };
         // She was there, and said nothing.
         let reply = Reply {
@@ -82,6 +83,7 @@ impl Ingested {
             tier: Tier::Low,
             usage: Default::default(),
             tool_calls: 0,
+            asks: None,
         };
         let context = TurnContext {
             request,
@@ -93,6 +95,7 @@ impl Ingested {
             passages: Vec::new(),
             reminders: Vec::new(),
             notices: Vec::new(),
+            is_tainted: false,
         };
         let mut journal = self.bus.journals().await?.read(&self.conversation, turn).await?;
         journal.claim("eval", 0, vec![Entry::ContextFixed(std::sync::Arc::new(context))], session.at_ms).await?;

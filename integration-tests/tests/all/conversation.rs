@@ -1,6 +1,7 @@
 //! The main job, end to end: adapter, router, processor, orchestrator, tools,
 //! memory, and back.
 
+use domain::approval::Question;
 use domain::turn::ReplyKind;
 use proto::live::{Activity, DeltaKind};
 use proto::terminal::Saying;
@@ -22,13 +23,18 @@ async fn tools_and_memory_work_in_a_conversation() {
         ("read the file ../../memory.sqlite", "not a name within your folder"),
         ("call calculate with {\"expression\": 7}", "the arguments do not fit"),
         ("call no_such_tool with {}", "there is no tool `no_such_tool`"),
-        ("forget bicycle", "Forgotten:"),
+        ("forget bicycle", "\"which\": \"bicycle\""),
+        ("yes", "Forgotten:"),
         ("what do you remember about bicycles?", "I remember nothing about that."),
-        ("delete the file trips/oslo.md", "Deleted trips/oslo.md."),
+        ("delete the file trips/oslo.md", "`delete_local_file`"),
+        ("no", "said no"),
+        ("delete the file trips/oslo.md", "May I do this?"),
+        ("yes", "Deleted trips/oslo.md."),
         ("hello", "not a language model"),
     ] {
         let reply = terminal.asks(text).await;
-        assert_eq!(reply.kind, ReplyKind::Answered, "{text}: {}", reply.text);
+        let asks = reply.asks == Some(Question::Approval);
+        assert_eq!(reply.kind, if asks { ReplyKind::Question } else { ReplyKind::Answered }, "{text}: {}", reply.text);
         assert!(reply.text.contains(part), "{text}: {}", reply.text);
         assert!(reply.notices.is_empty(), "{text}: {:?}", reply.notices);
         assert!(reply.usage.input_tokens > 0 && reply.usage.output_tokens > 0, "{text}: {:?}", reply.usage);

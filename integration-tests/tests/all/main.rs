@@ -1,6 +1,7 @@
 //! Clara as a whole: every service a process, on a real nats-server.
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
+mod approvals; // What waits for a person's word.
 mod asking; // What tests ask the memory service.
 mod attachments; // Files that come with messages.
 mod bad_input; // What is refused, and how.

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use bus::Bus;
+use domain::approval::Question;
 use domain::memory::{FactAnswer, FactCommand, Intention, Recalled};
 use domain::message::Audience;
+use domain::turn::ReplyKind;
 use store::Database;
 use testkit::eventually;
 use testkit::model::{Act, FakeModel};
@@ -189,6 +191,8 @@ async fn what_is_forgotten_is_in_no_file_any_more() {
     terminal.asks("My gym locker is wombatfig").await;
     known(&bus, ANN, &["My gym locker is wombatfig", "I love hiking"]).await;
     let reply = terminal.asks("forget wombatfig").await;
+    assert_eq!((reply.kind, reply.asks), (ReplyKind::Question, Some(Question::Approval)), "{}", reply.text);
+    let reply = terminal.asks("yes").await;
     assert_eq!(reply.text, "Forgotten: 1 memory, with what they came from; nothing of it is left.");
     terminal.asks("hello again").await;
     assert_eq!(texts(&bus, ANN).await, ["I love hiking"]);

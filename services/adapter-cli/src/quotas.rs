@@ -58,9 +58,11 @@ impl Quotas {
         match &inbound.event {
             Event::MessageReceived(message) if is_stop_phrase(&message.text, &self.stop_phrases) => None,
             Event::MessageReceived(message) => Some(&message.speaker.user),
-            Event::ConversationReset { by, .. } | Event::QueueModeChosen { by, .. } | Event::TurnForked { by, .. } => {
-                Some(&by.user)
-            }
+            Event::ConversationReset { by, .. }
+            | Event::QueueModeChosen { by, .. }
+            | Event::ApprovalModeChosen { by, .. }
+            | Event::QuestionAnswered { by, .. }
+            | Event::TurnForked { by, .. } => Some(&by.user),
             Event::StopRequested { .. }
             | Event::DebounceElapsed { .. }
             | Event::QuestionAsked { .. }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use domain::approval::ApprovalMode;
 use domain::queue::QueueMode;
 use proto::terminal::Saying;
 use service_kit::run;
@@ -28,6 +29,7 @@ const HELP: &str = "\
 !status   what is running
 !clear    start afresh; what Clara remembers of you stays
 !queue followup|collect|steer|interrupt   what becomes of what you send while she works
+!mode auto|chat   which calls of tools you are asked for: those that the policy says, or every one
 !attach <file>   goes with your next message: texts and images are read; !attach none takes it back
 !project <name>, !project, !project none   what is said here belongs to a project of yours, with memories of its own
 !link <platform> <id>, !link status, !unlink   one memory for several accounts of yours
@@ -45,8 +47,17 @@ fn saying(line: String) -> Result<Saying, String> {
             None => Err(format!("there is no mode `{mode}`; the modes are: {}", modes())),
         },
         (Some("!queue"), ..) => Err(format!("say which mode: !queue {}", modes())),
+        (Some("!mode" | "/mode"), Some(mode), None) => approval(mode),
+        (Some("!mode" | "/mode"), ..) => Err("say which mode: !mode auto, or !mode chat".to_owned()),
+        // As MCPOmni Connect's users type it.
+        (Some(word), None, None) if word.starts_with("/mode:") => approval(&word["/mode:".len()..]),
         _ => Ok(Saying::text(line)),
     }
+}
+
+fn approval(mode: &str) -> Result<Saying, String> {
+    let mode = ApprovalMode::parse(mode).map(Saying::Approval);
+    mode.ok_or_else(|| "there are two modes: !mode auto, and !mode chat".to_owned())
 }
 
 fn modes() -> String {
@@ -103,6 +114,10 @@ mod tests {
         let said = |line: &str| saying(line.to_owned());
         assert_eq!(said("!clear"), Ok(Saying::Reset));
         assert_eq!(said(" !queue Steer "), Ok(Saying::Mode(QueueMode::Steer)));
+        for typed in ["!mode chat", "/mode chat", "/mode:chat"] {
+            assert_eq!(said(typed), Ok(Saying::Approval(ApprovalMode::Chat)));
+        }
+        assert!(said("/mode:orchestrator").is_err() && said("!mode").is_err());
         assert!(said("!queue both").unwrap_err().contains("followup, collect"));
         assert!(said("!queue").is_err());
         assert_eq!(said("!clear the table"), Ok(Saying::text("!clear the table")));

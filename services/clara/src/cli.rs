@@ -99,6 +99,14 @@ pub enum Command {
         #[command(subcommand)]
         from: ImportCommand,
     },
+    /// Calls of tools that wait for somebody's word.
+    ///
+    /// Whoever was asked may answer, here or in the conversation; so may those whom
+    /// CLARA_ADMINS names.
+    Approval {
+        #[command(subcommand)]
+        what: ApprovalCommand,
+    },
     /// Look into messages that nobody could handle, and send them again.
     Dead {
         #[command(subcommand)]
@@ -205,6 +213,29 @@ pub enum TurnCommand {
         #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
         timeout: u64,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ApprovalCommand {
+    /// What waits, the oldest first.
+    List {
+        /// How many, at most.
+        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        limit: u64,
+    },
+    /// Let it run, this once.
+    Approve(Answering),
+    /// Leave it.
+    Deny(Answering),
+}
+
+#[derive(Debug, Args)]
+pub struct Answering {
+    /// The turn that asked, or how its id begins.
+    pub id: String,
+    /// How long to wait for what comes of it, in seconds.
+    #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! The operator's tools, a file each.
 
+mod approval; // What waits for somebody's word.
 pub(crate) mod config; // Settings, and whether they can work.
 mod dead; // What nobody could handle.
 mod doctor; // What is wrong, and what to do.
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode
         Command::Memory { whose, what } => memory::run(&settings, whose, what, json).await,
         Command::Session { whose, what } => session::run(&settings, whose, what, json).await,
         Command::Import { from: ImportCommand::Mypalclara(from) } => mypalclara::run(&settings, from, json).await,
+        Command::Approval { what } => approval::run(&settings, what, json).await,
         Command::Dead { what } => dead::run(&settings, what, json).await,
         Command::Config { .. } | Command::Serve { .. } | Command::Completions { .. } => {
             anyhow::bail!("this command needs no runtime")

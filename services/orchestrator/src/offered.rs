@@ -27,7 +27,7 @@ impl Offered {
 
 #[cfg(test)]
 mod tests {
-    use domain::tool::{Effect, Risk, ToolClass};
+    use domain::tool::{Consent, Effect, Intent, Risk, ToolClass};
 
     use super::*;
 
@@ -39,6 +39,10 @@ mod tests {
             class: ToolClass::Builtin,
             effect: Effect::ReadOnly,
             risk: Risk::Safe,
+            intent: Intent::Read,
+            group: String::new(),
+            is_untrusted: false,
+            consent: Consent::Given,
             for_anyone: false,
             timeout_ms: 1,
         }])

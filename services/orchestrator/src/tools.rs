@@ -32,6 +32,7 @@ impl ToolCalls {
     /// Asks for a call that the journal holds as intended.
     pub(crate) async fn ask(&self, context: &TurnContext, call: &Call) -> Result<(), PublishError> {
         let Some(principal) = context.request.principal() else { return Ok(()) };
+        let origin = context.request.origin.as_ref();
         let request = ToolRequest {
             call: call.id,
             conversation: context.request.conversation.clone(),
@@ -39,6 +40,9 @@ impl ToolCalls {
             audience: context.request.route.audience,
             name: call.name.clone(),
             arguments: call.arguments.clone(),
+            after: origin
+                .filter(|origin| origin.conversation == context.request.conversation)
+                .map(|origin| origin.turn),
         };
         let class =
             context.tools.iter().find(|tool| tool.name == call.name).map_or(ToolClass::Builtin, |tool| tool.class);

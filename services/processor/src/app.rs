@@ -1,5 +1,6 @@
 //! Building and running the processor.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use service_kit::supervision::Part;
 use crate::actors::preparer::Preparer;
 use crate::adapters::services::Services;
 use crate::prompt::Voice;
+use crate::rules;
 use crate::tier::TierChoice;
 
 /// Turns that are prepared at the same time.
@@ -47,6 +49,9 @@ impl App {
             window: config.window,
             max_bytes: bus.max_payload() / 4 * 3,
         };
+        let named = settings.optional("CLARA_POLICY_FILE").map(PathBuf::from);
+        let is_named = named.is_some();
+        let policy = rules::read(&named.unwrap_or_else(|| settings.data_dir().join("policy.toml")), is_named)?;
         let services = Services {
             bus: bus.clone(),
             files: bus.files().await?,
@@ -58,6 +63,7 @@ impl App {
             catalogue: Arc::new(services.clone()),
             files: Arc::new(services),
             tiers: TierChoice::new(&config)?,
+            policy,
             voice,
             history_messages: u32::try_from(settings.number("CLARA_HISTORY_MESSAGES")).unwrap_or(u32::MAX),
         };

@@ -10,6 +10,7 @@ mod app; // Building and running.
 mod attached; // What of people's files is read.
 mod ports; // What it asks of others.
 mod prompt; // From all that to the context of a turn. Pure.
+mod rules; // The policy file.
 mod tier; // Which class of model answers.
 
 pub use app::App;

@@ -43,6 +43,8 @@ impl App {
             direct: mode(settings, "CLARA_QUEUE_MODE_DIRECT")?,
             group: mode(settings, "CLARA_QUEUE_MODE_GROUP")?,
             debounce_ms: settings.number("MESSAGE_DEBOUNCE_SECONDS") * 1000,
+            approval_ms: settings.number("CLARA_APPROVAL_MINUTES") * 60_000,
+            admins: settings.list("CLARA_ADMINS"),
         };
         let partition = Arc::new(Partition {
             bus: bus.clone(),

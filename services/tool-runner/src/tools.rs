@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bus::Bus;
-use domain::tool::{Effect, Risk, ToolClass, ToolSpec};
+use domain::tool::{Consent, Effect, Intent, Risk, ToolClass, ToolSpec};
 use serde_json::Value;
 
 use crate::registry::Tool;
@@ -37,7 +37,8 @@ pub(crate) fn all(bus: &Bus, files: &Path, limits: Limits, time_zone: &str) -> s
     Ok(tools)
 }
 
-/// The spec of a built-in tool; `schema` is the schema of its properties.
+/// The spec of a built-in tool of the group `basics`; `schema` is the schema of its
+/// properties. It reads if it changes nothing, else it writes.
 fn spec(name: &str, description: &str, effect: Effect, risk: Risk, properties: Value, required: &[&str]) -> ToolSpec {
     let schema = serde_json::json!({
         "type": "object", "properties": properties, "required": required, "additionalProperties": false,
@@ -49,9 +50,18 @@ fn spec(name: &str, description: &str, effect: Effect, risk: Risk, properties: V
         class: ToolClass::Builtin,
         effect,
         risk,
+        intent: if effect == Effect::ReadOnly { Intent::Read } else { Intent::Write },
+        group: "basics".to_owned(),
+        is_untrusted: false,
+        consent: Consent::Given,
         for_anyone: false,
         timeout_ms: TIMEOUT_MS,
     }
+}
+
+/// The same tool, as policies call its kind.
+fn of_group(group: &str, spec: ToolSpec) -> ToolSpec {
+    ToolSpec { group: group.to_owned(), ..spec }
 }
 
 /// The same tool, which touches nothing that is the asking person's own.

@@ -1,8 +1,7 @@
 //! What becomes of messages that arrive while a turn runs, and what comes after it.
 
 use super::{
-    Address, Answers, Audience, Carry, Choice, Conversation, Effect, Ending, Limits, MessageId, Origin, QueueMode,
-    ReplyKind, UserMessage,
+    Address, Answers, Audience, Conversation, Effect, Ending, Limits, MessageId, QueueMode, ReplyKind, UserMessage,
 };
 
 impl Conversation {
@@ -19,7 +18,7 @@ impl Conversation {
                 // A group that never falls silent is answered when no more may wait.
                 if self.full(message, limits).is_some() && !self.waiting.is_empty() {
                     let all = self.waiting.drain(..).collect();
-                    self.begin(place, all);
+                    self.begin(place, all, limits);
                     return self.receive(place, message, limits);
                 }
                 if !self.wait(place, message, limits) {
@@ -28,7 +27,7 @@ impl Conversation {
                 // Of several, the last one that elapses begins the turn.
                 return self.outbox.push(Effect::Wake { after_ms: limits.debounce_ms, last: message.id.clone() });
             }
-            return self.begin(place, vec![message.clone()]);
+            return self.begin(place, vec![message.clone()], limits);
         }
         match self.mode(place, limits) {
             QueueMode::Followup | QueueMode::Collect => {
@@ -85,7 +84,7 @@ impl Conversation {
                     && !full
                     && self.waiting.is_empty()
                     && message.attachments.is_empty()
-                    && active.speaker == message.speaker.user =>
+                    && active.speaker.user == message.speaker.user =>
             {
                 active.owes.push(message.id.clone());
                 active.steered.push(message.clone());
@@ -105,10 +104,10 @@ impl Conversation {
     }
 
     /// Begins the turn that a group has been silent for.
-    pub(super) fn wake(&mut self, place: &Address<'_>, last: &MessageId) {
+    pub(super) fn wake(&mut self, place: &Address<'_>, last: &MessageId, limits: &Limits) {
         if self.active.is_none() && self.waiting.back().is_some_and(|message| message.id == *last) {
             let all = self.waiting.drain(..).collect();
-            self.begin(place, all);
+            self.begin(place, all, limits);
         }
     }
 
@@ -120,21 +119,6 @@ impl Conversation {
         } else if next.is_empty() {
             next.extend(self.waiting.pop_front());
         }
-        self.begin(place, next);
-    }
-
-    /// Starts a turn; a message that is nothing but the answer to a question goes
-    /// on where the question was asked. Only who was asked can answer.
-    fn begin(&mut self, place: &Address<'_>, messages: Vec<UserMessage>) {
-        let choice = match &messages[..] {
-            [only] => self.asked.take_if(|asked| asked.of == only.speaker.user).zip(Choice::parse(&only.text)),
-            _ => None,
-        };
-        let origin = choice.map(|(asked, choice)| Origin {
-            conversation: place.conversation.clone(),
-            turn: asked.turn,
-            carry: Carry::Answered(choice),
-        });
-        self.start(place, messages, origin, None);
+        self.begin(place, next, limits);
     }
 }

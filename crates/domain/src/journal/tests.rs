@@ -3,13 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::approval::Question;
 use crate::carry::{Carry, Choice, carry};
 use crate::chat::{ChatMessage, ToolCall};
 use crate::decide::{Next, Tools, TurnLimits, decide, messages, request};
 use crate::ids::{ConversationId, Place, TurnId};
 use crate::message::{Audience, Principal, Route};
 use crate::replay::{Asked, questions};
-use crate::tool::{OutcomeKind, Risk, ToolClass, ToolSpec};
+use crate::tool::{Consent, Intent, OutcomeKind, Risk, ToolClass, ToolSpec};
 use crate::turn::{ReplyKind, TurnRequest};
 
 const LIMITS: TurnLimits = TurnLimits { steps: 5, calls_per_step: 3, idle_claims: 5 };
@@ -41,6 +42,7 @@ fn context(tier: Tier) -> TurnContext {
             generation: 0,
             origin: None,
             model: None,
+            approval: crate::approval::ApprovalMode::Auto,
         },
         system: "be Clara".into(),
         messages: vec![ChatMessage::user("hi")],
@@ -51,6 +53,10 @@ fn context(tier: Tier) -> TurnContext {
             class: ToolClass::Builtin,
             effect: Effect::ReadOnly,
             risk: Risk::Safe,
+            intent: Intent::Read,
+            group: "basics".into(),
+            is_untrusted: false,
+            consent: Consent::Given,
             for_anyone: false,
             timeout_ms: 1000,
         }]
@@ -60,6 +66,7 @@ fn context(tier: Tier) -> TurnContext {
         passages: vec![],
         reminders: vec![],
         notices: vec![],
+        is_tainted: false,
     }
 }
 
@@ -83,7 +90,10 @@ fn answer(text: &str, calls: &[(&str, &str)]) -> Answer {
 /// Runs a turn to its end, as an orchestrator would; every record it stores
 /// comes back. `answers` are the model's, in order, the last one repeating.
 fn run(tier: Tier, answers: &[Answer]) -> Vec<Record> {
-    let context = context(tier);
+    run_with(context(tier), answers)
+}
+
+fn run_with(context: TurnContext, answers: &[Answer]) -> Vec<Record> {
     let mut records = vec![record(vec![
         Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 },
         Entry::ContextFixed(context.clone().into()),
@@ -360,6 +370,78 @@ fn choice_goes_on_from_the_question() {
         }
         assert!(questions(&records).iter().all(Asked::is_exact), "the carried question is the one that was put");
     }
+}
+
+/// A context of `look`, which reads what anybody wrote, and `send`, which reaches others.
+fn with_send(consent: Consent) -> TurnContext {
+    let mut context = context(Tier::Mid);
+    let look = ToolSpec { is_untrusted: true, ..context.tools[0].clone() };
+    let send = ToolSpec {
+        name: "send".into(),
+        effect: Effect::Once,
+        intent: Intent::Network,
+        is_untrusted: false,
+        consent,
+        ..look.clone()
+    };
+    context.tools = [look, send].into();
+    context
+}
+
+fn kinds(state: &TurnState) -> Vec<Option<OutcomeKind>> {
+    state.calls().map(|call| call.outcome.as_ref().map(|outcome| outcome.kind)).collect()
+}
+
+#[test]
+fn a_call_that_needs_a_word_asks_and_runs_once_it_is_given() {
+    let sends = [answer("", &[("send", r#"{"to":"bob"}"#), ("look", "{}")]), answer("done", &[])];
+    let records = run_with(with_send(Consent::Asked), &sends);
+    let old = TurnState::fold(&records);
+    assert_eq!(kinds(&old), [Some(OutcomeKind::Unapproved), Some(OutcomeKind::Succeeded)], "the other one ran");
+    let reply = old.reply.as_ref().unwrap();
+    assert_eq!((reply.kind, reply.asks, reply.tool_calls), (ReplyKind::Question, Some(Question::Approval), 1));
+    assert!(reply.text.contains("`send`") && reply.text.contains(r#""to": "bob""#), "{}", reply.text);
+
+    let mut fresh = context(Tier::Mid);
+    fresh.request.turn = TurnId::derive(&fresh.request.conversation, &MessageId::parse("cli:2").unwrap());
+    for (choice, expected) in [(Choice::Approve, None), (Choice::Deny, Some(OutcomeKind::Skipped))] {
+        let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 }];
+        all.extend(carry(&old, &fresh, Carry::Answered(choice)).unwrap());
+        let state = TurnState::fold(&[record(all)]);
+        assert_eq!(kinds(&state), [expected, Some(OutcomeKind::Succeeded)]);
+        assert!(state.context.as_ref().unwrap().is_tainted, "what it has read goes with it");
+        match decide(&state, &LIMITS) {
+            Next::AwaitTools(open) => assert_eq!((choice, &*open[0].arguments), (Choice::Approve, r#"{"to":"bob"}"#)),
+            Next::AskModel { step: 1, .. } => assert_eq!(choice, Choice::Deny),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn who_has_read_somebody_elses_words_does_nothing_consequential_unasked() {
+    let send = ("send", "{}");
+    let sends = run_with(with_send(Consent::Given), &[answer("", &[send]), answer("sent", &[])]);
+    assert_eq!(end(&sends).0, ReplyKind::Answered, "it is allowed by itself");
+    let reads = [answer("", &[("look", "{}")]), answer("", &[send]), answer("sent", &[])];
+    let records = run_with(with_send(Consent::Given), &reads);
+    let reply = TurnState::fold(&records).reply.unwrap();
+    assert_eq!(reply.asks, Some(Question::Approval));
+    assert!(reply.text.contains("Look closely"), "{}", reply.text);
+    let again = [answer("", &[("look", "{}")]), answer("", &[("look", r#"{"at":1}"#)]), answer("seen", &[])];
+    assert_eq!(end(&run_with(with_send(Consent::Given), &again)).0, ReplyKind::Answered, "reading on is harmless");
+    let tainted = TurnContext { is_tainted: true, ..with_send(Consent::Given) };
+    assert_eq!(end(&run_with(tainted, &[answer("", &[send])])).0, ReplyKind::Question);
+}
+
+#[test]
+fn what_a_tool_gave_cannot_speak_as_anybody_else() {
+    let records = run_with(with_send(Consent::Given), &[answer("", &[("look", "{}")]), answer("seen", &[])]);
+    let state = TurnState::fold(&records);
+    let read = messages(&state, state.context.as_ref().unwrap(), 1, Tools::Offered);
+    let Some(ChatMessage::ToolResult { text, .. }) = read.last() else { panic!("{read:?}") };
+    assert!(text.starts_with("<untrusted source=\"look\" risk=\"clean\">\nseen"), "{text}");
+    assert!(questions(&records).iter().all(Asked::is_exact));
 }
 
 #[test]

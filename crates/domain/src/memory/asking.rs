@@ -94,11 +94,21 @@ pub enum FactCommand {
     Links,
 }
 
+/// A turn that asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    pub conversation: ConversationId,
+    pub turn: TurnId,
+    /// The turn of the same conversation that it goes on from, if it does: that one said
+    /// what is asked.
+    pub after: Option<TurnId>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FactRequest {
     pub principal: Principal,
     /// The turn that asks, if one does.
-    pub asking: Option<(ConversationId, TurnId)>,
+    pub asking: Option<Asking>,
     pub command: FactCommand,
 }
 

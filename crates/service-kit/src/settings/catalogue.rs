@@ -407,6 +407,19 @@ pub const CATALOGUE: &[Setting] = &[
         help: "Messages that stop the running turn, separated by commas",
     },
     // Tools and storage.
+    setting(
+        "CLARA_POLICY_FILE",
+        Kind::Path,
+        "",
+        "Rules for who may use which tool; policy.toml in the data folder if not set",
+    ),
+    setting("CLARA_ADMINS", Kind::Text, "", "Users who may approve other people's calls, such as cli-user,discord-123"),
+    setting(
+        "CLARA_APPROVAL_MINUTES",
+        Kind::Number { min: 1, max: 10_080 },
+        "60",
+        "How long a call waits for a person's word before it is dropped",
+    ),
     setting("CLARA_FILES_DIR", Kind::Path, "", "Folder of people's own files; `files` in the data folder if not set"),
     setting(
         "CLARA_MAX_FILE_SIZE",

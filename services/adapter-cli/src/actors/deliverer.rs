@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Claim, Delivery, Handler, PublishError, Records, Subject, Verdict};
+use domain::approval::Question;
 use domain::delivery::{DeliveryRecord, Resume, resume};
 use domain::message::{Event, Inbound, TurnFinished};
 use domain::turn::{Reply, ReplyKind};
+use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{instrument, warn};
 
@@ -39,7 +41,9 @@ impl Deliverer {
         if reply.kind == ReplyKind::Question {
             // Before anybody can see it: so that the router tells an answer from
             // what was said before.
-            self.tell(reply, Event::QuestionAsked { turn: reply.turn }).await?;
+            let question = reply.asks.unwrap_or(Question::Outcome);
+            let (text, at_ms) = (reply.text.clone(), now_ms());
+            self.tell(reply, Event::QuestionAsked { turn: reply.turn, question, text, at_ms }).await?;
         }
         // The terminals' stream takes each reply once, whoever sends it and how
         // often: it needs no record before it, and keeps its own.

@@ -103,6 +103,12 @@ fn read(say: Say) -> Result<Inbound, String> {
         Saying::Stop => Event::StopRequested { id, by: say.speaker },
         Saying::Reset => Event::ConversationReset { id, by: say.speaker },
         Saying::Mode(mode) => Event::QueueModeChosen { id, by: say.speaker, mode },
+        Saying::Approval(mode) => Event::ApprovalModeChosen { id, by: say.speaker, mode },
+        Saying::Answer { conversation, turn, choice } => {
+            // It belongs where the question was asked, whose place is not known here.
+            let event = Event::QuestionAnswered { id, by: say.speaker, turn, choice, at_ms: now_ms() };
+            return Ok(Inbound { conversation, route: None, event });
+        }
         Saying::Fork { origin: Origin { carry: Carry::Answered(_), .. }, .. } => {
             return Err("a question is answered in its conversation.".to_owned());
         }

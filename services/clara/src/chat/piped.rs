@@ -180,6 +180,7 @@ fn print_reply(as_json: bool, reply: &Reply) -> anyhow::Result<()> {
                 "event": "reply", "kind": kind, "text": reply.text, "turn": reply.turn.to_string(),
                 "answers": reply.answers.iter().map(MessageId::as_str).collect::<Vec<_>>(),
                 "notices": reply.notices, "tier": reply.tier.as_str(), "tool_calls": reply.tool_calls,
+                "asks": reply.asks.map(|asks| format!("{asks:?}").to_lowercase()),
                 "usage": {"input_tokens": reply.usage.input_tokens, "output_tokens": reply.usage.output_tokens},
             }),
         );

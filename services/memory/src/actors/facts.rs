@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::Serve;
-use domain::ids::{ConversationId, TurnId};
+use domain::ids::ConversationId;
 use domain::memory::{
-    Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, Searched,
+    Asking, Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, Searched,
     project_name, search_words,
 };
 use learn::intention::Trigger;
@@ -55,7 +55,7 @@ impl Serve<FactRequest, FactAnswer> for FactServer {
         match request.command {
             FactCommand::Remember { id, text, is_key, project } => {
                 let project = match (project.as_str(), &request.asking) {
-                    ("", Some((conversation, _))) => {
+                    ("", Some(Asking { conversation, .. })) => {
                         self.projects.project(user, conversation).await.map_err(describe)?
                     }
                     (named, _) => self.known_project(named)?,
@@ -206,7 +206,7 @@ impl FactServer {
 
     /// By id; else every fact that holds all the words, so that a vague word
     /// does not take more with it than was meant.
-    async fn forget(&self, user: &str, which: &str, asking: Option<&(ConversationId, TurnId)>) -> Answered {
+    async fn forget(&self, user: &str, which: &str, asking: Option<&Asking>) -> Answered {
         let mut ids = match self.one(user, which).await {
             Ok(known) => known.facts.into_iter().map(|fact| fact.id).collect(),
             Err(_) => Vec::new(),
@@ -226,7 +226,6 @@ impl FactServer {
         if ids.is_empty() {
             return Ok(FactAnswer::default());
         }
-        let asking = asking.map(|(conversation, turn)| (conversation, *turn));
         let erased =
             self.knowledge.facts.erase(user, Erasure::Facts(&ids), asking, now_ms()).await.map_err(describe)?;
         self.prove(erased).await
@@ -243,7 +242,7 @@ impl FactServer {
         for of in &erased.files {
             files += u64::from(!self.traces.purge_file(self.knowledge.facts.as_ref(), of).await);
         }
-        // What could not be purged now, the eraser tries again.
+        // Other stores hold copies.
         self.learner.stored.ring();
         let mut proof = self.knowledge.facts.search_everywhere(user, &erased.texts).await.map_err(describe)?;
         proof.push(Searched { store: "journals of its turns".to_owned(), found: left });

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::ids::{ConversationId, FileId, TurnId};
-use domain::memory::{Count, Fact, FactChange, Passage, Searched};
+use domain::memory::{Asking, Count, Fact, FactChange, Passage, Searched};
 use learn::relation::Relation;
 use learn::strength::Strength;
 
@@ -150,7 +150,7 @@ pub(crate) trait Facts: Send + Sync {
         &self,
         user: &str,
         what: Erasure<'_>,
-        asking: Option<(&ConversationId, TurnId)>,
+        asking: Option<&Asking>,
         at_ms: i64,
     ) -> Result<Erased, MemoryError>;
     /// Turns that were erased before a time, and whose journals were not purged yet.

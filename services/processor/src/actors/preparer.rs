@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bus::{Alone, Bus, Delivery, Handler, PublishError, Subject, Verdict};
 use domain::memory::{RecallRequest, Recalled};
+use domain::policy::{Policy, Situation};
 use domain::turn::TurnRequest;
 use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
@@ -37,6 +38,7 @@ pub(crate) struct Preparer {
     pub(crate) catalogue: Arc<dyn Catalogue>,
     pub(crate) files: Arc<dyn Files>,
     pub(crate) tiers: TierChoice,
+    pub(crate) policy: Policy,
     pub(crate) voice: Voice,
     pub(crate) history_messages: u32,
 }
@@ -89,6 +91,8 @@ impl Handler<TurnRequest> for Preparer {
             true => tools,
             false => tools.into_iter().filter(|tool| tool.for_anyone).collect(),
         };
+        let situation = Situation { principal: &principal, route: &request.route, mode: request.approval };
+        let tools = self.policy.apply(&situation, tools);
         let Some(attached) = delivery.keep_alive(self.attached(&request, &recalled)).await else {
             return Verdict::Leave;
         };

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Endpoints};
-use domain::memory::{FactAnswer, FactCommand, FactRequest, Intention};
+use domain::memory::{Asking, FactAnswer, FactCommand, FactRequest, Intention};
 use domain::message::Audience;
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
-use super::{spec, text};
+use super::{of_group, spec, text};
 use crate::registry::Tool;
 
 /// How long the memory service may take.
@@ -44,7 +44,8 @@ struct FactTool {
 }
 
 pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
-    let tool = |spec, doing| Arc::new(FactTool { spec, doing, bus: bus.clone() }) as Arc<dyn Tool>;
+    let tool =
+        |spec, doing| Arc::new(FactTool { spec: of_group("memory", spec), doing, bus: bus.clone() }) as Arc<dyn Tool>;
     let string = |description: &str, max: usize| json!({"type": "string", "minLength": 0, "maxLength": max, "description": description});
     vec![
         tool(
@@ -110,7 +111,7 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
                 "Looks into one memory, or changes it: where it comes from (why), what became of it (history), \
                  another text (edit), whether it stands in every prompt (key, unkey).",
                 Effect::Idempotent,
-                Risk::Moderate,
+                Risk::Safe,
                 json!({
                     "action": {"type": "string", "enum": ["show", "why", "history", "edit", "key", "unkey"]},
                     "id": string("The id that recall shows", 64),
@@ -126,7 +127,7 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
                 "Takes the newest edit, merge or replacement of a memory back, within 30 days.",
                 // A second time takes the change before it back too.
                 Effect::Once,
-                Risk::Moderate,
+                Risk::Safe,
                 json!({"id": string("The id that recall shows", 64)}),
                 &["id"],
             ),
@@ -172,7 +173,7 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
                 "reminder_dismiss",
                 "Drops a reminder.",
                 Effect::Idempotent,
-                Risk::Moderate,
+                Risk::Safe,
                 json!({"id": string("The id that reminder_list shows", 100)}),
                 &["id"],
             ),
@@ -193,7 +194,11 @@ impl Tool for FactTool {
         }
         let asked = FactRequest {
             principal: request.principal.clone(),
-            asking: Some((request.conversation.clone(), request.call.turn)),
+            asking: Some(Asking {
+                conversation: request.conversation.clone(),
+                turn: request.call.turn,
+                after: request.after,
+            }),
             command: self.command(request, &arguments),
         };
         let answer: FactAnswer = self

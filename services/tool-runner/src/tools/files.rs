@@ -14,7 +14,7 @@ use cap_std::fs::{Dir, OpenOptions};
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
-use super::{Limits, spec, text};
+use super::{Limits, of_group, spec, text};
 use crate::registry::Tool;
 
 /// Files that one listing names.
@@ -41,7 +41,9 @@ pub(super) fn all(folder: &Path, limits: Limits) -> std::io::Result<Vec<Arc<dyn 
     std::fs::create_dir_all(folder)?;
     let root = Arc::new(Dir::open_ambient_dir(folder, ambient_authority())?);
     let name = json!({"type": "string", "minLength": 1, "maxLength": 255, "description": "Name of the file, such as notes.txt or trips/oslo.md"});
-    let tool = |spec, doing| Arc::new(FileTool { spec, doing, root: Arc::clone(&root), limits }) as Arc<dyn Tool>;
+    let tool = |spec, doing| {
+        Arc::new(FileTool { spec: of_group("fs", spec), doing, root: Arc::clone(&root), limits }) as Arc<dyn Tool>
+    };
     Ok(vec![
         tool(
             spec("list_local_files", "Lists the person's own files.", Effect::ReadOnly, Risk::Safe, json!({}), &[]),
@@ -64,7 +66,7 @@ pub(super) fn all(folder: &Path, limits: Limits) -> std::io::Result<Vec<Arc<dyn 
                 "Writes a text file into the person's own folder, over an older one of that name.",
                 // The same content again changes nothing more.
                 Effect::Idempotent,
-                Risk::Moderate,
+                Risk::Safe,
                 json!({"filename": name, "content": {"type": "string"}}),
                 &["filename", "content"],
             ),

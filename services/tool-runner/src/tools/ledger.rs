@@ -32,7 +32,7 @@ pub(super) fn all() -> Vec<Arc<dyn Tool>> {
     };
     vec![
         tool("look", "Looks something up.", Effect::ReadOnly, Risk::Safe),
-        tool("charge", "Charges a card, once.", Effect::Once, Risk::Moderate),
+        tool("charge", "Charges a card, once.", Effect::Once, Risk::Safe),
     ]
 }
 

@@ -16,6 +16,12 @@ enum Doing {
     Fork,
     /// The next turn that ends is lost: its message was put aside.
     Lose,
+    /// The next turn that ends asks whether a call may run.
+    Ask,
+    /// Says what would be an answer to that.
+    Yes,
+    /// Answers it from elsewhere.
+    Answer,
 }
 
 /// How a router replica may fail while it applies one event.
@@ -37,6 +43,9 @@ fn doing() -> impl Strategy<Value = Doing> {
         1 => any_mode().prop_map(Doing::Choose),
         1 => Just(Doing::Fork),
         1 => Just(Doing::Lose),
+        1 => Just(Doing::Ask),
+        1 => Just(Doing::Yes),
+        1 => Just(Doing::Answer),
     ]
 }
 
@@ -151,7 +160,7 @@ fn run(script: &[Doing], manner: Manner, lag: usize, crashes: &[Crash]) -> (Worl
     let (mut state, mut world, mut sent) = (Conversation::default(), World::default(), Vec::new());
     let mut sequence = 0;
     let mut last: Option<Inbound> = None;
-    let (mut ended, mut loses) = (0, false);
+    let (mut ended, mut manner_of_end) = (0usize, End::Answers);
     let mut feed = |state: &mut Conversation, world: &mut World, event: &Inbound| {
         sequence += 1;
         let at = Position { incarnation: 1, sequence };
@@ -173,8 +182,20 @@ fn run(script: &[Doing], manner: Manner, lag: usize, crashes: &[Crash]) -> (Worl
                 inbound(Event::TurnForked { id: id(n), by: speaker(), origin, model: None })
             }
             Doing::Lose => {
-                loses = true;
+                manner_of_end = End::Loses;
                 continue;
+            }
+            Doing::Ask => {
+                manner_of_end = End::Asks;
+                continue;
+            }
+            Doing::Yes => says(n, "yes"),
+            Doing::Answer => {
+                // The newest turn that has ended, or one that there is not.
+                let newest = ended.checked_sub(1).and_then(|newest: usize| world.turns.get(newest));
+                let turn = newest.map_or_else(|| TurnId::derive(&conversation(), &id(n)), |request| request.turn);
+                let (by, choice) = (speaker(), Choice::Approve);
+                inbound(Event::QuestionAnswered { id: id(n), by, turn, choice, at_ms: 0 })
             }
             Doing::RepeatLast => match &last {
                 Some(last) => last.clone(),
@@ -189,12 +210,12 @@ fn run(script: &[Doing], manner: Manner, lag: usize, crashes: &[Crash]) -> (Worl
         feed(&mut state, &mut world, &event);
         if index % (lag + 1) == lag {
             fall_silent(&mut state, &mut world, &mut feed);
-            end_turn(&mut state, &mut world, &mut ended, std::mem::take(&mut loses), &mut feed);
+            end_turn(&mut state, &mut world, &mut ended, std::mem::take(&mut manner_of_end), &mut feed);
         }
     }
     fall_silent(&mut state, &mut world, &mut feed);
     while ended < world.turns.len() {
-        end_turn(&mut state, &mut world, &mut ended, std::mem::take(&mut loses), &mut feed);
+        end_turn(&mut state, &mut world, &mut ended, std::mem::take(&mut manner_of_end), &mut feed);
         fall_silent(&mut state, &mut world, &mut feed);
     }
     (world, sent)
@@ -211,18 +232,32 @@ fn fall_silent(
     }
 }
 
+/// How a turn ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Answers,
+    Asks,
+    Loses,
+}
+
 /// Ends the oldest turn that has not ended, as orchestrator and adapter would; or loses it,
 /// as whoever puts a message aside would.
 fn end_turn(
     state: &mut Conversation,
     world: &mut World,
     ended: &mut usize,
-    loses: bool,
+    how: End,
     feed: &mut impl FnMut(&mut Conversation, &mut World, &Inbound),
 ) {
     let Some(request) = world.turns.get(*ended).cloned() else { return };
     *ended += 1;
-    if loses {
+    if how == End::Asks {
+        let (turn, question) = (request.turn, crate::approval::Question::Approval);
+        let asked = Event::QuestionAsked { turn, question, text: String::new(), at_ms: 0 };
+        feed(state, world, &Inbound { route: None, ..inbound(asked) });
+    }
+    if how == End::Loses {
         // Nobody who loses a turn knows its route.
         let lost = Inbound { route: None, ..inbound(Event::TurnLost { turn: request.turn }) };
         return feed(state, world, &lost);

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ids::{ConversationId, FileId, TurnId};
+use domain::memory::Asking;
 use store::{StoreError, Transaction, Value};
 use tracing::warn;
 
@@ -27,7 +28,7 @@ impl SqlMemory {
         &self,
         user: &str,
         what: Erasure<'_>,
-        asking: Option<(&ConversationId, TurnId)>,
+        asking: Option<&Asking>,
         at_ms: i64,
     ) -> Result<Erased, MemoryError> {
         let mut transaction = self.database.begin().await?;
@@ -39,8 +40,12 @@ impl SqlMemory {
             Erasure::Facts(ids) => erasing.facts(ids).await?,
             Erasure::Everything => erasing.everything().await?,
         }
-        if let Some((conversation, turn)) = asking {
+        if let Some(Asking { conversation, turn, after }) = asking {
             erasing.note(conversation.as_str(), &turn.to_string()).await?;
+            if let Some(after) = after {
+                erasing.turns(BTreeSet::from([after.to_string()])).await?;
+                erasing.note(conversation.as_str(), &after.to_string()).await?;
+            }
         }
         let erased = erasing.erased;
         transaction.commit().await?;

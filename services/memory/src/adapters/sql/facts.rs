@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use domain::ids::{ConversationId, FileId, TurnId};
-use domain::memory::{Count, Fact, FactChange, FactOrigin, Passage, Searched};
+use domain::memory::{Asking, Count, Fact, FactChange, FactOrigin, Passage, Searched};
 use learn::fsrs::Memory;
 use learn::relation::Relation;
 use learn::strength::Strength;
@@ -258,7 +258,7 @@ impl Facts for SqlMemory {
         &self,
         user: &str,
         what: Erasure<'_>,
-        asking: Option<(&ConversationId, TurnId)>,
+        asking: Option<&Asking>,
         at_ms: i64,
     ) -> Result<Erased, MemoryError> {
         self.erase_all(user, what, asking, at_ms).await

@@ -1,0 +1,119 @@
+//! What a turn asks a person before it goes on: whether a call may run, or what became of
+//! one. The answer is an event of the conversation, so it outlives every process.
+
+use crate::journal::Call;
+use crate::untrusted::visible;
+
+/// Longest part of a call's arguments that a question shows, in characters.
+const SHOWN: usize = 2000;
+
+/// What a turn ended with a question about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// A call may or may not have happened.
+    Outcome,
+    /// A call waits for a person's word.
+    Approval,
+}
+
+/// Which calls are asked for, in one conversation; MCPOmni Connect's users know the names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ApprovalMode {
+    /// Those that the policy says.
+    #[default]
+    Auto,
+    /// Every one.
+    Chat,
+}
+
+impl ApprovalMode {
+    pub const ALL: [Self; 2] = [Self::Auto, Self::Chat];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Chat => "chat",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == text.trim().to_lowercase())
+    }
+
+    /// What the person is told when they choose it.
+    pub fn told_user(self) -> &'static str {
+        match self {
+            Self::Auto => "From now on I ask before calls that the policy does not allow by itself.",
+            Self::Chat => "From now on I ask before every call of a tool.",
+        }
+    }
+}
+
+/// The question that a turn ends with when calls wait for a person's word. It is made of
+/// the calls alone: nothing that a model wrote can stand in for it.
+pub(crate) fn question(waiting: &[&Call], is_tainted: bool) -> String {
+    let mut text = String::from("May I do this?\n");
+    for call in waiting {
+        text.push_str(&format!("\n`{}` with\n{}\n", visible(&call.name), shown(&call.arguments)));
+    }
+    if is_tainted {
+        text.push_str("\nLook closely: in this turn I have read text that somebody else wrote.\n");
+    }
+    text.push_str("\nSay \"yes\" to allow it once, or \"no\".");
+    text
+}
+
+/// Arguments as a person can read them, with nothing in them that moves the cursor, hides
+/// text or ends the code block early.
+fn shown(arguments: &str) -> String {
+    let pretty = serde_json::from_str::<serde_json::Value>(arguments)
+        .ok()
+        .and_then(|value| serde_json::to_string_pretty(&value).ok())
+        .unwrap_or_else(|| arguments.to_owned());
+    let plain: String = pretty.lines().map(|line| format!("    {}\n", visible(line))).collect();
+    match plain.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}\n    … {} bytes in all", &plain[..end], arguments.len()),
+        None => plain.trim_end().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{CallId, TurnId};
+    use crate::tool::Effect;
+
+    fn call(name: &str, arguments: &str) -> Call {
+        let turn = TurnId::parse("00000000-0000-5000-8000-000000000000").unwrap();
+        Call {
+            id: CallId { turn, step: 0, index: 0 },
+            vendor_id: String::new(),
+            name: name.into(),
+            arguments: arguments.into(),
+            effect: Effect::Once,
+            outcome: None,
+        }
+    }
+
+    #[test]
+    fn modes_read_back() {
+        for mode in ApprovalMode::ALL {
+            assert_eq!(ApprovalMode::parse(mode.as_str()), Some(mode));
+        }
+        assert_eq!(ApprovalMode::parse("orchestrator"), None);
+    }
+
+    #[test]
+    fn a_question_shows_exactly_what_would_run() {
+        let text = question(&[&call("send", r#"{"to":"bob","body":"hi"}"#)], false);
+        assert_eq!(
+            text,
+            "May I do this?\n\n`send` with\n    {\n      \"body\": \"hi\",\n      \"to\": \"bob\"\n    }\n\nSay \"yes\" to allow it once, or \"no\"."
+        );
+        let hidden = question(&[&call("se\u{1b}[2Jnd", "{\"to\":\"a\u{202e}b\"}")], true);
+        assert!(!hidden.contains(['\u{1b}', '\u{202e}']), "{hidden:?}");
+        assert!(hidden.contains("Look closely"));
+        let long = question(&[&call("send", &format!("{{\"body\":\"{}\"}}", "x".repeat(9000)))], false);
+        assert!(long.len() < 2500 && long.contains("9011 bytes in all"), "{}", long.len());
+    }
+}

@@ -1,0 +1,100 @@
+//! What the model reads in a step: what the turn works from, then each step with its results.
+
+use std::sync::Arc;
+
+use super::{Tools, spec};
+use crate::chat::{ChatMessage, ChatRequest};
+use crate::journal::{Injected, StepState, TurnState};
+use crate::message::Audience;
+use crate::tool::{Outcome, OutcomeKind};
+use crate::turn::TurnContext;
+use crate::untrusted::wrapped;
+
+/// All that the model is given in a step. The same fold gives the same request.
+pub fn request(
+    state: &TurnState,
+    context: &TurnContext,
+    step: u32,
+    model: String,
+    tool_use: Tools,
+    max_tokens: u32,
+) -> ChatRequest {
+    ChatRequest {
+        model,
+        system: Arc::clone(&context.system),
+        messages: messages(state, context, step, tool_use),
+        tools: Arc::clone(&context.tools),
+        tool_use,
+        max_tokens,
+    }
+}
+
+/// What the last step, which may not call tools, is told.
+const LAST_STEP: &str = "You have used up the tool calls of this turn. Answer now with what you have found, \
+                         and say what is still open.";
+
+/// What the model reads in a step. The same fold gives the same messages.
+pub fn messages(state: &TurnState, context: &TurnContext, step: u32, tools: Tools) -> Vec<ChatMessage> {
+    let mut messages = context.messages.clone();
+    for (index, known) in (0..step).zip(&state.steps) {
+        messages.extend(injected(state, context, index, Some(index)));
+        messages.extend(exchange(known, context));
+    }
+    messages.extend(injected(state, context, step, Some(step)));
+    messages.extend(injected(state, context, step, None));
+    if tools == Tools::Withheld {
+        messages.push(ChatMessage::user(LAST_STEP));
+    }
+    messages
+}
+
+/// The messages that came in just before a step, as the model reads them. In a
+/// group it must know who speaks.
+fn injected<'a>(
+    state: &'a TurnState,
+    context: &TurnContext,
+    step: u32,
+    at: Option<u32>,
+) -> impl Iterator<Item = ChatMessage> + use<'a> {
+    let group = context.request.route.audience == Audience::Group;
+    let here =
+        state.injected.iter().filter(move |injected| injected.step == at && injected.step.unwrap_or(step) == step);
+    here.map(move |Injected { message, .. }| match group {
+        true => ChatMessage::user(format!("[{}]: {}", message.speaker.name, message.text)),
+        false => ChatMessage::user(message.text.clone()),
+    })
+}
+
+fn exchange(step: &StepState, context: &TurnContext) -> Vec<ChatMessage> {
+    let Some(answer) = step.answer.as_ref().filter(|_| !step.calls.is_empty()) else { return Vec::new() };
+    let mut messages = vec![ChatMessage::Assistant {
+        text: answer.text.clone(),
+        calls: answer.calls.clone(),
+        signatures: answer.signatures.clone(),
+    }];
+    messages.extend(step.calls.iter().map(|call| ChatMessage::ToolResult {
+        vendor_id: call.vendor_id.clone(),
+        text: call.outcome.as_ref().map_or_else(
+            || "no result".to_owned(),
+            |outcome| {
+                let is_untrusted = spec(context, &call.name).is_some_and(|spec| spec.is_untrusted);
+                result_text(outcome, is_untrusted.then_some(call.name.as_str()))
+            },
+        ),
+    }));
+    messages
+}
+
+/// `source`: who gave it, when it may be anybody's words.
+fn result_text(outcome: &Outcome, source: Option<&str>) -> String {
+    let given = || source.map_or_else(|| outcome.text.clone(), |source| wrapped(source, &outcome.text));
+    match outcome.kind {
+        OutcomeKind::Succeeded => given(),
+        OutcomeKind::Failed => format!("error: {}", given()),
+        OutcomeKind::Unknown => format!(
+            "unknown: {}. It may or may not have happened. Do not call it again unasked; tell the person.",
+            outcome.text
+        ),
+        OutcomeKind::Skipped | OutcomeKind::Unapproved => format!("skipped: {}", outcome.text),
+    }
+}
