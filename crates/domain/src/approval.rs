@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_question_shows_exactly_what_would_run() {
-        let text = question(&[&call("send", r#"{"to":"bob","body":"hi"}"#)], false);
+        let text = question(&[&call("send", r#"{"body":"hi","to":"bob"}"#)], false);
         assert_eq!(
             text,
             "May I do this?\n\n`send` with\n    {\n      \"body\": \"hi\",\n      \"to\": \"bob\"\n    }\n\nSay \"yes\" to allow it once, or \"no\"."
