@@ -71,6 +71,7 @@ mod tests {
             ("sqlx::", &["crates/store/"]),
             ("genai::", &["crates/model/", "crates/embed/"]),
             ("candle_core::", &["crates/embed/"]),
+            ("use rmcp::", &["services/tool-runner/src/adapters/"]),
             ("\"clara.v1.", &["crates/bus/"]),
         ] {
             check(|name, text| {

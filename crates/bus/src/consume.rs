@@ -45,6 +45,7 @@ pub enum Consumer {
     Processor,
     Orchestrator,
     ToolBuiltin,
+    ToolMcp,
     AdapterCli,
     Memory,
 }
@@ -57,6 +58,7 @@ impl Consumer {
             Consumer::Processor => ("CLARA_TURNS", "processor".into()),
             Consumer::Orchestrator => ("CLARA_TURNS", "orchestrator".into()),
             Consumer::ToolBuiltin => ("CLARA_TOOLS", "tool-builtin".into()),
+            Consumer::ToolMcp => ("CLARA_TOOLS", "tool-mcp".into()),
             Consumer::AdapterCli => ("CLARA_OUTBOUND", "adapter-cli".into()),
             Consumer::Memory => ("CLARA_JOURNAL", "memory".into()),
         }

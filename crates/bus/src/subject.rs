@@ -51,6 +51,7 @@ pub enum Endpoints {
     MemoryPassages,
     MemorySessions,
     ToolsList,
+    ToolsMcp,
     CliSay,
 }
 
@@ -84,6 +85,7 @@ impl fmt::Display for Subject<'_> {
             Subject::Request(Endpoints::MemoryPassages) => f.write_str("memory.passages"),
             Subject::Request(Endpoints::MemorySessions) => f.write_str("memory.sessions"),
             Subject::Request(Endpoints::ToolsList) => f.write_str("tools.list"),
+            Subject::Request(Endpoints::ToolsMcp) => f.write_str("tools.mcp"),
             Subject::Request(Endpoints::CliSay) => f.write_str("cli.say"),
         }
     }
@@ -111,6 +113,7 @@ mod tests {
             Subject::Journal(&conversation, turn),
             Subject::Timer(&conversation),
             Subject::Tool(ToolClass::Builtin),
+            Subject::Tool(ToolClass::Mcp),
             Subject::ToolResult(call),
             Subject::Outbound("cli", &conversation),
             Subject::Delivery(turn, 0),

@@ -16,6 +16,7 @@ pub mod delivery; // How a reply is cut and recorded.
 pub mod guard; // Loops and oversized results.
 pub mod ids; // Who and what: conversations, turns, calls, messages.
 pub mod journal; // What has happened in a turn.
+pub mod mcp; // Servers that offer tools.
 pub mod memory; // What is remembered of a person.
 pub mod message; // What people send.
 pub mod policy; // Who may use which tool.

@@ -49,12 +49,15 @@ pub enum Consent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ToolClass {
     Builtin,
+    /// A tool of an MCP server.
+    Mcp,
 }
 
 impl ToolClass {
     pub fn as_str(self) -> &'static str {
         match self {
             ToolClass::Builtin => "builtin",
+            ToolClass::Mcp => "mcp",
         }
     }
 }

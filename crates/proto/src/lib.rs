@@ -13,6 +13,7 @@ mod fields; // Reading one field, and naming it when it is wrong.
 mod inbound; // What moves a conversation.
 mod journal; // The turn's journal.
 pub mod live; // Deltas, control, snapshots.
+mod mcp; // Servers that offer tools.
 mod memory; // Recall and facts.
 pub mod response; // Request and reply.
 mod session; // Sessions as people ask for them.

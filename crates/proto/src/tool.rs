@@ -9,7 +9,7 @@ use crate::{InvalidMessage, Wire, decode, v1, wire};
 wire!(ToolRequest as v1::RunTool);
 wire!(ToolRecord as v1::ToolRecord);
 
-wire_enum!(ToolClass as ToolClass, "class", { Builtin => Builtin });
+wire_enum!(ToolClass as ToolClass, "class", { Builtin => Builtin, Mcp => Mcp });
 wire_enum!(Effect as Effect, "effect", { ReadOnly => ReadOnly, Idempotent => Idempotent, Once => Once });
 wire_enum!(Risk as Risk, "risk", { Safe => Safe, Moderate => Moderate, Dangerous => Dangerous });
 wire_enum!(OutcomeKind as OutcomeKind, "outcome.kind", {

@@ -6,6 +6,7 @@
 //! shown. Nothing else in the code reads the environment.
 
 mod catalogue; // Every setting there is.
+mod kind; // What a value must look like.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-pub use catalogue::{CATALOGUE, Kind, Setting};
+pub use catalogue::{CATALOGUE, Setting};
+pub use kind::Kind;
 
 /// Where a value came from, strongest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,7 +218,7 @@ impl Settings {
     }
 
     pub fn flag(&self, name: &str) -> bool {
-        catalogue::is_yes(&self.text(name))
+        kind::is_yes(&self.text(name))
     }
 
     /// A comma-separated list without empty items.

@@ -207,7 +207,12 @@ impl Database {
     /// Brings the schema to this build's, under a lock that other replicas
     /// wait for.
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<(), StoreError> {
-        migrate::run(self, migrations).await
+        migrate::run(self, "schema_migrations", migrations).await
+    }
+
+    /// The same for tables of another service in the same database: `of` names them.
+    pub async fn migrate_as(&self, of: &str, migrations: &[Migration]) -> Result<(), StoreError> {
+        migrate::run(self, &format!("schema_migrations_{of}"), migrations).await
     }
 
     pub async fn fetch(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {

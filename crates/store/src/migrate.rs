@@ -15,7 +15,7 @@ pub struct Migration {
     pub postgres: &'static str,
 }
 
-pub(crate) async fn run(database: &Database, migrations: &[Migration]) -> Result<(), StoreError> {
+pub(crate) async fn run(database: &Database, table: &str, migrations: &[Migration]) -> Result<(), StoreError> {
     let opened = |err: StoreError| match err {
         StoreError::Statement(err) => StoreError::Open {
             place: database.place.clone(),
@@ -26,9 +26,10 @@ pub(crate) async fn run(database: &Database, migrations: &[Migration]) -> Result
     };
     let mut transaction = database.begin().await.map_err(opened)?;
     transaction.lock("clara-migrations").await.map_err(opened)?;
-    let table = "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)";
-    transaction.execute(table, &[]).await.map_err(opened)?;
-    let rows = transaction.fetch("SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations", &[]).await?;
+    let create = format!("CREATE TABLE IF NOT EXISTS {table} (version BIGINT PRIMARY KEY, name TEXT NOT NULL)");
+    transaction.execute(&create, &[]).await.map_err(opened)?;
+    let newest = format!("SELECT COALESCE(MAX(version), 0) AS version FROM {table}");
+    let rows = transaction.fetch(&newest, &[]).await?;
     let found = rows.first().map_or(Ok(0), |row| row.integer("version"))?;
     let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     if found > known {
@@ -42,8 +43,8 @@ pub(crate) async fn run(database: &Database, migrations: &[Migration]) -> Result
         for statement in sql.split("\n--\n").map(str::trim).filter(|statement| !statement.is_empty()) {
             transaction.execute(statement, &[]).await?;
         }
-        let done = "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)";
-        transaction.execute(done, &[Value::Integer(migration.version), migration.name.into()]).await?;
+        let done = format!("INSERT INTO {table} (version, name) VALUES ($1, $2)");
+        transaction.execute(&done, &[Value::Integer(migration.version), migration.name.into()]).await?;
         tracing::info!(version = migration.version, name = migration.name, "migrated the database");
     }
     transaction.commit().await

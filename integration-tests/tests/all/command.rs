@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use testkit::process::{Process, command};
 use testkit::pty::Pty;
+use testkit::sandbox::Sandbox;
 use testkit::{DEADLINE, eventually};
 
 /// The command in a data folder of its own.
@@ -238,4 +239,32 @@ fn help_teaches_and_completions_are_printed() {
     assert!(!String::from_utf8_lossy(&piped.stderr).contains("panicked"), "{piped:?}");
     let shown = lines(&run(folder.path(), &["config", "show", "--json"], b""));
     assert!(shown.iter().any(|line| line["name"] == "CLARA_DATA_DIR" && line["origin"] == "environment"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_how_durable_a_server_really_is() {
+    for (jetstream, grade, part) in [
+        ("sync_interval: always", "ok", "by the server's own word"),
+        ("sync_interval: \"30s\"", "warning", "up to 30s later"),
+    ] {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let configuration = format!(
+            "jetstream {{ store_dir: \"{{store}}\", {jetstream} }}\nmax_payload: 8MB\nhttp: \"127.0.0.1:{port}\"\n"
+        );
+        let sandbox = Sandbox::plan().only(&["memory"]).server(&configuration).start().await;
+        let doctor = |monitoring: &str| {
+            let mut clara = command("clara", sandbox.folder());
+            clara.env("NATS_URL", sandbox.nats.url()).env("NATS_MONITORING_URL", monitoring);
+            let output = clara.args(["doctor", "--json"]).output().unwrap();
+            let lines = String::from_utf8(output.stdout).unwrap();
+            let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            lines.find(|line| line["check"] == "durability").unwrap()
+        };
+        let said = doctor(&format!("http://127.0.0.1:{port}"));
+        assert_eq!(said["result"], grade, "{said}");
+        assert!(said["words"].as_str().unwrap().contains(part), "{said}");
+        // Whoever names another port is told so.
+        let said = doctor(&sandbox.nats.url().replace("nats://", "http://"));
+        assert!(said["words"].as_str().unwrap().contains("tells nothing"), "{said}");
+    }
 }

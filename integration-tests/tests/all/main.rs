@@ -11,6 +11,7 @@ mod databases; // The memory service on both databases.
 mod groups; // What groups spoke of.
 mod import; // What people have elsewhere.
 mod lost; // Turns that stand in no queue, calls that may have happened.
+mod mcp; // Servers that offer tools.
 mod memories; // What is learnt, what becomes of it, how it is erased.
 mod model_faults; // What vendors do wrong.
 mod modes; // What becomes of messages that arrive during a turn.

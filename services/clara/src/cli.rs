@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod mcp;
 mod memory; // The commands about what is remembered.
 mod session; // The commands about what was said in one go.
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use mcp::{Install, McpCommand};
 pub use memory::{MemoryCommand, When, Whose};
 pub use session::SessionCommand;
 
@@ -106,6 +108,11 @@ pub enum Command {
     Approval {
         #[command(subcommand)]
         what: ApprovalCommand,
+    },
+    /// Servers that offer tools (MCP): install, look, approve.
+    Mcp {
+        #[command(subcommand)]
+        what: McpCommand,
     },
     /// Look into messages that nobody could handle, and send them again.
     Dead {

@@ -4,6 +4,7 @@ mod approval; // What waits for somebody's word.
 pub(crate) mod config; // Settings, and whether they can work.
 mod dead; // What nobody could handle.
 mod doctor; // What is wrong, and what to do.
+mod mcp; // Servers that offer tools.
 mod memory; // What Clara remembers of the person.
 mod mypalclara; // What people have there.
 mod session; // What was said in one go.
@@ -40,6 +41,7 @@ pub(crate) async fn run(cli: Cli, settings: Settings) -> anyhow::Result<ExitCode
         Command::Session { whose, what } => session::run(&settings, whose, what, json).await,
         Command::Import { from: ImportCommand::Mypalclara(from) } => mypalclara::run(&settings, from, json).await,
         Command::Approval { what } => approval::run(&settings, what, json).await,
+        Command::Mcp { what } => mcp::run(&settings, what, json).await,
         Command::Dead { what } => dead::run(&settings, what, json).await,
         Command::Config { .. } | Command::Serve { .. } | Command::Completions { .. } => {
             anyhow::bail!("this command needs no runtime")

@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, Consumer, Endpoints};
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
+use store::Database;
 
 use crate::actors::lister::Lister;
 use crate::actors::runner::Runner;
+use crate::adapters::rmcp::RmcpConnector;
+use crate::adapters::sql::SqlInstallations;
+use crate::mcp::{Plugins, Servers};
 use crate::registry::Registry;
 use crate::tools;
 
@@ -22,6 +27,7 @@ pub struct App {
     bus: Bus,
     runner: Arc<Runner>,
     lister: Arc<Lister>,
+    plugins: Arc<Plugins>,
 }
 
 impl App {
@@ -33,28 +39,59 @@ impl App {
             file_bytes: settings.number("CLARA_MAX_FILE_SIZE"),
             result_chars: usize::try_from(settings.number("GATEWAY_MAX_TOOL_RESULT_CHARS"))?,
         };
-        let built_in = tools::all(bus, &files, limits, &settings.text("DEFAULT_TIMEZONE"))
+        let database = match settings.optional("DATABASE_URL") {
+            Some(url) if url.starts_with("postgres") => Database::postgres(&url).await,
+            Some(_) | None => Database::sqlite(&settings.data_dir().join("tools.sqlite")).await,
+        };
+        let database = database.context("open the database of tools")?;
+        let installations: Arc<SqlInstallations> = Arc::new(SqlInstallations::prepare(database).await?);
+        let connector = Arc::new(RmcpConnector { folder: settings.data_dir().join("mcp") });
+        let (servers, _) = Servers::start(connector.clone(), installations.clone()).await?;
+        let plugins = Arc::new(Plugins {
+            installations,
+            connector,
+            servers,
+            admins: settings.list("CLARA_ADMINS"),
+            limit: Duration::from_secs(settings.number("CLARA_MCP_TIMEOUT_SECONDS")),
+        });
+        let built_in = tools::all(bus, &plugins, &files, limits, &settings.text("DEFAULT_TIMEZONE"))
             .with_context(|| format!("open CLARA_FILES_DIR={}: name a folder that can be written", files.display()))?;
-        let registry = Arc::new(Registry::new(built_in).context("register the built-in tools")?);
+        let registry = Registry::new(built_in, Arc::clone(&plugins)).context("register the built-in tools")?;
+        let registry = Arc::new(registry);
         let runner = Runner {
             records: bus.tool_records().await?,
             registry: Arc::clone(&registry),
             replica: bus.replica().to_owned(),
             result_chars: limits.result_chars,
         };
-        Ok(Self { bus: bus.clone(), runner: Arc::new(runner), lister: Arc::new(Lister { registry }) })
+        Ok(Self { bus: bus.clone(), runner: Arc::new(runner), lister: Arc::new(Lister { registry }), plugins })
     }
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, runner, lister } = self;
-        let of_lister = bus.clone();
+        let Self { bus, runner, lister, plugins } = self;
+        let (of_lister, of_servers, of_plugins) = (bus.clone(), bus.clone(), bus.clone());
+        let for_servers = Arc::clone(&runner);
+        let servers = plugins.servers.clone();
         Ok(Service {
             name: "tool-runner",
             parts: vec![
                 Part::new("tool-runner/builtin", move |stop| {
                     let (bus, runner) = (bus.clone(), Arc::clone(&runner));
                     async move { Ok(bus.consume(Consumer::ToolBuiltin, CALLS, runner, stop).await?) }
+                }),
+                Part::new("tool-runner/mcp", move |stop| {
+                    let (bus, runner, servers) = (of_servers.clone(), Arc::clone(&for_servers), servers.clone());
+                    async move {
+                        bus.consume(Consumer::ToolMcp, CALLS, runner, stop).await?;
+                        // What is in work has ended.
+                        servers.stop();
+                        Ok(())
+                    }
+                }),
+                Part::new("tool-runner/plugins", move |stop| {
+                    let (bus, plugins) = (of_plugins.clone(), Arc::clone(&plugins));
+                    async move { Ok(bus.answer("tools-mcp", Endpoints::ToolsMcp, plugins, stop).await?) }
                 }),
                 Part::new("tool-runner/list", move |stop| {
                     let (bus, lister) = (of_lister.clone(), Arc::clone(&lister));

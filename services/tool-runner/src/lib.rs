@@ -4,9 +4,12 @@
 //! redelivered call that was started and not finished runs again only if its
 //! tool allows that; otherwise its outcome is unknown and the person decides.
 
-mod actors;
+mod actors; // Who runs and who lists.
+mod adapters; // Servers that speak MCP, and a database.
 mod app; // Building and running.
+mod mcp; // Servers that offer tools.
+mod ports; // What it needs from outside.
 mod registry; // The tools there are, and whether arguments fit.
-mod tools; // What is built in. // Who runs and who lists.
+mod tools; // What is built in.
 
 pub use app::App;

@@ -7,63 +7,116 @@ use async_trait::async_trait;
 use domain::tool::{ToolRequest, ToolSpec};
 use jsonschema::Validator;
 use serde_json::Value;
+use tracing::warn;
+
+use crate::mcp::Plugins;
 
 /// How many faults of one call the model is told.
 const FAULTS: usize = 5;
 
+/// How a call ended. The words are read by the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Gave(String),
+    /// It said no, or went wrong, and nothing more of it happens.
+    Failed(String),
+    /// Nobody knows.
+    MayHaveHappened(String),
+}
+
 /// One tool.
 #[async_trait]
 pub(crate) trait Tool: Send + Sync {
+    fn spec(&self) -> &ToolSpec;
+    /// Calls the tool. `arguments` fit the schema.
+    async fn call(&self, request: &ToolRequest, arguments: Value) -> Ended;
+}
+
+/// A tool that is built in: it ends with a result or an error, and it is known which.
+#[async_trait]
+pub(crate) trait Builtin: Send + Sync {
     fn spec(&self) -> &ToolSpec;
     /// Runs the tool. `arguments` fit the schema. Both sides of the result are
     /// read by the model.
     async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String>;
 }
 
-/// A tool with arguments that fit it.
-pub(crate) struct Registered<'a> {
-    pub(crate) tool: &'a Arc<dyn Tool>,
-    pub(crate) arguments: Value,
+#[async_trait]
+impl<T: Builtin> Tool for T {
+    fn spec(&self) -> &ToolSpec {
+        Builtin::spec(self)
+    }
+
+    async fn call(&self, request: &ToolRequest, arguments: Value) -> Ended {
+        match self.run(request, arguments).await {
+            Ok(text) => Ended::Gave(text),
+            Err(why) => Ended::Failed(why),
+        }
+    }
 }
 
+/// The tools that are built in, and those of the servers that a person has.
 pub(crate) struct Registry {
-    tools: BTreeMap<String, (Arc<dyn Tool>, Validator)>,
+    builtin: BTreeMap<String, (Arc<dyn Tool>, Validator)>,
+    plugins: Arc<Plugins>,
 }
 
 impl Registry {
-    pub(crate) fn new(tools: Vec<Arc<dyn Tool>>) -> anyhow::Result<Self> {
-        let mut registered = BTreeMap::new();
+    pub(crate) fn new(tools: Vec<Arc<dyn Tool>>, plugins: Arc<Plugins>) -> anyhow::Result<Self> {
+        let mut builtin = BTreeMap::new();
         for tool in tools {
             let spec = tool.spec();
-            let schema: Value = serde_json::from_str(&spec.schema)?;
-            let validator =
-                jsonschema::validator_for(&schema).map_err(|err| anyhow::anyhow!("{}: {err}", spec.name))?;
-            registered.insert(spec.name.clone(), (tool, validator));
+            let validator = validator(&spec.schema).map_err(|err| anyhow::anyhow!("{}: {err}", spec.name))?;
+            builtin.insert(spec.name.clone(), (tool, validator));
         }
-        Ok(Self { tools: registered })
+        Ok(Self { builtin, plugins })
     }
 
-    pub(crate) fn specs(&self) -> Vec<ToolSpec> {
-        self.tools.values().map(|(tool, _)| tool.spec().clone()).collect()
+    /// The tools that a person may use. Without the database those of servers are missing.
+    pub(crate) async fn specs(&self, user: &str) -> Vec<ToolSpec> {
+        let mut specs: Vec<ToolSpec> = self.builtin.values().map(|(tool, _)| tool.spec().clone()).collect();
+        match self.plugins.tools(user).await {
+            Ok(tools) => specs.extend(tools.iter().map(|tool| tool.spec().clone())),
+            Err(why) => warn!(why, "listing what is built in alone"),
+        }
+        specs
     }
 
-    /// Finds a tool and checks its arguments; the error is for the model.
-    pub(crate) fn check(&self, name: &str, arguments: &str) -> Result<Registered<'_>, String> {
-        let (tool, validator) = self.tools.get(name).ok_or_else(|| format!("there is no tool `{name}`"))?;
+    /// Finds a tool that a person may use and checks its arguments; the error is for the
+    /// model.
+    pub(crate) async fn find(&self, user: &str, name: &str, arguments: &str) -> Result<(Arc<dyn Tool>, Value), String> {
         let arguments: Value =
             serde_json::from_str(arguments).map_err(|err| format!("the arguments are not valid JSON: {err}"))?;
-        let faults: Vec<String> = validator
-            .iter_errors(&arguments)
-            .take(FAULTS)
-            .map(|fault| match fault.instance_path().to_string() {
-                place if place.is_empty() => fault.to_string(),
-                place => format!("{place}: {fault}"),
-            })
-            .collect();
-        if faults.is_empty() {
-            Ok(Registered { tool, arguments })
-        } else {
-            Err(format!("the arguments do not fit: {}", faults.join("; ")))
+        if let Some((tool, validator)) = self.builtin.get(name) {
+            check(validator, &arguments)?;
+            return Ok((Arc::clone(tool), arguments));
         }
+        let found = self.plugins.tools(user).await?.into_iter().find(|tool| tool.spec().name == name);
+        let tool = found.ok_or_else(|| format!("there is no tool `{name}`"))?;
+        // A schema that cannot be read is the server's business: it checks by itself.
+        if let Ok(validator) = validator(&tool.spec().schema) {
+            check(&validator, &arguments)?;
+        }
+        Ok((tool, arguments))
+    }
+}
+
+fn validator(schema: &str) -> Result<Validator, String> {
+    let schema: Value = serde_json::from_str(schema).map_err(|err| err.to_string())?;
+    jsonschema::validator_for(&schema).map_err(|err| err.to_string())
+}
+
+fn check(validator: &Validator, arguments: &Value) -> Result<(), String> {
+    let faults: Vec<String> = validator
+        .iter_errors(arguments)
+        .take(FAULTS)
+        .map(|fault| match fault.instance_path().to_string() {
+            place if place.is_empty() => fault.to_string(),
+            place => format!("{place}: {fault}"),
+        })
+        .collect();
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(format!("the arguments do not fit: {}", faults.join("; "))),
     }
 }

@@ -5,6 +5,7 @@ mod facts; // Remembering, recalling, forgetting.
 mod files; // The person's own folder.
 #[cfg(feature = "chaos")]
 mod ledger; // Tools whose runs are counted elsewhere.
+mod plugins; // Servers that offer tools.
 mod time; // What time it is.
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use bus::Bus;
 use domain::tool::{Consent, Effect, Intent, Risk, ToolClass, ToolSpec};
 use serde_json::Value;
 
+use crate::mcp::Plugins;
 use crate::registry::Tool;
 
 /// How long a built-in tool may take, in milliseconds.
@@ -27,10 +29,17 @@ pub(crate) struct Limits {
 }
 
 /// Every built-in tool.
-pub(crate) fn all(bus: &Bus, files: &Path, limits: Limits, time_zone: &str) -> std::io::Result<Vec<Arc<dyn Tool>>> {
+pub(crate) fn all(
+    bus: &Bus,
+    plugins: &Arc<Plugins>,
+    files: &Path,
+    limits: Limits,
+    time_zone: &str,
+) -> std::io::Result<Vec<Arc<dyn Tool>>> {
     let mut tools: Vec<Arc<dyn Tool>> =
         vec![Arc::new(calculate::Calculate::new()), Arc::new(time::CurrentTime::new(time_zone))];
     tools.extend(facts::all(bus));
+    tools.extend(plugins::all(plugins));
     tools.extend(files::all(files, limits)?);
     #[cfg(feature = "chaos")]
     tools.extend(ledger::all());

@@ -1,5 +1,7 @@
 //! What is wrong, and what to do about it.
 
+mod durability; // When what a server acknowledges is on its disk.
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use service_kit::settings::Settings;
 use super::status::{ANSWERS, SERVICES};
 use super::{attach, person};
 use crate::local::{Folder, nats_server};
+use durability::Durability;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grade {
@@ -135,6 +138,35 @@ fn room(rooms: &[Room]) -> Finding {
     Finding { what: "room", grade: Grade::Warning, words: format!("{}: {words}", full.join(", ")) }
 }
 
+/// What the server says of itself, or, of our own, what it was started with.
+async fn durable(settings: &Settings) -> Finding {
+    let finding = |grade, words: String| Finding { what: "durability", grade, words };
+    let always = "every message is written to disk before it is acknowledged";
+    let Some(url) = settings.optional("NATS_MONITORING_URL") else {
+        return match settings.is_given("NATS_URL") {
+            false => good("durability", format!("{always} (sync_interval: always)")),
+            true => finding(
+                Grade::Warning,
+                "a server that Clara did not start says only at its monitoring endpoint whether it syncs before it \
+                 acknowledges: name it in NATS_MONITORING_URL, such as http://localhost:8222"
+                    .into(),
+            ),
+        };
+    };
+    match durability::ask(&url).await {
+        Ok(Durability::Always) => good("durability", format!("{always}, by the server's own word")),
+        Ok(Durability::After(interval)) => finding(
+            Grade::Warning,
+            format!(
+                "the server acknowledges what is on its disk up to {interval:?} later: a power cut loses that; set \
+                 `sync_interval: always` in its jetstream section"
+            ),
+        ),
+        Ok(Durability::NoJetStream) => bad("durability", "the server runs without JetStream; start it with -js"),
+        Err(err) => finding(Grade::Warning, format!("NATS_MONITORING_URL={url} tells nothing: {err:#}")),
+    }
+}
+
 async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(match bus.round_trip().await {
@@ -155,19 +187,7 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
         Ok(rooms) => room(&rooms),
         Err(err) => bad("room", err.to_string()),
     });
-    let own = !settings.is_given("NATS_URL");
-    findings.push(match own {
-        true => {
-            good("durability", "every message is written to disk before it is acknowledged (sync_interval: always)")
-        }
-        false => Finding {
-            what: "durability",
-            grade: Grade::Warning,
-            words: "a server that Clara did not start does not say whether it syncs before it acknowledges; \
-                    set `sync_interval: always` in its jetstream section"
-                .into(),
-        },
-    });
+    findings.push(durable(settings).await);
     match bus.services(ANSWERS).await {
         Ok(found) => {
             let missing: Vec<&str> =

@@ -15,7 +15,7 @@ pub(crate) struct Lister {
 
 #[async_trait]
 impl Serve<Principal, Vec<ToolSpec>> for Lister {
-    async fn serve(&self, _: Principal) -> Result<Vec<ToolSpec>, String> {
-        Ok(self.registry.specs())
+    async fn serve(&self, principal: Principal) -> Result<Vec<ToolSpec>, String> {
+        Ok(self.registry.specs(&principal.user).await)
     }
 }

@@ -5,15 +5,18 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bus::{Claim, Delivery, Handler, PublishError, Records, Verdict};
-use domain::guard::cut_result;
+use domain::guard::{cut_middle, cut_result};
 use domain::ids::CallId;
 use domain::tool::{Outcome, OutcomeKind, Resume, ToolRecord, ToolRequest, resume};
+use serde_json::Value;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{info, instrument, warn};
 
-use crate::registry::{Registered, Registry};
+use crate::registry::{Ended, Registry, Tool};
 
 const RETRY: Duration = Duration::from_millis(500);
+/// Longest error that is stored, in characters.
+const ERROR_CHARS: usize = 100_000;
 
 pub(crate) struct Runner {
     pub(crate) records: Records<ToolRecord>,
@@ -44,13 +47,14 @@ impl Runner {
     async fn run(&self, request: &ToolRequest) -> Result<(), PublishError> {
         let found = self.records.read(request.call).await?;
         let place = found.as_ref().map_or(0, |found| found.sequence);
-        let tool = match self.registry.check(&request.name, &request.arguments) {
+        let found_tool = self.registry.find(&request.principal.user, &request.name, &request.arguments).await;
+        let (tool, arguments) = match found_tool {
             Ok(tool) => tool,
             // Nothing began: the model reads what was wrong and may try again.
             Err(why) if found.is_none() => return self.finish(request.call, 0, Outcome::failed(why)).await,
             Err(_) => return Ok(()),
         };
-        match resume(found.as_ref().map(|found| &found.value), tool.tool.spec().effect) {
+        match resume(found.as_ref().map(|found| &found.value), tool.spec().effect) {
             Resume::Finished => Ok(()),
             Resume::GiveUnknown => {
                 let text = "the runner stopped while this was running".to_owned();
@@ -63,7 +67,7 @@ impl Runner {
                     Claim::Lost => Ok(()),
                     Claim::Won { sequence } => {
                         crash_point(CrashPoint::ToolStarted);
-                        let outcome = self.execute(request, tool).await;
+                        let outcome = self.execute(request, tool.as_ref(), arguments).await;
                         crash_point(CrashPoint::ToolRan);
                         self.finish(request.call, sequence, outcome).await
                     }
@@ -76,16 +80,19 @@ impl Runner {
         self.records.write(call, place, &ToolRecord::Done(outcome)).await.map(|_| ())
     }
 
-    async fn execute(&self, request: &ToolRequest, tool: Registered<'_>) -> Outcome {
+    async fn execute(&self, request: &ToolRequest, tool: &dyn Tool, arguments: Value) -> Outcome {
         let begun = Instant::now();
-        let limit = Duration::from_millis(tool.tool.spec().timeout_ms);
-        let ended = tokio::time::timeout(limit, tool.tool.run(request, tool.arguments)).await;
+        let limit = Duration::from_millis(tool.spec().timeout_ms);
+        let ended = tokio::time::timeout(limit, tool.call(request, arguments)).await;
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (kind, text) = match ended {
-            Ok(Ok(text)) => (OutcomeKind::Succeeded, cut_result(&text, self.result_chars)),
-            // Errors are never cut: their end often says what is wrong.
-            Ok(Err(why)) => (OutcomeKind::Failed, why),
-            Err(_) if tool.tool.spec().effect.may_run_again() => {
+            Ok(Ended::Gave(text)) => (OutcomeKind::Succeeded, cut_result(&text, self.result_chars)),
+            // Errors are not cut, for their end often says what is wrong; but for the
+            // ones that could not be stored.
+            Ok(Ended::Failed(why)) => (OutcomeKind::Failed, cut_middle(&why, ERROR_CHARS)),
+            Ok(Ended::MayHaveHappened(why)) if tool.spec().effect.may_run_again() => (OutcomeKind::Failed, why),
+            Ok(Ended::MayHaveHappened(why)) => (OutcomeKind::Unknown, why),
+            Err(_) if tool.spec().effect.may_run_again() => {
                 (OutcomeKind::Failed, format!("it took longer than {limit:?}"))
             }
             Err(_) => (OutcomeKind::Unknown, format!("it took longer than {limit:?}")),

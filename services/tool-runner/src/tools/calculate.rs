@@ -5,7 +5,7 @@ use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{for_anyone, spec, text};
-use crate::registry::Tool;
+use crate::registry::Builtin;
 
 /// Longest expression, in characters.
 const LENGTH: usize = 500;
@@ -36,7 +36,7 @@ impl Calculate {
 }
 
 #[async_trait]
-impl Tool for Calculate {
+impl Builtin for Calculate {
     fn spec(&self) -> &ToolSpec {
         &self.spec
     }

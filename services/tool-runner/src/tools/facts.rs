@@ -11,7 +11,7 @@ use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{of_group, spec, text};
-use crate::registry::Tool;
+use crate::registry::{Builtin, Tool};
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -183,7 +183,7 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
 }
 
 #[async_trait]
-impl Tool for FactTool {
+impl Builtin for FactTool {
     fn spec(&self) -> &ToolSpec {
         &self.spec
     }

@@ -15,7 +15,7 @@ use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{Limits, of_group, spec, text};
-use crate::registry::Tool;
+use crate::registry::{Builtin, Tool};
 
 /// Files that one listing names.
 const LISTED: usize = 500;
@@ -88,7 +88,7 @@ pub(super) fn all(folder: &Path, limits: Limits) -> std::io::Result<Vec<Arc<dyn 
 }
 
 #[async_trait]
-impl Tool for FileTool {
+impl Builtin for FileTool {
     fn spec(&self) -> &ToolSpec {
         &self.spec
     }

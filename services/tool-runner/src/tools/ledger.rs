@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::spec;
-use crate::registry::Tool;
+use crate::registry::{Builtin, Tool};
 
 /// Longest answer of the ledger, in bytes.
 const ANSWER: u64 = 4096;
@@ -37,7 +37,7 @@ pub(super) fn all() -> Vec<Arc<dyn Tool>> {
 }
 
 #[async_trait]
-impl Tool for Ledger {
+impl Builtin for Ledger {
     fn spec(&self) -> &ToolSpec {
         &self.spec
     }

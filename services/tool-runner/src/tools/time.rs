@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{for_anyone, spec, text};
-use crate::registry::Tool;
+use crate::registry::Builtin;
 
 pub(super) struct CurrentTime {
     spec: ToolSpec,
@@ -24,7 +24,7 @@ impl CurrentTime {
 }
 
 #[async_trait]
-impl Tool for CurrentTime {
+impl Builtin for CurrentTime {
     fn spec(&self) -> &ToolSpec {
         &self.spec
     }

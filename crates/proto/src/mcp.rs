@@ -1,0 +1,142 @@
+//! Servers that offer tools.
+
+use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, McpServer, McpTool, Status};
+
+use crate::fields::{all, raws, required};
+use crate::{InvalidMessage, v1, wire};
+
+wire!(McpRequest as v1::McpRequest);
+wire!(McpAnswer as v1::McpAnswer);
+
+impl From<&Launch> for v1::McpLaunch {
+    fn from(value: &Launch) -> Self {
+        use v1::mcp_launch::{How, Http, Stdio};
+        let how = match value {
+            Launch::Stdio { command, env } => {
+                How::Stdio(Stdio { command: command.clone(), env: env.clone().into_iter().collect() })
+            }
+            Launch::Http { url, headers } => {
+                How::Http(Http { url: url.clone(), headers: headers.clone().into_iter().collect() })
+            }
+        };
+        Self { how: Some(how) }
+    }
+}
+
+impl TryFrom<v1::McpLaunch> for Launch {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::McpLaunch) -> Result<Self, InvalidMessage> {
+        use v1::mcp_launch::How;
+        Ok(match required(raw.how, "launch.how")? {
+            How::Stdio(stdio) => Self::Stdio { command: stdio.command, env: stdio.env.into_iter().collect() },
+            How::Http(http) => Self::Http { url: http.url, headers: http.headers.into_iter().collect() },
+        })
+    }
+}
+
+impl From<&McpServer> for v1::McpServer {
+    fn from(value: &McpServer) -> Self {
+        Self {
+            name: value.name.clone(),
+            owner: value.owner.clone(),
+            source: value.source.clone(),
+            launch: Some((&value.launch).into()),
+            status: value.status.as_str().to_owned(),
+            tools: value.tools,
+            last_error: value.last_error.clone(),
+            installed_by: value.installed_by.clone(),
+            installed_at_ms: value.installed_at_ms,
+        }
+    }
+}
+
+impl TryFrom<v1::McpServer> for McpServer {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::McpServer) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            name: raw.name,
+            owner: raw.owner,
+            source: raw.source,
+            launch: required(raw.launch, "server.launch")?.try_into()?,
+            status: required(Status::parse(&raw.status), "server.status")?,
+            tools: raw.tools,
+            last_error: raw.last_error,
+            installed_by: raw.installed_by,
+            installed_at_ms: raw.installed_at_ms,
+        })
+    }
+}
+
+impl From<&McpTool> for v1::McpTool {
+    fn from(value: &McpTool) -> Self {
+        Self { name: value.name.clone(), description: value.description.clone(), approved: value.is_approved }
+    }
+}
+
+impl From<v1::McpTool> for McpTool {
+    fn from(raw: v1::McpTool) -> Self {
+        Self { name: raw.name, description: raw.description, is_approved: raw.approved }
+    }
+}
+
+impl From<&McpRequest> for v1::McpRequest {
+    fn from(value: &McpRequest) -> Self {
+        use v1::mcp_request::*;
+        let command = match value.command.clone() {
+            McpCommand::Plan { source, name } => Command::Plan(Plan { source, name }),
+            McpCommand::Install { source, name, launch, for_all } => {
+                Command::Install(Install { source, name, launch: Some((&launch).into()), for_all })
+            }
+            McpCommand::Uninstall { name } => Command::Uninstall(Uninstall { name }),
+            McpCommand::List => Command::List(List {}),
+            McpCommand::Tools { name } => Command::Tools(Tools { name }),
+            McpCommand::Enable { name, is_enabled } => Command::Enable(Enable { name, enabled: is_enabled }),
+            McpCommand::Restart { name } => Command::Restart(Restart { name }),
+            McpCommand::Refresh { name } => Command::Refresh(Refresh { name }),
+            McpCommand::Approve { name } => Command::Approve(Approve { name }),
+        };
+        Self { principal: Some((&value.principal).into()), command: Some(command) }
+    }
+}
+
+impl TryFrom<v1::McpRequest> for McpRequest {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::McpRequest) -> Result<Self, InvalidMessage> {
+        use v1::mcp_request::*;
+        let command = match required(raw.command, "command")? {
+            Command::Plan(Plan { source, name }) => McpCommand::Plan { source, name },
+            Command::Install(Install { source, name, launch, for_all }) => {
+                McpCommand::Install { source, name, launch: required(launch, "launch")?.try_into()?, for_all }
+            }
+            Command::Uninstall(Uninstall { name }) => McpCommand::Uninstall { name },
+            Command::List(List {}) => McpCommand::List,
+            Command::Tools(Tools { name }) => McpCommand::Tools { name },
+            Command::Enable(Enable { name, enabled }) => McpCommand::Enable { name, is_enabled: enabled },
+            Command::Restart(Restart { name }) => McpCommand::Restart { name },
+            Command::Refresh(Refresh { name }) => McpCommand::Refresh { name },
+            Command::Approve(Approve { name }) => McpCommand::Approve { name },
+        };
+        Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, command })
+    }
+}
+
+impl From<&McpAnswer> for v1::McpAnswer {
+    fn from(value: &McpAnswer) -> Self {
+        let (plan_name, plan) = match &value.plan {
+            Some((name, launch)) => (name.clone(), Some(launch.into())),
+            None => (String::new(), None),
+        };
+        Self { servers: raws(&value.servers), tools: raws(&value.tools), plan, plan_name }
+    }
+}
+
+impl TryFrom<v1::McpAnswer> for McpAnswer {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::McpAnswer) -> Result<Self, InvalidMessage> {
+        let plan = match raw.plan {
+            Some(launch) => Some((raw.plan_name, launch.try_into()?)),
+            None => None,
+        };
+        Ok(Self { servers: all(raw.servers)?, tools: raw.tools.into_iter().map(Into::into).collect(), plan })
+    }
+}

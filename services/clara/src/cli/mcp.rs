@@ -1,0 +1,64 @@
+//! What `clara mcp` takes.
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub enum McpCommand {
+    /// Install a server: shows what would be run, starts it once, lists its tools, and keeps it.
+    ///
+    /// Sources: npm:PACKAGE (or @scope/name, or a bare name), pypi:PACKAGE,
+    /// github:OWNER/REPOSITORY, docker:IMAGE, smithery:NAME, a path, or a URL.
+    /// Nothing goes through a shell. In a value of --env or --header, ${NAME} stands for
+    /// the tool runner's own variable of that name, so that no secret is stored.
+    #[command(after_help = "Examples:\n  clara mcp install npm:@modelcontextprotocol/server-everything\n  \
+                            clara mcp install pypi:mcp-server-time --name time\n  \
+                            clara mcp install https://mcp.example.org/mcp --header 'Authorization=Bearer ${EXAMPLE_TOKEN}'\n  \
+                            clara mcp install ./my-server --name mine -- --verbose")]
+    Install(Install),
+    /// Remove a server.
+    #[command(visible_alias = "remove")]
+    Uninstall { name: String },
+    /// The servers that you may use.
+    List,
+    /// Where one server stands.
+    Status { name: String },
+    /// What a server offers, and what of it is approved.
+    Tools { name: String },
+    /// Let a server be used again.
+    Enable { name: String },
+    /// Keep a server from being used.
+    Disable { name: String },
+    /// End a server; it starts anew when it is used.
+    Restart { name: String },
+    /// Start servers anew and read what they offer now.
+    Refresh {
+        /// Only this one.
+        name: Option<String>,
+    },
+    /// Agree to what a server offers now: a tool that changed may not be called before.
+    Approve { name: String },
+}
+
+#[derive(Debug, Args)]
+pub struct Install {
+    /// Where it comes from.
+    pub source: String,
+    /// What to call it; after the source if left out.
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// A variable of its environment, NAME=VALUE; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// A header of its requests, NAME=VALUE; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub header: Vec<String>,
+    /// For everybody, rather than for you alone.
+    #[arg(long)]
+    pub all: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Further arguments of the command.
+    #[arg(last = true)]
+    pub arguments: Vec<String>,
+}

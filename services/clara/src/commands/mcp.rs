@@ -1,0 +1,209 @@
+//! Servers that offer tools: installed after they were seen, looked into, approved.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bus::{Bus, Endpoints};
+use domain::mcp::{Launch, McpAnswer, McpCommand as Asked, McpRequest, McpServer, McpTool};
+use domain::message::{Principal, without_controls};
+use domain::untrusted::visible;
+use serde_json::{Value, json};
+use service_kit::settings::Settings;
+
+use super::turn::one_line;
+use super::{attach, person};
+use crate::cli::{Install, McpCommand};
+
+/// How long the tool runner may take: an install fetches packages.
+const PATIENCE: Duration = Duration::from_secs(330);
+
+struct Mcp {
+    bus: Bus,
+    principal: Principal,
+    json: bool,
+}
+
+pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> anyhow::Result<ExitCode> {
+    let mcp = Mcp { bus: attach(settings).await?, principal: person(settings), json };
+    match what {
+        McpCommand::Install(install) => mcp.install(install).await,
+        McpCommand::Uninstall { name } => {
+            mcp.ask(Asked::Uninstall { name: name.clone() }).await?;
+            mcp.report("uninstalled", &name)
+        }
+        McpCommand::List => {
+            let answer = mcp.ask(Asked::List).await?;
+            if answer.servers.is_empty() && !json {
+                println!("No server is installed; `clara mcp install --help` says how.");
+            }
+            mcp.servers(&answer)
+        }
+        McpCommand::Status { name } => {
+            let mut answer = mcp.ask(Asked::List).await?;
+            answer.servers.retain(|server| server.name == name);
+            if answer.servers.is_empty() {
+                bail!("there is no server `{name}` of yours; `clara mcp list` names them");
+            }
+            mcp.servers(&answer)
+        }
+        McpCommand::Tools { name } => mcp.tools(&mcp.ask(Asked::Tools { name }).await?),
+        McpCommand::Enable { name } => mcp.servers(&mcp.ask(Asked::Enable { name, is_enabled: true }).await?),
+        McpCommand::Disable { name } => mcp.servers(&mcp.ask(Asked::Enable { name, is_enabled: false }).await?),
+        McpCommand::Restart { name } => mcp.servers(&mcp.ask(Asked::Restart { name }).await?),
+        McpCommand::Refresh { name } => mcp.servers(&mcp.ask(Asked::Refresh { name: name.unwrap_or_default() }).await?),
+        McpCommand::Approve { name } => mcp.tools(&mcp.ask(Asked::Approve { name }).await?),
+    }
+}
+
+impl Mcp {
+    async fn ask(&self, command: Asked) -> anyhow::Result<McpAnswer> {
+        let request = McpRequest { principal: self.principal.clone(), command };
+        Ok(self.bus.request(Endpoints::ToolsMcp, &request, PATIENCE).await?)
+    }
+
+    async fn install(&self, install: Install) -> anyhow::Result<ExitCode> {
+        let Install { source, name, env, header, all, yes, arguments } = install;
+        let source = absolute(&source)?;
+        let planned = self.ask(Asked::Plan { source: source.clone(), name }).await?.plan;
+        let (name, mut launch) = planned.context("the tool runner planned nothing")?;
+        match &mut launch {
+            Launch::Stdio { command, env: own } => {
+                if !header.is_empty() {
+                    bail!("--header is for servers that are reached by a URL; give --env");
+                }
+                command.extend(arguments);
+                own.extend(pairs(&env)?);
+            }
+            Launch::Http { headers, .. } => {
+                if !env.is_empty() || !arguments.is_empty() {
+                    bail!("--env and arguments are for servers that run here; give --header");
+                }
+                headers.extend(pairs(&header)?);
+            }
+        }
+        if !self.json {
+            println!("`{name}` would run, with the rights of the tool runner:\n    {}", shown(&launch));
+        }
+        if !yes && !confirmed()? {
+            bail!("not installed");
+        }
+        if !self.json {
+            println!("Starting it once …");
+        }
+        let answer = self.ask(Asked::Install { source, name: name.clone(), launch, for_all: all }).await?;
+        if self.json {
+            return self.tools(&answer);
+        }
+        println!("Installed `{name}`. It offers:");
+        self.tools(&answer)?;
+        println!("What a tool does is asked for each time, unless the policy says otherwise.");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn servers(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        for server in &answer.servers {
+            match self.json {
+                true => println!("{}", to_json(server)),
+                false => {
+                    let whose = if server.owner.is_empty() { "all" } else { server.owner.as_str() };
+                    println!(
+                        "{:<20} {:<9} {:>3} tools  {:<12} {}",
+                        server.name,
+                        server.status.as_str(),
+                        server.tools,
+                        without_controls(whose),
+                        shown(&server.launch)
+                    );
+                    if !server.last_error.is_empty() {
+                        println!("    last error: {}", one_line(&visible(&server.last_error)));
+                    }
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tools(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        for McpTool { name, description, is_approved } in &answer.tools {
+            if self.json {
+                println!("{}", json!({"name": name, "description": description, "approved": is_approved}));
+                continue;
+            }
+            let state =
+                if *is_approved { "" } else { " — not approved: it changed; `clara mcp approve` agrees to it" };
+            println!("  {}{state}", visible(name));
+            println!("      {}", one_line(&visible(description)));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn report(&self, done: &str, name: &str) -> anyhow::Result<ExitCode> {
+        match self.json {
+            true => println!("{}", json!({ done: name })),
+            false => println!("`{name}` is {done}."),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A path from here; the tool runner stands elsewhere.
+fn absolute(source: &str) -> anyhow::Result<String> {
+    let source = match source.strip_prefix("~/") {
+        Some(_) => bail!("give the whole path: {source} is for a shell to read"),
+        None => source.to_owned(),
+    };
+    if source.starts_with("./") || source.starts_with("../") {
+        let path = std::fs::canonicalize(&source).with_context(|| format!("find {source}"))?;
+        return Ok(path.display().to_string());
+    }
+    Ok(source)
+}
+
+fn pairs(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').with_context(|| format!("{text:?} is no NAME=VALUE"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    given.iter().map(pair).collect()
+}
+
+/// Exactly what is run, each argument apart; values that may be secrets are not shown.
+fn shown(launch: &Launch) -> String {
+    let names = |values: &BTreeMap<String, String>| values.keys().cloned().collect::<Vec<_>>().join(", ");
+    match launch {
+        Launch::Stdio { command, env } => {
+            let quoted = |part: &String| match part.is_empty() || part.contains(|c: char| !c.is_ascii_graphic()) {
+                true => format!("{:?}", visible(part)),
+                false => part.clone(),
+            };
+            let with = if env.is_empty() { String::new() } else { format!("   (with {})", names(env)) };
+            format!("{}{with}", command.iter().map(quoted).collect::<Vec<_>>().join(" "))
+        }
+        Launch::Http { url, headers } => {
+            let with = if headers.is_empty() { String::new() } else { format!("   (with {})", names(headers)) };
+            format!("{}{with}", visible(url))
+        }
+    }
+}
+
+fn confirmed() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("nobody is there to agree: say --yes after you have looked at it");
+    }
+    print!("Install it? [y/N] ");
+    std::io::stdout().flush()?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+fn to_json(server: &McpServer) -> Value {
+    json!({
+        "name": server.name, "owner": server.owner, "source": server.source, "status": server.status.as_str(),
+        "tools": server.tools, "last_error": server.last_error, "installed_by": server.installed_by,
+        "installed_at_ms": server.installed_at_ms, "runs": shown(&server.launch),
+    })
+}

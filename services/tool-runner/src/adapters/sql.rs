@@ -1,0 +1,204 @@
+//! What people have installed, and what was called, on SQLite and PostgreSQL.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use domain::mcp::Launch;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use store::{Database, Migration, Row, StoreError, Value};
+
+use crate::mcp::Offered;
+use crate::ports::{Called, Installations, InstallationsError, Installed, Key};
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "mcp",
+    sqlite: include_str!("../../migrations/0001_mcp.sqlite.sql"),
+    postgres: include_str!("../../migrations/0001_mcp.postgres.sql"),
+}];
+
+/// How long calls are kept: 30 days.
+const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+
+const COLUMNS: &str =
+    "user_id, name, source_url, launch, enabled, tools, approved, last_error, installed_by, installed_at";
+
+/// How a server is reached, as it is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stored {
+    Stdio { command: Vec<String>, env: BTreeMap<String, String> },
+    Http { url: String, headers: BTreeMap<String, String> },
+}
+
+pub(crate) struct SqlInstallations {
+    database: Database,
+}
+
+impl SqlInstallations {
+    pub(crate) async fn prepare(database: Database) -> Result<Self, StoreError> {
+        // Other services may have tables in the same database.
+        database.migrate_as("tools", MIGRATIONS).await?;
+        Ok(Self { database })
+    }
+}
+
+#[async_trait]
+impl Installations for SqlInstallations {
+    async fn of(&self, user: &str) -> Result<Vec<Installed>, InstallationsError> {
+        let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id IN ('', $1) ORDER BY name, user_id");
+        let rows = self.database.fetch(&sql, &[user.into()]).await?;
+        Ok(rows.iter().map(installed).collect::<Result<_, _>>()?)
+    }
+
+    async fn find(&self, key: &Key) -> Result<Option<Installed>, InstallationsError> {
+        let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id = $1 AND name = $2");
+        let rows = self.database.fetch(&sql, &of(key)).await?;
+        Ok(rows.first().map(installed).transpose()?)
+    }
+
+    async fn add(&self, new: &Installed) -> Result<bool, InstallationsError> {
+        let (kind, launch) = match new.launch.clone() {
+            Launch::Stdio { command, env } => ("stdio", Stored::Stdio { command, env }),
+            Launch::Http { url, headers } => ("streamable_http", Stored::Http { url, headers }),
+        };
+        let sql = "INSERT INTO mcp_servers (user_id, name, server_type, source_url, launch, enabled, tools, approved, \
+                   installed_by, installed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                   ON CONFLICT (user_id, name) DO NOTHING";
+        let values = [
+            new.key.owner.as_str().into(),
+            new.key.name.as_str().into(),
+            kind.into(),
+            new.source.as_str().into(),
+            json(&launch),
+            i64::from(new.is_enabled).into(),
+            json(&new.tools),
+            json(&new.approved),
+            new.installed_by.as_str().into(),
+            new.installed_at_ms.into(),
+        ];
+        Ok(self.database.execute(sql, &values).await? > 0)
+    }
+
+    async fn remove(&self, key: &Key) -> Result<bool, InstallationsError> {
+        let sql = "DELETE FROM mcp_servers WHERE user_id = $1 AND name = $2";
+        Ok(self.database.execute(sql, &of(key)).await? > 0)
+    }
+
+    async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, InstallationsError> {
+        let [owner, name] = of(key);
+        let sql = "UPDATE mcp_servers SET enabled = $3 WHERE user_id = $1 AND name = $2";
+        Ok(self.database.execute(sql, &[owner, name, i64::from(is_enabled).into()]).await? > 0)
+    }
+
+    async fn set_tools(&self, key: &Key, tools: &[Offered]) -> Result<(), InstallationsError> {
+        let [owner, name] = of(key);
+        let count = i64::try_from(tools.len()).unwrap_or(i64::MAX);
+        let sql =
+            "UPDATE mcp_servers SET tools = $3, tool_count = $4, last_error = '' WHERE user_id = $1 AND name = $2";
+        self.database.execute(sql, &[owner, name, json(&tools), count.into()]).await?;
+        Ok(())
+    }
+
+    async fn approve(&self, key: &Key) -> Result<bool, InstallationsError> {
+        let mut transaction = self.database.begin().await?;
+        transaction.lock("mcp_servers").await?;
+        let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id = $1 AND name = $2");
+        let Some(row) = transaction.fetch(&sql, &of(key)).await?.pop() else { return Ok(false) };
+        let approved: BTreeSet<String> = installed(&row)?.tools.iter().map(Offered::hash).collect();
+        let [owner, name] = of(key);
+        let sql = "UPDATE mcp_servers SET approved = $3 WHERE user_id = $1 AND name = $2";
+        transaction.execute(sql, &[owner, name, json(&approved)]).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError> {
+        let [owner, name] = of(key);
+        let why = why[..why.floor_char_boundary(2000)].replace('\0', "");
+        let sql = "UPDATE mcp_servers SET last_error = $3 WHERE user_id = $1 AND name = $2";
+        self.database.execute(sql, &[owner, name, why.into()]).await?;
+        Ok(())
+    }
+
+    async fn note_call(&self, called: &Called<'_>) -> Result<(), InstallationsError> {
+        let mut transaction = self.database.begin().await?;
+        let failed = called.error.is_some();
+        let sql = "INSERT INTO mcp_tool_calls (request_id, user_id, server_owner, server_name, tool_name, started_at, \
+                   duration_ms, success, error_type) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                   ON CONFLICT (request_id) DO NOTHING";
+        let values = [
+            called.call.as_str().into(),
+            called.user.into(),
+            called.key.owner.as_str().into(),
+            called.key.name.as_str().into(),
+            called.tool.into(),
+            called.started_at_ms.into(),
+            called.duration_ms.into(),
+            i64::from(!failed).into(),
+            called.error.unwrap_or_default().into(),
+        ];
+        if transaction.execute(sql, &values).await? == 0 {
+            return Ok(());
+        }
+        let sql = "INSERT INTO mcp_usage_metrics (user_id, server_name, date, call_count, success_count, error_count, \
+                   timeout_count, total_duration_ms) VALUES ($1, $2, $3, 1, $4, $5, $6, $7) \
+                   ON CONFLICT (user_id, server_name, date) DO UPDATE SET \
+                   call_count = mcp_usage_metrics.call_count + 1, \
+                   success_count = mcp_usage_metrics.success_count + $4, \
+                   error_count = mcp_usage_metrics.error_count + $5, \
+                   timeout_count = mcp_usage_metrics.timeout_count + $6, \
+                   total_duration_ms = mcp_usage_metrics.total_duration_ms + $7";
+        let day = Timestamp::from_millisecond(called.started_at_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date();
+        let timed_out = called.error == Some("timeout");
+        let values = [
+            called.user.into(),
+            called.key.name.as_str().into(),
+            day.to_string().into(),
+            i64::from(!failed).into(),
+            i64::from(failed).into(),
+            i64::from(timed_out).into(),
+            called.duration_ms.into(),
+        ];
+        transaction.execute(sql, &values).await?;
+        let sql = "UPDATE mcp_servers SET total_tool_calls = total_tool_calls + 1, last_used_at = $3 \
+                   WHERE user_id = $1 AND name = $2";
+        let [owner, name] = of(called.key);
+        transaction.execute(sql, &[owner, name, called.started_at_ms.into()]).await?;
+        let sql = "DELETE FROM mcp_tool_calls WHERE started_at < $1";
+        transaction.execute(sql, &[called.started_at_ms.saturating_sub(KEPT_MS).into()]).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+fn of(key: &Key) -> [Value; 2] {
+    [key.owner.as_str().into(), key.name.as_str().into()]
+}
+
+/// A value as JSON text. PostgreSQL stores no NUL in text, and JSON writes it otherwise.
+fn json(value: &impl Serialize) -> Value {
+    serde_json::to_string(value).unwrap_or_default().into()
+}
+
+fn installed(row: &Row) -> Result<Installed, StoreError> {
+    // What cannot be read is a server without anything: it says so when it is called.
+    let launch = match serde_json::from_str(&row.text("launch")?) {
+        Ok(Stored::Stdio { command, env }) => Launch::Stdio { command, env },
+        Ok(Stored::Http { url, headers }) => Launch::Http { url, headers },
+        Err(_) => Launch::Stdio { command: Vec::new(), env: BTreeMap::new() },
+    };
+    Ok(Installed {
+        key: Key { owner: row.text("user_id")?, name: row.text("name")? },
+        source: row.text("source_url")?,
+        launch,
+        is_enabled: row.integer("enabled")? != 0,
+        tools: serde_json::from_str(&row.text("tools")?).unwrap_or_default(),
+        approved: serde_json::from_str(&row.text("approved")?).unwrap_or_default(),
+        last_error: row.text("last_error")?,
+        installed_by: row.text("installed_by")?,
+        installed_at_ms: row.integer("installed_at")?,
+    })
+}

@@ -1,0 +1,12 @@
+//! MCP servers: from a name that people give to tools that models call.
+
+mod offer; // What servers offer, and whether it is still what somebody agreed to.
+mod plugins; // Installing, listing, approving: what people do with servers.
+mod server; // One server: started when it is called, started anew when it ends.
+mod servers; // Those that run in this process.
+mod source; // From a name to what would be run.
+mod tool; // One of their tools.
+
+pub(crate) use offer::{Offered, TOOLS, usable};
+pub(crate) use plugins::Plugins;
+pub(crate) use servers::Servers;

@@ -1,0 +1,144 @@
+//! What servers offer: under which name, in which words, and whether it is still what
+//! somebody agreed to. Pure.
+
+use domain::guard::cut_middle;
+use domain::tool::{Consent, Effect, Intent, Risk, ToolClass, ToolSpec};
+use domain::untrusted::visible;
+use serde::{Deserialize, Serialize};
+
+/// Longest name of a tool that vendors of models take, in bytes.
+const NAME_BYTES: usize = 64;
+/// Longest description that models read, in characters.
+const DESCRIPTION_CHARS: usize = 1024;
+/// Longest schema that models read, in bytes; a tool with a longer one is left out.
+const SCHEMA_BYTES: usize = 32 * 1024;
+/// Tools of one server, at most.
+pub(crate) const TOOLS: usize = 256;
+
+/// A tool as its server describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Offered {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    /// JSON Schema of its arguments, as JSON text.
+    pub(crate) schema: String,
+    /// The server says that it changes nothing. A hint: it counts for nothing here, since
+    /// anybody can say so.
+    pub(crate) says_read_only: bool,
+}
+
+impl Offered {
+    /// What somebody agrees to: all that a model would read of it.
+    pub(crate) fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for field in [&self.name, &self.description, &self.schema] {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field.as_bytes());
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// As a model calls it. Two servers never share a name, nor does one with what is
+    /// built in: those have no `__`.
+    pub(crate) fn full_name(&self, server: &str) -> String {
+        let plain: String = self
+            .name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' })
+            .collect();
+        let name = format!("{server}__{plain}");
+        if plain == self.name && name.len() <= NAME_BYTES {
+            return name;
+        }
+        // What had to be changed is told apart by what it was.
+        let mark = &blake3::hash(self.name.as_bytes()).to_hex()[..8];
+        let room = NAME_BYTES - server.len() - 2 - 1 - mark.len();
+        format!("{server}__{}_{mark}", &plain[..plain.len().min(room)])
+    }
+
+    /// As the model and the policy see it: moderate, and anybody's words.
+    pub(crate) fn spec(&self, server: &str, timeout_ms: u64) -> ToolSpec {
+        ToolSpec {
+            name: self.full_name(server),
+            description: cut_middle(&visible(&self.description), DESCRIPTION_CHARS),
+            schema: self.schema.clone(),
+            class: ToolClass::Mcp,
+            effect: Effect::Once,
+            risk: Risk::Moderate,
+            intent: Intent::Network,
+            group: "mcp".to_owned(),
+            is_untrusted: true,
+            consent: Consent::Asked,
+            for_anyone: false,
+            timeout_ms,
+        }
+    }
+}
+
+/// Those that can be offered at all, in the order of their names, each name once.
+pub(crate) fn usable(mut offered: Vec<Offered>) -> Vec<Offered> {
+    offered.retain(|tool| {
+        let is_object = |value: &serde_json::Value| value.is_object();
+        !tool.name.is_empty()
+            && tool.name.len() <= 200
+            && tool.schema.len() <= SCHEMA_BYTES
+            && serde_json::from_str::<serde_json::Value>(&tool.schema).is_ok_and(|schema| is_object(&schema))
+    });
+    offered.sort_by(|one, other| one.name.cmp(&other.name));
+    offered.dedup_by(|one, other| one.name == other.name);
+    offered.truncate(TOOLS);
+    offered
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tool(name: &str) -> Offered {
+        Offered { name: name.into(), description: "d".into(), schema: "{}".into(), says_read_only: true }
+    }
+
+    #[test]
+    fn names_say_whose_they_are() {
+        assert_eq!(tool("echo").full_name("everything"), "everything__echo");
+        let strange = tool("send email!").full_name("mail");
+        assert!(
+            strange.starts_with("mail__send_email__") && strange != tool("send email?").full_name("mail"),
+            "{strange}"
+        );
+    }
+
+    #[test]
+    fn what_changes_is_another() {
+        let known = tool("echo");
+        for other in [
+            Offered { description: "d ".into(), ..known.clone() },
+            Offered { schema: "{ }".into(), ..known.clone() },
+            tool("Echo"),
+        ] {
+            assert_ne!(known.hash(), other.hash());
+        }
+        assert_eq!(known.hash(), Offered { says_read_only: false, ..known.clone() }.hash());
+    }
+
+    #[test]
+    fn what_no_model_could_call_is_left_out() {
+        let broken = Offered { schema: "[]".into(), ..tool("a") };
+        let long = Offered { schema: format!("{{\"x\":\"{}\"}}", "y".repeat(SCHEMA_BYTES)), ..tool("b") };
+        let usable = usable(vec![tool("d"), broken, long, tool("c"), tool("c"), tool("")]);
+        assert_eq!(usable.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["c", "d"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_one_that_vendors_take(name in ".{1,120}", server in "[a-z][a-z0-9-]{0,31}") {
+            let full = tool(&name).full_name(&server);
+            prop_assert!(full.len() <= NAME_BYTES);
+            prop_assert!(full.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')));
+            let prefix = format!("{}__", server);
+            prop_assert!(full.starts_with(&prefix));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! One server: started when it is called, ended when nobody has called it for a while,
+//! started anew after it ended, with longer and longer pauses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::mcp::{Launch, Status};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, async_trait};
+use service_kit::task::{self, TaskKind};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use super::usable;
+use crate::ports::{Connection, Connector, Installations, Key};
+
+/// How long a server may take to start and to list its tools.
+const START: Duration = Duration::from_secs(60);
+/// How long a server runs that nobody calls.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+/// How often it is looked after.
+const LOOK: Duration = Duration::from_secs(60);
+/// Calls that one server is given at the same time.
+const CALLS: usize = 8;
+/// The pause after a failure; doubles up to the longest one.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// A server that may be called, by so many at the same time.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) connection: Arc<dyn Connection>,
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+/// The way to it, or why there is none.
+pub(super) type Connected = Result<Link, String>;
+
+pub(super) enum ServerMsg {
+    Connect(RpcReplyPort<Connected>),
+    Started(Result<Arc<dyn Connection>, String>),
+    /// The connection of this number has ended.
+    Ended(u64),
+    /// It offers something else now.
+    Changed(u64),
+    Look,
+    Report(RpcReplyPort<(Status, String)>),
+}
+
+pub(super) struct Server {
+    pub(super) key: Key,
+    pub(super) launch: Launch,
+    pub(super) connector: Arc<dyn Connector>,
+    pub(super) installations: Arc<dyn Installations>,
+}
+
+pub(super) struct State {
+    link: Option<Link>,
+    /// Those who wait for it to start; nobody when it does not.
+    waiting: Vec<RpcReplyPort<Connected>>,
+    /// The number of the connection.
+    number: u64,
+    watch: Option<AbortOnDropHandle<()>>,
+    _look: AbortOnDropHandle<()>,
+    used: Instant,
+    failures: u32,
+    not_before: Instant,
+    last_error: String,
+}
+
+type Handled = Result<(), ActorProcessingErr>;
+
+#[async_trait]
+impl Actor for Server {
+    type Msg = ServerMsg;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(&self, me: ActorRef<ServerMsg>, (): ()) -> Result<State, ActorProcessingErr> {
+        let looking = task::spawn(TaskKind::Watch, "look-after-mcp-server", async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                if me.cast(ServerMsg::Look).is_err() {
+                    return;
+                }
+            }
+        });
+        let now = Instant::now();
+        Ok(State {
+            link: None,
+            waiting: Vec::new(),
+            number: 0,
+            watch: None,
+            _look: AbortOnDropHandle::new(looking),
+            used: now,
+            failures: 0,
+            not_before: now,
+            last_error: String::new(),
+        })
+    }
+
+    async fn handle(&self, me: ActorRef<ServerMsg>, msg: ServerMsg, state: &mut State) -> Handled {
+        match msg {
+            ServerMsg::Connect(reply) => self.on_connect(&me, state, reply),
+            ServerMsg::Started(started) => self.on_started(&me, state, started).await,
+            ServerMsg::Ended(number) => self.on_ended(state, number).await,
+            ServerMsg::Changed(number) => self.on_changed(&me, state, number),
+            ServerMsg::Look => self.on_look(state),
+            ServerMsg::Report(reply) => self.on_report(state, reply),
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<ServerMsg>, state: &mut State) -> Handled {
+        self.close(state);
+        Ok(())
+    }
+}
+
+impl Server {
+    fn on_connect(&self, me: &ActorRef<ServerMsg>, state: &mut State, reply: RpcReplyPort<Connected>) {
+        state.used = Instant::now();
+        // Whoever asked may have gone.
+        if let Some(link) = &state.link {
+            let _ = reply.send(Ok(link.clone()));
+            return;
+        }
+        let wait = state.not_before.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            let why = format!("{}; it is tried again in {} seconds", state.last_error, wait.as_secs() + 1);
+            let _ = reply.send(Err(why));
+            return;
+        }
+        state.waiting.push(reply);
+        if state.waiting.len() > 1 {
+            return;
+        }
+        let (connector, installations) = (Arc::clone(&self.connector), Arc::clone(&self.installations));
+        let (launch, key, me) = (self.launch.clone(), self.key.clone(), me.clone());
+        task::spawn(TaskKind::Work, "start-mcp-server", async move {
+            let started = tokio::time::timeout(START, start(connector.as_ref(), installations.as_ref(), &key, &launch));
+            let started = started.await.unwrap_or_else(|_| Err(format!("it did not start within {START:?}")));
+            // The actor may have stopped: then nobody waits for it.
+            let _ = me.cast(ServerMsg::Started(started));
+        });
+    }
+
+    async fn on_started(
+        &self,
+        me: &ActorRef<ServerMsg>,
+        state: &mut State,
+        started: Result<Arc<dyn Connection>, String>,
+    ) {
+        let connected = match started {
+            Ok(connection) => {
+                info!(server = self.key.name, "started an MCP server");
+                state.number += 1;
+                state.failures = 0;
+                state.watch = Some(watch(me.clone(), Arc::clone(&connection), state.number));
+                let link = Link { connection, permits: Arc::new(Semaphore::new(CALLS)) };
+                state.link = Some(link.clone());
+                Ok(link)
+            }
+            Err(why) => {
+                self.fail(state, &why).await;
+                Err(why)
+            }
+        };
+        for reply in state.waiting.drain(..) {
+            let _ = reply.send(connected.clone());
+        }
+    }
+
+    async fn on_ended(&self, state: &mut State, number: u64) {
+        if number == state.number && state.link.take().is_some() {
+            state.watch = None;
+            self.fail(state, "it ended by itself").await;
+        }
+    }
+
+    fn on_changed(&self, me: &ActorRef<ServerMsg>, state: &mut State, number: u64) {
+        let Some(link) = state.link.as_ref().filter(|_| number == state.number) else { return };
+        let (connection, installations) = (Arc::clone(&link.connection), Arc::clone(&self.installations));
+        let (key, me) = (self.key.clone(), me.clone());
+        task::spawn(TaskKind::Work, "read-mcp-tools", async move {
+            let listed = tokio::time::timeout(START, list(connection.as_ref(), installations.as_ref(), &key)).await;
+            if !matches!(listed, Ok(Ok(()))) {
+                // What it offers is not known any more: it begins anew.
+                connection.close().await;
+                let _ = me.cast(ServerMsg::Ended(number));
+            }
+        });
+    }
+
+    fn on_look(&self, state: &mut State) {
+        let is_called = state.link.as_ref().is_some_and(|link| link.permits.available_permits() < CALLS);
+        if !is_called && state.used.elapsed() >= IDLE {
+            self.close(state);
+        }
+    }
+
+    fn on_report(&self, state: &State, reply: RpcReplyPort<(Status, String)>) {
+        let status = match (&state.link, state.failures) {
+            (Some(_), _) => Status::Running,
+            (None, 0) => Status::Stopped,
+            (None, _) => Status::Failed,
+        };
+        let _ = reply.send((status, state.last_error.clone()));
+    }
+
+    async fn fail(&self, state: &mut State, why: &str) {
+        warn!(server = self.key.name, why, "an MCP server failed");
+        let pause = PAUSE.saturating_mul(1 << state.failures.min(10)).min(LONGEST_PAUSE);
+        state.failures += 1;
+        state.not_before = Instant::now() + pause;
+        state.last_error = why.to_owned();
+        if let Err(err) = self.installations.note_error(&self.key, why).await {
+            warn!(error = %err, "failed to note why an MCP server failed");
+        }
+    }
+
+    fn close(&self, state: &mut State) {
+        state.watch = None;
+        if let Some(link) = state.link.take() {
+            task::spawn(TaskKind::Watch, "close-mcp-server", async move { link.connection.close().await });
+        }
+    }
+}
+
+/// Starts a server, and reads what it offers.
+pub(super) async fn start(
+    connector: &dyn Connector,
+    installations: &dyn Installations,
+    key: &Key,
+    launch: &Launch,
+) -> Result<Arc<dyn Connection>, String> {
+    let connection = connector.connect(launch).await.map_err(|err| err.to_string())?;
+    match list(connection.as_ref(), installations, key).await {
+        Ok(()) => Ok(connection),
+        Err(why) => {
+            connection.close().await;
+            Err(why)
+        }
+    }
+}
+
+/// Reads what a server offers now. What is another than somebody agreed to is not
+/// called until they agree again.
+async fn list(connection: &dyn Connection, installations: &dyn Installations, key: &Key) -> Result<(), String> {
+    let tools = usable(connection.tools().await.map_err(|err| err.to_string())?);
+    installations.set_tools(key, &tools).await.map_err(|err| err.to_string())
+}
+
+fn watch(me: ActorRef<ServerMsg>, connection: Arc<dyn Connection>, number: u64) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(task::spawn(TaskKind::Watch, "watch-mcp-server", async move {
+        loop {
+            tokio::select! {
+                () = connection.ended() => {
+                    let _ = me.cast(ServerMsg::Ended(number));
+                    return;
+                }
+                () = connection.changed() => {
+                    if me.cast(ServerMsg::Changed(number)).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }))
+}

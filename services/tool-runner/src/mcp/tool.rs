@@ -1,0 +1,90 @@
+//! A tool of a server, called as any other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use domain::tool::{ToolRequest, ToolSpec};
+use serde_json::{Map, Value};
+use service_kit::clock::now_ms;
+use tracing::warn;
+
+use super::Servers;
+use super::server::Link;
+use crate::ports::{Called, Installations, Installed, Key, McpError};
+use crate::registry::{Ended, Tool};
+
+pub(super) struct McpTool {
+    pub(super) spec: ToolSpec,
+    pub(super) installed: Installed,
+    /// What the server calls it.
+    pub(super) name: String,
+    pub(super) servers: Servers,
+    pub(super) installations: Arc<dyn Installations>,
+    pub(super) limit: Duration,
+}
+
+#[async_trait]
+impl Tool for McpTool {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    async fn call(&self, request: &ToolRequest, arguments: Value) -> Ended {
+        let Value::Object(arguments) = arguments else {
+            return Ended::Failed("the arguments must be one JSON object".to_owned());
+        };
+        let link = match self.servers.connect(&self.installed).await {
+            Ok(link) => link,
+            Err(why) => return Ended::Failed(format!("the server `{}` is not there: {why}", self.installed.key.name)),
+        };
+        // It may have started just now, and offer something else than was agreed to.
+        match self.still_is(&self.installed.key).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Ended::Failed(format!("`{}` has changed since it was approved; {AGREE}", self.spec.name));
+            }
+            Err(why) => return Ended::Failed(why),
+        }
+        let (begun, started_at_ms) = (Instant::now(), now_ms());
+        let (ended, error) = self.ask(&link, arguments).await;
+        let called = Called {
+            key: &self.installed.key,
+            user: &request.principal.user,
+            call: request.call.to_string(),
+            tool: &self.name,
+            started_at_ms,
+            duration_ms: i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX),
+            error,
+        };
+        if let Err(err) = self.installations.note_call(&called).await {
+            warn!(error = %err, "failed to note a call");
+        }
+        ended
+    }
+}
+
+/// What is to be done about a tool that changed.
+const AGREE: &str = "somebody must look at it and agree: `clara mcp tools`, `clara mcp approve`";
+
+impl McpTool {
+    /// Whether the server offers it as it was agreed to.
+    async fn still_is(&self, key: &Key) -> Result<bool, String> {
+        let found = self.installations.find(key).await.map_err(|err| err.to_string())?;
+        let Some(found) = found.filter(|found| found.is_enabled) else { return Ok(false) };
+        Ok(found.tools.iter().any(|tool| tool.name == self.name && found.is_approved(tool)))
+    }
+
+    async fn ask(&self, link: &Link, arguments: Map<String, Value>) -> (Ended, Option<&'static str>) {
+        let Ok(_permit) = link.permits.acquire().await else {
+            return (Ended::Failed("the server was ended".to_owned()), Some("ended"));
+        };
+        match link.connection.call(&self.name, arguments, self.limit).await {
+            Ok(given) if given.is_error => (Ended::Failed(given.text), Some("tool")),
+            Ok(given) => (Ended::Gave(given.text), None),
+            Err(err @ (McpError::Refused(_) | McpError::Start(_))) => (Ended::Failed(err.to_string()), Some("refused")),
+            Err(err @ McpError::Gone(_)) => (Ended::MayHaveHappened(err.to_string()), Some("gone")),
+            Err(err @ McpError::TimedOut(_)) => (Ended::MayHaveHappened(err.to_string()), Some("timeout")),
+        }
+    }
+}

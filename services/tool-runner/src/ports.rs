@@ -1,0 +1,120 @@
+//! What the runner needs from outside: servers that speak MCP, and a database of those
+//! that people have installed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::mcp::Launch;
+use serde_json::{Map, Value};
+
+use crate::mcp::Offered;
+
+/// What went wrong with a server; the words are for the person and the model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum McpError {
+    /// It could not be started, or did not speak.
+    #[error("it did not start: {0}")]
+    Start(String),
+    /// It said no: nothing was done.
+    #[error("{0}")]
+    Refused(String),
+    /// It ended, or the way to it did, while it was asked: it may have done it.
+    #[error("it ended while it was asked: {0}")]
+    Gone(String),
+    #[error("it gave no answer within {0:?}")]
+    TimedOut(Duration),
+}
+
+/// What a tool gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) text: String,
+    /// The tool's own word that it failed.
+    pub(crate) is_error: bool,
+}
+
+/// A server that is there.
+#[async_trait]
+pub(crate) trait Connection: Send + Sync {
+    async fn tools(&self) -> Result<Vec<Offered>, McpError>;
+    async fn call(&self, tool: &str, arguments: Map<String, Value>, limit: Duration) -> Result<Given, McpError>;
+    /// Waits until its list of tools has changed.
+    async fn changed(&self);
+    /// Waits until it has ended.
+    async fn ended(&self);
+    /// Ends it, with everything it started.
+    async fn close(&self);
+}
+
+#[async_trait]
+pub(crate) trait Connector: Send + Sync {
+    async fn connect(&self, launch: &Launch) -> Result<Arc<dyn Connection>, McpError>;
+}
+
+/// Whose server, and which.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    /// Empty: everybody's.
+    pub(crate) owner: String,
+    pub(crate) name: String,
+}
+
+/// A server as it was installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Installed {
+    pub(crate) key: Key,
+    pub(crate) source: String,
+    pub(crate) launch: Launch,
+    pub(crate) is_enabled: bool,
+    /// What it offered when it was asked last.
+    pub(crate) tools: Vec<Offered>,
+    /// The hashes of those that somebody agreed to.
+    pub(crate) approved: BTreeSet<String>,
+    pub(crate) last_error: String,
+    pub(crate) installed_by: String,
+    pub(crate) installed_at_ms: i64,
+}
+
+impl Installed {
+    pub(crate) fn is_approved(&self, tool: &Offered) -> bool {
+        self.approved.contains(&tool.hash())
+    }
+}
+
+/// One call, as it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Called<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) user: &'a str,
+    pub(crate) call: String,
+    pub(crate) tool: &'a str,
+    pub(crate) started_at_ms: i64,
+    pub(crate) duration_ms: i64,
+    /// Nothing for one that went well.
+    pub(crate) error: Option<&'static str>,
+}
+
+/// Why the database did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the database of tools did not answer")]
+pub(crate) struct InstallationsError(#[from] pub(crate) store::StoreError);
+
+/// The servers that people have installed.
+#[async_trait]
+pub(crate) trait Installations: Send + Sync {
+    /// Those that a person may use: their own, and everybody's.
+    async fn of(&self, user: &str) -> Result<Vec<Installed>, InstallationsError>;
+    async fn find(&self, key: &Key) -> Result<Option<Installed>, InstallationsError>;
+    /// Whether it was added: not when there is one of this name.
+    async fn add(&self, installed: &Installed) -> Result<bool, InstallationsError>;
+    async fn remove(&self, key: &Key) -> Result<bool, InstallationsError>;
+    async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, InstallationsError>;
+    /// What it offers now; what was agreed to stays agreed to.
+    async fn set_tools(&self, key: &Key, tools: &[Offered]) -> Result<(), InstallationsError>;
+    /// Agrees to what it offers now.
+    async fn approve(&self, key: &Key) -> Result<bool, InstallationsError>;
+    async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError>;
+    async fn note_call(&self, called: &Called<'_>) -> Result<(), InstallationsError>;
+}

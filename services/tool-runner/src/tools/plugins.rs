@@ -1,0 +1,198 @@
+//! Servers that offer tools, as people ask for them in words.
+//!
+//! What would be run is told first, and `mcp_install` must name exactly that: so whoever
+//! approves the call has seen it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::mcp::{Launch, McpAnswer, McpCommand, McpServer};
+use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
+use serde_json::{Value, json};
+
+use super::{of_group, spec, text};
+use crate::mcp::Plugins;
+use crate::registry::{Builtin, Tool};
+
+#[derive(Clone, Copy)]
+enum Doing {
+    List,
+    Status,
+    Tools,
+    Plan,
+    Install,
+    Uninstall,
+    Enable,
+    Disable,
+    Restart,
+    Refresh,
+}
+
+struct PluginTool {
+    spec: ToolSpec,
+    doing: Doing,
+    plugins: Arc<Plugins>,
+}
+
+pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
+    let name = || json!({"server_name": {"type": "string", "minLength": 1, "maxLength": 32, "description": "The server's name, as mcp_list shows it"}});
+    let tool = |name: &str, description: &str, effect, risk, properties, required: &[&str], doing| {
+        let spec = of_group("admin", spec(name, description, effect, risk, properties, required));
+        Arc::new(PluginTool { spec, doing, plugins: Arc::clone(plugins) }) as Arc<dyn Tool>
+    };
+    let (read, again) = (Effect::ReadOnly, Effect::Idempotent);
+    let source = json!({"type": "string", "minLength": 1, "maxLength": 500, "description": "npm:<package>, pypi:<package>, github:<owner>/<repository>, docker:<image>, smithery:<name>, a path, or a URL"});
+    let chosen =
+        json!({"type": "string", "maxLength": 32, "description": "What to call it; left out: after the source"});
+    let named = &["server_name"];
+    vec![
+        tool("mcp_list", "Lists the MCP servers that are installed.", read, Risk::Safe, json!({}), &[], Doing::List),
+        tool("mcp_status", "Tells where an MCP server stands.", read, Risk::Safe, name(), named, Doing::Status),
+        tool("mcp_tools", "Lists the tools of an MCP server.", read, Risk::Safe, name(), named, Doing::Tools),
+        tool(
+            "mcp_plan",
+            "Tells what would be run to install an MCP server. Nothing is run. Use it before mcp_install.",
+            read,
+            Risk::Safe,
+            json!({"source": source, "name": chosen}),
+            &["source"],
+            Doing::Plan,
+        ),
+        tool(
+            "mcp_install",
+            "Installs an MCP server: starts it once, lists its tools, and keeps it. `command` must be exactly what \
+             mcp_plan told.",
+            Effect::Once,
+            Risk::Dangerous,
+            json!({
+                "source": source,
+                "name": chosen,
+                "command": {"type": "array", "items": {"type": "string", "maxLength": 4096}, "minItems": 1, "maxItems": 64, "description": "The program and its arguments, or the URL alone"},
+            }),
+            &["source", "command"],
+            Doing::Install,
+        ),
+        tool("mcp_uninstall", "Removes an MCP server.", again, Risk::Moderate, name(), named, Doing::Uninstall),
+        tool("mcp_enable", "Lets an MCP server be used again.", again, Risk::Moderate, name(), named, Doing::Enable),
+        tool(
+            "mcp_disable",
+            "Keeps an MCP server from being used.",
+            again,
+            Risk::Moderate,
+            name(),
+            named,
+            Doing::Disable,
+        ),
+        tool(
+            "mcp_restart",
+            "Ends an MCP server; it starts anew when it is used.",
+            again,
+            Risk::Moderate,
+            name(),
+            named,
+            Doing::Restart,
+        ),
+        tool(
+            "mcp_refresh",
+            "Starts MCP servers anew and reads what they offer now: one, or all.",
+            again,
+            Risk::Moderate,
+            json!({"server_name": {"type": "string", "maxLength": 32, "description": "Left out: all"}}),
+            &[],
+            Doing::Refresh,
+        ),
+    ]
+}
+
+#[async_trait]
+impl Builtin for PluginTool {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
+        let name = text(&arguments, "server_name").to_owned();
+        let ask = |command| self.plugins.answer(&request.principal, command);
+        match self.doing {
+            Doing::List => Ok(servers(&ask(McpCommand::List).await?)),
+            Doing::Status => {
+                let mut answer = ask(McpCommand::List).await?;
+                answer.servers.retain(|server| server.name == name);
+                Ok(servers(&answer))
+            }
+            Doing::Tools => Ok(tools(&ask(McpCommand::Tools { name }).await?)),
+            Doing::Plan => {
+                let (name, launch) = self.plan(request, &arguments).await?;
+                let command = json!(command(&launch));
+                Ok(format!(
+                    "Installed as `{name}`, this would be run: {command}. mcp_install with that `command` does it."
+                ))
+            }
+            Doing::Install => {
+                let (name, launch) = self.plan(request, &arguments).await?;
+                let agreed: Vec<&str> =
+                    arguments["command"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                if agreed != command(&launch) {
+                    return Err(format!("`command` must be exactly {}", json!(command(&launch))));
+                }
+                let source = text(&arguments, "source").to_owned();
+                let answer = ask(McpCommand::Install { source, name: name.clone(), launch, for_all: false }).await?;
+                Ok(format!("Installed `{name}`. It offers:\n{}", tools(&answer)))
+            }
+            Doing::Uninstall => {
+                ask(McpCommand::Uninstall { name: name.clone() }).await?;
+                Ok(format!("`{name}` is gone."))
+            }
+            Doing::Enable => Ok(servers(&ask(McpCommand::Enable { name, is_enabled: true }).await?)),
+            Doing::Disable => Ok(servers(&ask(McpCommand::Enable { name, is_enabled: false }).await?)),
+            Doing::Restart => Ok(servers(&ask(McpCommand::Restart { name }).await?)),
+            Doing::Refresh => Ok(servers(&ask(McpCommand::Refresh { name }).await?)),
+        }
+    }
+}
+
+impl PluginTool {
+    async fn plan(&self, request: &ToolRequest, arguments: &Value) -> Result<(String, Launch), String> {
+        let (source, name) = (text(arguments, "source").to_owned(), text(arguments, "name").to_owned());
+        let answer = self.plugins.answer(&request.principal, McpCommand::Plan { source, name }).await?;
+        answer.plan.ok_or_else(|| "nothing would be run".to_owned())
+    }
+}
+
+/// What is run, or the URL alone.
+fn command(launch: &Launch) -> Vec<String> {
+    match launch {
+        Launch::Stdio { command, .. } => command.clone(),
+        Launch::Http { url, .. } => vec![url.clone()],
+    }
+}
+
+fn servers(answer: &McpAnswer) -> String {
+    let line = |server: &McpServer| {
+        let whose = if server.owner.is_empty() { "everybody's" } else { "yours" };
+        let why =
+            if server.last_error.is_empty() { String::new() } else { format!("; last error: {}", server.last_error) };
+        format!(
+            "- {} ({whose}, from {}): {}, {} tools{why}",
+            server.name,
+            server.source,
+            server.status.as_str(),
+            server.tools
+        )
+    };
+    match answer.servers.is_empty() {
+        true => "There are none.".to_owned(),
+        false => answer.servers.iter().map(line).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+fn tools(answer: &McpAnswer) -> String {
+    let line = |tool: &domain::mcp::McpTool| {
+        let state = if tool.is_approved { "" } else { " (changed since it was approved; an administrator must agree)" };
+        format!("- {}{state}: {}", tool.name, tool.description)
+    };
+    match answer.tools.is_empty() {
+        true => "It offers no tools.".to_owned(),
+        false => answer.tools.iter().map(line).collect::<Vec<_>>().join("\n"),
+    }
+}
