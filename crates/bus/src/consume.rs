@@ -46,6 +46,7 @@ pub enum Consumer {
     Orchestrator,
     ToolBuiltin,
     ToolMcp,
+    ToolSandbox,
     AdapterCli,
     Memory,
 }
@@ -58,6 +59,7 @@ impl Consumer {
             Consumer::Processor => ("CLARA_TURNS", "processor".into()),
             Consumer::Orchestrator => ("CLARA_TURNS", "orchestrator".into()),
             Consumer::ToolBuiltin => ("CLARA_TOOLS", "tool-builtin".into()),
+            Consumer::ToolSandbox => ("CLARA_TOOLS", "tool-sandbox".into()),
             Consumer::ToolMcp => ("CLARA_TOOLS", "tool-mcp".into()),
             Consumer::AdapterCli => ("CLARA_OUTBOUND", "adapter-cli".into()),
             Consumer::Memory => ("CLARA_JOURNAL", "memory".into()),

@@ -52,6 +52,7 @@ pub enum Endpoints {
     MemorySessions,
     ToolsList,
     ToolsMcp,
+    ToolsSandbox,
     CliSay,
 }
 
@@ -85,6 +86,7 @@ impl fmt::Display for Subject<'_> {
             Subject::Request(Endpoints::MemoryPassages) => f.write_str("memory.passages"),
             Subject::Request(Endpoints::MemorySessions) => f.write_str("memory.sessions"),
             Subject::Request(Endpoints::ToolsList) => f.write_str("tools.list"),
+            Subject::Request(Endpoints::ToolsSandbox) => f.write_str("tools.sandbox"),
             Subject::Request(Endpoints::ToolsMcp) => f.write_str("tools.mcp"),
             Subject::Request(Endpoints::CliSay) => f.write_str("cli.say"),
         }
@@ -114,6 +116,7 @@ mod tests {
             Subject::Timer(&conversation),
             Subject::Tool(ToolClass::Builtin),
             Subject::Tool(ToolClass::Mcp),
+            Subject::Tool(ToolClass::Sandbox),
             Subject::ToolResult(call),
             Subject::Outbound("cli", &conversation),
             Subject::Delivery(turn, 0),

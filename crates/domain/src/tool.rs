@@ -51,6 +51,8 @@ pub enum ToolClass {
     Builtin,
     /// A tool of an MCP server.
     Mcp,
+    /// Code in the sandbox.
+    Sandbox,
 }
 
 impl ToolClass {
@@ -58,6 +60,7 @@ impl ToolClass {
         match self {
             ToolClass::Builtin => "builtin",
             ToolClass::Mcp => "mcp",
+            ToolClass::Sandbox => "sandbox",
         }
     }
 }
@@ -90,6 +93,15 @@ impl ToolSpec {
     pub fn is_consequential(&self) -> bool {
         self.intent != Intent::Read
     }
+}
+
+/// Where code runs, as the tool runner found it at its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SandboxReport {
+    /// The way that holds; empty if none does: then no code is run at all.
+    pub chosen: String,
+    /// Why others are not used, a line each.
+    pub others: Vec<String>,
 }
 
 /// One call on its way to a runner.

@@ -1,7 +1,9 @@
 //! Tool requests, records and the catalogue.
 
 use domain::message::Principal;
-use domain::tool::{Consent, Effect, Intent, Outcome, OutcomeKind, Risk, ToolClass, ToolRecord, ToolRequest, ToolSpec};
+use domain::tool::{
+    Consent, Effect, Intent, Outcome, OutcomeKind, Risk, SandboxReport, ToolClass, ToolRecord, ToolRequest, ToolSpec,
+};
 
 use crate::fields::{self, all, raws, required, wire_enum};
 use crate::{InvalidMessage, Wire, decode, v1, wire};
@@ -9,7 +11,7 @@ use crate::{InvalidMessage, Wire, decode, v1, wire};
 wire!(ToolRequest as v1::RunTool);
 wire!(ToolRecord as v1::ToolRecord);
 
-wire_enum!(ToolClass as ToolClass, "class", { Builtin => Builtin, Mcp => Mcp });
+wire_enum!(ToolClass as ToolClass, "class", { Builtin => Builtin, Mcp => Mcp, Sandbox => Sandbox });
 wire_enum!(Effect as Effect, "effect", { ReadOnly => ReadOnly, Idempotent => Idempotent, Once => Once });
 wire_enum!(Risk as Risk, "risk", { Safe => Safe, Moderate => Moderate, Dangerous => Dangerous });
 wire_enum!(OutcomeKind as OutcomeKind, "outcome.kind", {
@@ -24,6 +26,17 @@ impl Wire for Principal {
     }
     fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
         required(decode::<v1::ListTools>(bytes)?.principal, "principal")?.try_into()
+    }
+}
+
+impl Wire for SandboxReport {
+    fn to_wire(&self) -> Vec<u8> {
+        let raw = v1::SandboxReport { chosen: self.chosen.clone(), others: self.others.clone() };
+        prost::Message::encode_to_vec(&raw)
+    }
+    fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
+        let v1::SandboxReport { chosen, others } = decode(bytes)?;
+        Ok(Self { chosen, others })
     }
 }
 

@@ -16,12 +16,19 @@ async fn falls_silent(database: &Database, sessions: usize) {
     eventually("the session is summarised", async || {
         database.execute("UPDATE sessions_to_summarize SET due_at = 0", &[]).await.unwrap();
         let sql = "SELECT id FROM sessions WHERE session_summary IS NOT NULL";
-        let waiting = database.fetch("SELECT session_id FROM sessions_to_summarize", &[]).await.unwrap();
+        let queues = "SELECT session_id AS id FROM sessions_to_summarize UNION ALL \
+                      SELECT channel_id AS id FROM channels_to_summarize";
+        let waiting = database.fetch(queues, &[]).await.unwrap();
         (waiting.is_empty() && database.fetch(sql, &[]).await.unwrap().len() == sessions).then_some(())
     })
     .await;
-    let sql = "UPDATE sessions SET last_activity_at = last_activity_at - 3600000, started_at = started_at - 3600000";
-    database.execute(sql, &[]).await.unwrap();
+    // For everything that knows a time.
+    for sql in [
+        "UPDATE sessions SET last_activity_at = last_activity_at - 3600000, started_at = started_at - 3600000",
+        "UPDATE channel_summaries SET summary_cutoff_at = summary_cutoff_at - 3600000",
+    ] {
+        database.execute(sql, &[]).await.unwrap();
+    }
 }
 
 async fn check(plan: Plan, database: impl AsyncFnOnce(&Sandbox) -> Database) {

@@ -18,6 +18,7 @@ mod modes; // What becomes of messages that arrive during a turn.
 mod order; // One at a time, in order, many at once.
 mod passages; // What was said long ago, and who finds it.
 mod replicas; // Two of everything, and what happens when one goes.
+mod sandbox; // Code, and what it tries.
 mod sessions; // Projects, and what was said in one go.
 mod stop; // Ending a turn.
 mod stores; // The contract of every store of memories.

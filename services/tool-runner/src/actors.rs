@@ -2,3 +2,4 @@
 
 pub(crate) mod lister; // The tools that a person may use.
 pub(crate) mod runner; // One call at a time, recorded.
+pub(crate) mod stops; // Stops of turns.

@@ -1,4 +1,7 @@
-//! Servers that speak MCP, and the database of those that are installed.
+//! Servers that speak MCP, the database of those that are installed, and sandboxes.
 
+pub(crate) mod bubblewrap; // The sandbox by bubblewrap.
+mod cgroup; // Limits on all processes of a run together.
 pub(crate) mod rmcp; // The only user of the crate rmcp.
+mod seccomp; // Which system calls code may make.
 pub(crate) mod sql; // What people have installed, and what was called.

@@ -6,18 +6,25 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, Consumer, Endpoints};
+use domain::message::Principal;
+use domain::tool::{SandboxReport, ToolSpec};
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 use store::Database;
+use tracing::{info, warn};
 
 use crate::actors::lister::Lister;
 use crate::actors::runner::Runner;
+use crate::actors::stops::Stops;
+use crate::adapters::bubblewrap::Bubblewrap;
 use crate::adapters::rmcp::RmcpConnector;
 use crate::adapters::sql::SqlInstallations;
 use crate::mcp::{Plugins, Servers};
 use crate::registry::Registry;
+use crate::sandbox::Sandbox;
 use crate::tools;
+use crate::tools::sandbox::Place;
 
 /// Calls that one process runs at the same time.
 const CALLS: usize = 64;
@@ -54,7 +61,8 @@ impl App {
             admins: settings.list("CLARA_ADMINS"),
             limit: Duration::from_secs(settings.number("CLARA_MCP_TIMEOUT_SECONDS")),
         });
-        let built_in = tools::all(bus, &plugins, &files, limits, &settings.text("DEFAULT_TIMEZONE"))
+        let (place, report) = sandbox(settings).await;
+        let built_in = tools::all(bus, &plugins, place.as_ref(), &files, limits, &settings.text("DEFAULT_TIMEZONE"))
             .with_context(|| format!("open CLARA_FILES_DIR={}: name a folder that can be written", files.display()))?;
         let registry = Registry::new(built_in, Arc::clone(&plugins)).context("register the built-in tools")?;
         let registry = Arc::new(registry);
@@ -63,13 +71,21 @@ impl App {
             registry: Arc::clone(&registry),
             replica: bus.replica().to_owned(),
             result_chars: limits.result_chars,
+            stops: Stops::default(),
         };
-        Ok(Self { bus: bus.clone(), runner: Arc::new(runner), lister: Arc::new(Lister { registry }), plugins })
+        Ok(Self {
+            bus: bus.clone(),
+            runner: Arc::new(runner),
+            lister: Arc::new(Lister { registry, sandbox: report }),
+            plugins,
+        })
     }
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
         let Self { bus, runner, lister, plugins } = self;
+        let (of_sandbox, of_stops, of_reports) = (bus.clone(), bus.clone(), bus.clone());
+        let (for_sandbox, stops, reporter) = (Arc::clone(&runner), runner.stops.clone(), Arc::clone(&lister));
         let (of_lister, of_servers, of_plugins) = (bus.clone(), bus.clone(), bus.clone());
         let for_servers = Arc::clone(&runner);
         let servers = plugins.servers.clone();
@@ -89,15 +105,70 @@ impl App {
                         Ok(())
                     }
                 }),
+                Part::new("tool-runner/sandbox", move |stop| {
+                    let (bus, runner) = (of_sandbox.clone(), Arc::clone(&for_sandbox));
+                    async move { Ok(bus.consume(Consumer::ToolSandbox, CALLS, runner, stop).await?) }
+                }),
+                Part::new("tool-runner/stops", move |stop| {
+                    let (bus, stops) = (of_stops.clone(), stops.clone());
+                    async move { stops.hear(&bus, stop).await }
+                }),
+                Part::new("tool-runner/report", move |stop| {
+                    let (bus, reporter) = (of_reports.clone(), Arc::clone(&reporter));
+                    async move {
+                        Ok(bus
+                            .answer::<Principal, SandboxReport, _>(
+                                "tools-sandbox",
+                                Endpoints::ToolsSandbox,
+                                reporter,
+                                stop,
+                            )
+                            .await?)
+                    }
+                }),
                 Part::new("tool-runner/plugins", move |stop| {
                     let (bus, plugins) = (of_plugins.clone(), Arc::clone(&plugins));
                     async move { Ok(bus.answer("tools-mcp", Endpoints::ToolsMcp, plugins, stop).await?) }
                 }),
                 Part::new("tool-runner/list", move |stop| {
                     let (bus, lister) = (of_lister.clone(), Arc::clone(&lister));
-                    async move { Ok(bus.answer("tools-list", Endpoints::ToolsList, lister, stop).await?) }
+                    async move {
+                        Ok(bus
+                            .answer::<Principal, Vec<ToolSpec>, _>("tools-list", Endpoints::ToolsList, lister, stop)
+                            .await?)
+                    }
                 }),
             ],
         })
     }
+}
+
+/// The sandbox that holds here, with what was found; none when none does.
+async fn sandbox(settings: &Settings) -> (Option<Arc<Place>>, SandboxReport) {
+    let megabytes = |name: &str| settings.number(name) << 20;
+    let limits = crate::sandbox::Limits {
+        time: Duration::from_secs(settings.number("CLARA_SANDBOX_SECONDS")),
+        memory_bytes: megabytes("CLARA_SANDBOX_MEMORY_MB"),
+        processes: settings.number("CLARA_SANDBOX_PROCESSES"),
+        file_bytes: megabytes("CLARA_SANDBOX_FILE_MB"),
+        output_bytes: 1 << 20,
+        folder_bytes: megabytes("CLARA_SANDBOX_FOLDER_MB"),
+    };
+    let mode = settings.text("SANDBOX_MODE");
+    let mut report = SandboxReport::default();
+    match mode.as_str() {
+        "auto" | "bubblewrap" => match Bubblewrap::probe(limits).await {
+            Ok(bubblewrap) => {
+                report.chosen = bubblewrap.name().to_owned();
+                info!(sandbox = report.chosen, "code runs in a sandbox");
+                let folder = settings.data_dir().join("workspaces");
+                return (Some(Arc::new(Place { sandbox: Arc::new(bubblewrap), limits, folder })), report);
+            }
+            Err(why) => report.others.push(format!("bubblewrap: {why}")),
+        },
+        "off" => report.others.push("SANDBOX_MODE is off".to_owned()),
+        other => report.others.push(format!("{other}: this build has no such sandbox; bubblewrap is the one it has")),
+    }
+    warn!(why = report.others.join("; "), "no sandbox holds here; no code is run");
+    (None, report)
 }

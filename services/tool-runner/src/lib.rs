@@ -10,6 +10,7 @@ mod app; // Building and running.
 mod mcp; // Servers that offer tools.
 mod ports; // What it needs from outside.
 mod registry; // The tools there are, and whether arguments fit.
+mod sandbox; // Running other people's code.
 mod tools; // What is built in.
 
 pub use app::App;

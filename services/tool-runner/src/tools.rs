@@ -6,6 +6,7 @@ mod files; // The person's own folder.
 #[cfg(feature = "chaos")]
 mod ledger; // Tools whose runs are counted elsewhere.
 mod plugins; // Servers that offer tools.
+pub(crate) mod sandbox; // Code in the sandbox, and its files.
 mod time; // What time it is.
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use bus::Bus;
 use domain::tool::{Consent, Effect, Intent, Risk, ToolClass, ToolSpec};
 use serde_json::Value;
 
+use self::sandbox::Place;
 use crate::mcp::Plugins;
 use crate::registry::Tool;
 
@@ -32,6 +34,7 @@ pub(crate) struct Limits {
 pub(crate) fn all(
     bus: &Bus,
     plugins: &Arc<Plugins>,
+    place: Option<&Arc<Place>>,
     files: &Path,
     limits: Limits,
     time_zone: &str,
@@ -40,6 +43,8 @@ pub(crate) fn all(
         vec![Arc::new(calculate::Calculate::new()), Arc::new(time::CurrentTime::new(time_zone))];
     tools.extend(facts::all(bus));
     tools.extend(plugins::all(plugins));
+    // Without a sandbox that holds there is no code to run.
+    tools.extend(place.into_iter().flat_map(sandbox::all));
     tools.extend(files::all(files, limits)?);
     #[cfg(feature = "chaos")]
     tools.extend(ledger::all());

@@ -350,6 +350,32 @@ pub const CATALOGUE: &[Setting] = &[
         "Users who may install MCP servers and approve other people's calls, such as cli-user,discord-123",
     ),
     setting(
+        "SANDBOX_MODE",
+        Kind::Choice(&["auto", "bubblewrap", "docker", "incus", "incus-vm", "off"]),
+        "auto",
+        "Where code runs; what does not hold here is not used, and then no code runs at all",
+    ),
+    setting(
+        "CLARA_SANDBOX_SECONDS",
+        Kind::Number { min: 1, max: 3600 },
+        "120",
+        "How long one run in the sandbox may take",
+    ),
+    setting(
+        "CLARA_SANDBOX_MEMORY_MB",
+        Kind::Number { min: 16, max: 1 << 20 },
+        "512",
+        "Memory of one run in the sandbox, of all its processes together",
+    ),
+    setting("CLARA_SANDBOX_PROCESSES", Kind::Number { min: 4, max: 10_000 }, "64", "Processes and threads of one run"),
+    setting("CLARA_SANDBOX_FILE_MB", Kind::Number { min: 1, max: 1 << 20 }, "100", "Largest file that a run writes"),
+    setting(
+        "CLARA_SANDBOX_FOLDER_MB",
+        Kind::Number { min: 1, max: 1 << 20 },
+        "1024",
+        "What a person's working folder may hold when a run begins",
+    ),
+    setting(
         "CLARA_MCP_TIMEOUT_SECONDS",
         Kind::Number { min: 1, max: 3600 },
         "60",

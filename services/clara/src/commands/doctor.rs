@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bus::{Bus, Endpoints, Room};
 use domain::memory::{FactAnswer, FactCommand, FactRequest};
+use domain::tool::SandboxReport;
 use model::ModelConfig;
 use serde_json::json;
 use service_kit::settings::Settings;
@@ -202,6 +203,15 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
         }
         Err(err) => findings.push(bad("services", err.to_string())),
     }
+    findings.push(match bus.request(Endpoints::ToolsSandbox, &person(settings), Duration::from_secs(5)).await {
+        Ok(SandboxReport { chosen, .. }) if !chosen.is_empty() => good("sandbox", format!("code runs in {chosen}")),
+        Ok(SandboxReport { others, .. }) => Finding {
+            what: "sandbox",
+            grade: Grade::Warning,
+            words: format!("none holds where the tool runner is, so no code is run: {}", others.join("; ")),
+        },
+        Err(err) => bad("sandbox", format!("the tool runner does not say: {err}")),
+    });
     let asked = FactRequest {
         principal: person(settings),
         asking: None,

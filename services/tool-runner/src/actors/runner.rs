@@ -12,6 +12,7 @@ use serde_json::Value;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{info, instrument, warn};
 
+use super::stops::Stops;
 use crate::registry::{Ended, Registry, Tool};
 
 const RETRY: Duration = Duration::from_millis(500);
@@ -23,6 +24,7 @@ pub(crate) struct Runner {
     pub(crate) registry: Arc<Registry>,
     pub(crate) replica: String,
     pub(crate) result_chars: usize,
+    pub(crate) stops: Stops,
 }
 
 #[async_trait]
@@ -83,7 +85,15 @@ impl Runner {
     async fn execute(&self, request: &ToolRequest, tool: &dyn Tool, arguments: Value) -> Outcome {
         let begun = Instant::now();
         let limit = Duration::from_millis(tool.spec().timeout_ms);
-        let ended = tokio::time::timeout(limit, tool.call(request, arguments)).await;
+        let stopped = self.stops.of(request.call.turn);
+        let called = async {
+            tokio::select! {
+                // What is dropped here ends, with every process of it.
+                () = stopped => Ended::MayHaveHappened("the turn was stopped".to_owned()),
+                ended = tool.call(request, arguments) => ended,
+            }
+        };
+        let ended = tokio::time::timeout(limit, called).await;
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (kind, text) = match ended {
             Ok(Ended::Gave(text)) => (OutcomeKind::Succeeded, cut_result(&text, self.result_chars)),

@@ -1,0 +1,180 @@
+//! Code in the sandbox, and what it tries: attacks S19 to S21 of the security notes, for
+//! real.
+
+use std::path::Path;
+
+use domain::turn::{Reply, ReplyKind};
+use testkit::eventually;
+use testkit::model::{Act, Asked, FakeModel};
+use testkit::sandbox::{Plan, Sandbox};
+use testkit::terminal::Terminal;
+
+/// A model that runs what it is told to: `shell <command>`, `python <code>`, or
+/// `call <name> <arguments>`.
+async fn obedient() -> FakeModel {
+    FakeModel::start(|asked: &Asked, _| {
+        if let Some(result) = asked.results.last() {
+            return Act::say(format!("result: {result}"));
+        }
+        let call =
+            |name: &str, field: &str, text: &str| Act::call(name, &serde_json::json!({ field: text }).to_string());
+        match asked.last_user.split_once(' ') {
+            Some(("shell", command)) => call("run_shell", "command", command),
+            Some(("python", code)) => call("execute_python", "code", code),
+            Some(("call", rest)) => {
+                let (name, arguments) = rest.split_once(' ').unwrap();
+                Act::call(name, arguments)
+            }
+            _ => Act::say("all right"),
+        }
+    })
+    .await
+}
+
+fn plan(model: &FakeModel, folder: &Path) -> Plan {
+    let policy = folder.join("policy.toml");
+    std::fs::write(&policy, "[[rule]]\nruling = 'allow'\ntools = ['group:sandbox']\n").unwrap();
+    let plan = Sandbox::plan().with(model.as_openai()).set("CLARA_POLICY_FILE", policy.display());
+    // A canary, where every process of hers can read it.
+    plan.set("OPENROUTER_API_KEY", "canary-0123456789")
+        .set("CLARA_SANDBOX_SECONDS", 5)
+        .set("CLARA_SANDBOX_MEMORY_MB", 64)
+}
+
+async fn shell(terminal: &mut Terminal, command: &str) -> Reply {
+    let reply = terminal.asks(&format!("shell {command}")).await;
+    assert!(!reply.text.contains("there is no tool"), "no sandbox holds here: {}", reply.text);
+    reply
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_runs_in_a_folder_that_lasts_and_is_ones_own() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let mut sandbox = plan(&model, folder.path()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let reply = terminal.asks("python open('n.txt', 'w').write('seven'); print(6 * 7)").await;
+    assert_eq!(reply.text, "result: 42\n", "{}", reply.text);
+    sandbox.kill("tool-runner", 0);
+    sandbox.start_service("tool-runner", 0);
+    sandbox.ready(1).await;
+    assert_eq!(shell(&mut terminal, "cat n.txt; echo it\\'s \"here\"").await.text, "result: sevenit's here\n");
+    let read = terminal.asks(r#"call read_file {"path": "n.txt"}"#).await;
+    assert_eq!(read.text, "result: seven");
+    let wrote = terminal.asks(r#"call write_file {"path": "data/a.csv", "content": "1,2"}"#).await;
+    assert!(wrote.text.contains("Wrote data/a.csv"), "{}", wrote.text);
+    assert!(terminal.asks("call list_files {}").await.text.contains("data/a.csv (3 bytes)"));
+    assert!(shell(&mut terminal, "exit 3").await.text.contains("it ended with status 3"));
+    let zipped = shell(&mut terminal, "python3 -m zipfile -c a.zip data/a.csv && rm -r data && echo done").await;
+    assert_eq!(zipped.text, "result: done\n");
+    assert!(terminal.asks(r#"call unzip_file {"path": "a.zip"}"#).await.text.contains("Unpacked 1 files"));
+
+    let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
+    assert_eq!(bob.asks("call list_files {}").await.text, "result: There are no files.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_its_own_is_out_of_its_reach() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let port = sandbox.nats.url().rsplit(':').next().unwrap().to_owned();
+    let data = sandbox.folder().join("data");
+    for attempt in [
+        "cat /etc/shadow",
+        "cat /etc/passwd",
+        "ls /root /home",
+        "cat ~/../root/.ssh/id_rsa",
+        "tr '\\0' '\\n' < /proc/1/environ | grep -c .",
+        "cat /var/run/secrets/kubernetes.io/serviceaccount/token",
+        "ls /var/run/docker.sock",
+        "ls /sys/fs/cgroup",
+        &format!("ls {}", data.display()),
+        &format!("python3 -c \"import socket; socket.create_connection(('127.0.0.1', {port}), 2)\""),
+        "python3 -c \"import socket; socket.create_connection(('169.254.169.254', 80), 2)\"",
+        "python3 -c \"import socket; socket.create_connection(('1.1.1.1', 53), 2)\"",
+        "unshare -U true",
+        "mount -t tmpfs none /mnt",
+        "python3 -c \"import ctypes; r = ctypes.CDLL(None, use_errno=True).ptrace(0, 0, 0, 0); raise SystemExit(r == -1)\"",
+        "echo x > /usr/bin/evil",
+        "dmesg",
+        "kill -9 -1; sleep 1; exit 7",
+        "ls /proc | grep -c '^[0-9]' | awk '{exit ($1 > 8)}' && exit 9",
+    ] {
+        let reply = shell(&mut terminal, attempt).await;
+        let text = reply.text.strip_prefix("result: ").unwrap_or(&reply.text);
+        assert!(text.starts_with("error: ") || text.trim() == "0", "{attempt}: {text}");
+        assert!(!text.contains("canary") && !text.contains("root:"), "{attempt}: {text}");
+    }
+    // A link out of the folder leads nowhere, inside and outside.
+    std::fs::write(folder.path().join("secret"), "canary").unwrap();
+    let secret = folder.path().join("secret").display().to_string();
+    let linked = shell(&mut terminal, &format!("ln -s {secret} out; ln -s / root; ls; cat out")).await;
+    assert!(linked.text.contains("No such file"), "{}", linked.text);
+    for path in ["out", "root/etc/passwd", "../../x", "/etc/passwd", "C:\\\\x", "\\\\\\\\host\\\\share"] {
+        let read = terminal.asks(&format!(r#"call read_file {{"path": "{path}"}}"#)).await;
+        assert!(read.text.starts_with("result: error: "), "{path}: {}", read.text);
+        let wrote = terminal.asks(&format!(r#"call write_file {{"path": "{path}/a", "content": "x"}}"#)).await;
+        assert!(wrote.text.starts_with("result: error: "), "{path}: {}", wrote.text);
+    }
+    assert_eq!(std::fs::read_to_string(folder.path().join("secret")).unwrap(), "canary");
+    assert!(sandbox.logs().iter().all(|(_, log)| !log.contains("canary")), "nor in a log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_hold_and_nothing_is_left_behind() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).set("CLARA_SANDBOX_FILE_MB", 4).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    for (attempt, part) in [
+        (":(){ :|:& };:; wait; echo survived", "error"),
+        ("python3 -c \"x = bytearray(1 << 30)\"", "killed: more than 64 MB of memory"),
+        (
+            "python3 -c \"b = b'x' * (1 << 20)\nwith open('big', 'wb') as f:\n  for _ in range(100): f.write(b)\"",
+            "error",
+        ),
+        ("head -c 200000000 /dev/zero > /tmp/full", "error"),
+        ("yes", "more was printed, and dropped"),
+        ("sleep 60", "took longer than 5s"),
+        ("(setsid sleep 4242 &) ; sleep 60", "took longer than 5s"),
+    ] {
+        let reply = shell(&mut terminal, attempt).await;
+        assert!(reply.text.contains(part), "{attempt}: {:.400}", reply.text);
+    }
+    assert!(terminal.asks("hello").await.text == "all right", "she is as she was");
+    eventually("what it left behind is gone", async || (running("4242") == 0).then_some(())).await;
+}
+
+/// How many processes of this machine have this in their command.
+fn running(marker: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(marker)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_every_process() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    // Its own limit is far away.
+    let sandbox = plan(&model, folder.path()).set("CLARA_SANDBOX_SECONDS", 3000).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let message = terminal.says("shell sleep 5151 & sleep 5151").await;
+    eventually("it runs", async || (running("5151") > 0).then_some(())).await;
+    let stop = terminal.does(proto::terminal::Saying::Stop).await;
+    let reply = terminal.reply_to(&message).await;
+    assert!(reply.kind == ReplyKind::Stopped && reply.answers.contains(&stop), "{reply:?}");
+    eventually("every process of it is gone", async || (running("5151") == 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_sandbox_that_holds_no_code_is_run() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).set("SANDBOX_MODE", "docker").start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let reply = terminal.asks("shell echo out > /tmp/should-not-be").await;
+    assert!(reply.text.contains("there is no tool `run_shell`"), "{}", reply.text);
+    let mut doctor = testkit::process::command("clara", sandbox.folder());
+    let output = doctor.env("NATS_URL", sandbox.nats.url()).args(["doctor", "--json"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let line = said.lines().find(|line| line.contains("\"sandbox\"")).unwrap();
+    assert!(line.contains("warning") && line.contains("this build has no such sandbox"), "{line}");
+}

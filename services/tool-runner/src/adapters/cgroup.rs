@@ -1,0 +1,119 @@
+//! Limits on all processes of a run together, by control groups of the kernel: the second
+//! version where this process may make some, else the first one's for memory and processes.
+//!
+//! (<https://docs.kernel.org/admin-guide/cgroup-v2.html>)
+
+use std::path::{Path, PathBuf};
+
+use crate::sandbox::Limits;
+
+/// Where groups can be made, each with the names of its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cgroups {
+    parents: Vec<(PathBuf, &'static [Setting])>,
+}
+
+/// A file of a group, and what is written to it.
+type Setting = (&'static str, fn(&Limits) -> u64);
+
+const UNIFIED: &[Setting] = &[
+    ("memory.max", |limits| limits.memory_bytes),
+    ("memory.swap.max", |_| 0),
+    ("pids.max", |limits| limits.processes),
+];
+const MEMORY: &[Setting] = &[("memory.limit_in_bytes", |limits| limits.memory_bytes)];
+const PROCESSES: &[Setting] = &[("pids.max", |limits| limits.processes)];
+
+/// A group of one run, removed when it is dropped.
+pub(super) struct Cgroup(Vec<PathBuf>);
+
+impl Cgroups {
+    /// Finds where groups can be made; the error says why there are none.
+    pub(super) fn probe() -> Result<Self, String> {
+        Self::probe_under(Path::new("/sys/fs/cgroup"))
+    }
+
+    fn probe_under(root: &Path) -> Result<Self, String> {
+        let unified = match std::fs::read_to_string(root.join("cgroup.controllers")) {
+            Ok(controllers) => {
+                let has = |name: &str| controllers.split_whitespace().any(|known| known == name);
+                has("memory") && has("pids")
+            }
+            Err(_) => false,
+        };
+        let wanted: Vec<(PathBuf, &'static [Setting])> = match unified {
+            true => vec![(own(root)?, UNIFIED)],
+            false => vec![(root.join("memory"), MEMORY), (root.join("pids"), PROCESSES)],
+        };
+        let cgroups = Self { parents: wanted };
+        // Whether it works is known when it was done.
+        let limits = Limits {
+            time: std::time::Duration::ZERO,
+            memory_bytes: 1 << 26,
+            processes: 16,
+            file_bytes: 0,
+            output_bytes: 0,
+            folder_bytes: 0,
+        };
+        cgroups.make("probe", &limits).map(|_| cgroups.clone())
+    }
+
+    /// A group of this name with these limits.
+    pub(super) fn make(&self, name: &str, limits: &Limits) -> Result<Cgroup, String> {
+        let mut made = Cgroup(Vec::new());
+        for (parent, settings) in &self.parents {
+            let folder = parent.join(format!("clara-{}-{name}", std::process::id()));
+            let failed = |what: &Path, err: std::io::Error| format!("{}: {err}", what.display());
+            std::fs::create_dir(&folder).map_err(|err| failed(&folder, err))?;
+            made.0.push(folder.clone());
+            for (file, value) in *settings {
+                let file = folder.join(file);
+                // Not every kernel counts what is swapped.
+                if file.ends_with("memory.swap.max") && !file.exists() {
+                    continue;
+                }
+                std::fs::write(&file, value(limits).to_string()).map_err(|err| failed(&file, err))?;
+            }
+        }
+        Ok(made)
+    }
+}
+
+/// The group of this process in the unified hierarchy, in which it makes others.
+fn own(root: &Path) -> Result<PathBuf, String> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").map_err(|err| format!("/proc/self/cgroup: {err}"))?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).ok_or("this process is in no group")?;
+    Ok(root.join(own))
+}
+
+impl Cgroup {
+    /// Takes a process in; those that it starts are in it too.
+    pub(super) fn take(&self, process: u32) -> Result<(), String> {
+        for folder in &self.0 {
+            let file = folder.join("cgroup.procs");
+            std::fs::write(&file, process.to_string()).map_err(|err| format!("{}: {err}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // A group that still holds a process stays; the next start of the machine ends it.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_group_can_be_made_it_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let why = Cgroups::probe_under(folder.path()).unwrap_err();
+        assert!(why.contains("memory"), "{why}");
+    }
+}
