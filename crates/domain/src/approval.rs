@@ -2,10 +2,10 @@
 //! one. The answer is an event of the conversation, so it outlives every process.
 
 use crate::journal::Call;
-use crate::untrusted::visible;
+use crate::untrusted::escaped;
 
-/// Longest part of a call's arguments that a question shows, in characters.
-const SHOWN: usize = 2000;
+/// Longest arguments that a person is asked about, in characters as they are shown.
+const SHOWN: usize = 16_000;
 
 /// What a turn ended with a question about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,7 +54,7 @@ impl ApprovalMode {
 pub(crate) fn question(waiting: &[&Call], is_tainted: bool) -> String {
     let mut text = String::from("May I do this?\n");
     for call in waiting {
-        text.push_str(&format!("\n`{}` with\n{}\n", visible(&call.name), shown(&call.arguments)));
+        text.push_str(&format!("\n`{}` with\n{}\n", escaped(&call.name), shown(&call.arguments)));
     }
     if is_tainted {
         text.push_str("\nLook closely: in this turn I have read text that somebody else wrote.\n");
@@ -63,18 +63,21 @@ pub(crate) fn question(waiting: &[&Call], is_tainted: bool) -> String {
     text
 }
 
-/// Arguments as a person can read them, with nothing in them that moves the cursor, hides
-/// text or ends the code block early.
+/// Whether a person can be shown all that would run. What cannot be shown whole is not
+/// asked for: whatever was left out could be what matters.
+pub(crate) fn can_be_shown(arguments: &str) -> bool {
+    shown(arguments).chars().count() <= SHOWN
+}
+
+/// Arguments as a person can read them, whole, with nothing in them that moves the cursor,
+/// hides text or ends the code block early.
 fn shown(arguments: &str) -> String {
     let pretty = serde_json::from_str::<serde_json::Value>(arguments)
         .ok()
         .and_then(|value| serde_json::to_string_pretty(&value).ok())
         .unwrap_or_else(|| arguments.to_owned());
-    let plain: String = pretty.lines().map(|line| format!("    {}\n", visible(line))).collect();
-    match plain.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}\n    … {} bytes in all", &plain[..end], arguments.len()),
-        None => plain.trim_end().to_owned(),
-    }
+    let plain: String = pretty.lines().map(|line| format!("    {}\n", escaped(line))).collect();
+    plain.trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -113,7 +116,9 @@ mod tests {
         let hidden = question(&[&call("se\u{1b}[2Jnd", "{\"to\":\"a\u{202e}b\"}")], true);
         assert!(!hidden.contains(['\u{1b}', '\u{202e}']), "{hidden:?}");
         assert!(hidden.contains("Look closely"));
-        let long = question(&[&call("send", &format!("{{\"body\":\"{}\"}}", "x".repeat(9000)))], false);
-        assert!(long.len() < 2500 && long.contains("9011 bytes in all"), "{}", long.len());
+        assert!(hidden.contains("\\u{202e}"), "what is hidden is written out: {hidden}");
+        let body = |length: usize| format!("{{\"body\":\"{}\"}}", "x".repeat(length));
+        assert!(can_be_shown(&body(15_000)) && !can_be_shown(&body(16_000)));
+        assert!(question(&[&call("send", &body(15_000))], false).contains(&"x".repeat(15_000)), "nothing is left out");
     }
 }

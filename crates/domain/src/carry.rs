@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use crate::approval::Question;
+use crate::approval::{ApprovalMode, Question};
 use crate::chat::{Answer, ChatRequest, Usage};
 use crate::decide::{self, Tools};
 use crate::ids::{CallId, ConversationId, TurnId};
 use crate::journal::{Call, Entry, StepState, TurnState};
-use crate::tool::{Outcome, OutcomeKind};
+use crate::tool::{Consent, Outcome, OutcomeKind, ToolSpec};
 use crate::turn::TurnContext;
 
 /// What a person says about a call: of one that may or may not have happened, or of one
@@ -103,6 +103,11 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
         is_tainted: decide::is_tainted(old, known),
         ..known.clone()
     };
+    if context.request.approval == ApprovalMode::Chat {
+        // Chosen meanwhile: it holds from now on.
+        let asked = |tool: &ToolSpec| ToolSpec { consent: Consent::Asked, ..tool.clone() };
+        context.tools = context.tools.iter().map(asked).collect();
+    }
     let turn = context.request.turn;
     match carry {
         Carry::Fork { at } => {

@@ -229,9 +229,14 @@ impl Answers {
 
 impl Conversation {
     fn stop(&mut self, place: &Address<'_>, stop: &MessageId) {
+        // Whoever says stop has answered.
+        let dropped_question = self.asked.take().is_some();
         let Some(active) = &mut self.active else {
             let Some(mut dropped) = Answers::all(self.waiting.drain(..).map(|waiting| waiting.id)) else {
-                let text = "There is nothing to stop.".to_owned();
+                let text = match dropped_question {
+                    true => "Stopped: what I asked about is not done.".to_owned(),
+                    false => "There is nothing to stop.".to_owned(),
+                };
                 return self.outbox.push(place.reply(ReplyKind::Notice, Answers::one(stop), text));
             };
             dropped.rest.push(stop.clone());

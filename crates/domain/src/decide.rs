@@ -237,9 +237,12 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
         } else {
             malformed(asked)
         };
-        let waits = spec
-            .is_some_and(|spec| spec.consent == Consent::Asked || (is_tainted && spec.is_consequential()))
-            .then(|| Outcome { kind: OutcomeKind::Unapproved, text: WAITS.to_owned(), elapsed_ms: 0 });
+        let needs_word =
+            spec.is_some_and(|spec| spec.consent == Consent::Asked || (is_tainted && spec.is_consequential()));
+        let waits = needs_word.then(|| match approval::can_be_shown(&asked.arguments) {
+            true => Outcome { kind: OutcomeKind::Unapproved, text: WAITS.to_owned(), elapsed_ms: 0 },
+            false => Outcome::failed(TOO_LONG),
+        });
         if let Some(outcome) = refusal.map(Outcome::failed).or(waits) {
             entries.push(Entry::ToolFinished { call, outcome });
         }
@@ -252,6 +255,10 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
 
 /// What stands in the journal for a call that waits for a person's word.
 const WAITS: &str = "it waits for the person's word";
+
+/// What the model is told of a call that nobody could look through.
+const TOO_LONG: &str = "not run: it needs the person's word, and its arguments are too long to be shown; make them \
+                        shorter, or go in steps";
 
 fn unknown_tool(asked: &ToolCall, context: &TurnContext) -> String {
     let names: Vec<&str> = context.tools.iter().map(|tool| tool.name.as_str()).take(40).collect();

@@ -91,6 +91,19 @@ pub fn visible(text: &str) -> String {
     text.chars().filter(|c| !is_hidden(*c) && (!c.is_control() || matches!(c, '\n' | '\t'))).collect()
 }
 
+/// A text with hidden and control characters written out, so that nothing in it is unseen;
+/// line ends and tabs stay.
+pub fn escaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_hidden(c) || (c.is_control() && !matches!(c, '\n' | '\t')) {
+            true => plain.extend(c.escape_unicode()),
+            false => plain.push(c),
+        }
+    }
+    plain
+}
+
 /// Searches a text for signs that it wants to be obeyed.
 pub fn suspicion(text: &str) -> Suspicion {
     let searched = &text[..text.floor_char_boundary(SEARCHED)];

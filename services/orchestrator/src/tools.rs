@@ -19,11 +19,21 @@ pub(crate) enum Heard {
 pub(crate) struct ToolCalls {
     pub(crate) bus: Bus,
     pub(crate) records: Records<ToolRecord>,
-    /// How long a call may go without a result.
+    /// How long a call may go without a result, at least.
     pub(crate) patience: Duration,
 }
 
+/// What a runner has beside a tool's own time, to take the call and to tell the result.
+const GRACE: Duration = Duration::from_secs(15);
+
 impl ToolCalls {
+    /// How long a call may go without a result: no less than its tool says that it takes.
+    pub(crate) fn patience(&self, context: &TurnContext, call: &Call) -> Duration {
+        let tool = context.tools.iter().find(|tool| tool.name == call.name);
+        let own = tool.map_or(Duration::ZERO, |tool| Duration::from_millis(tool.timeout_ms).saturating_add(GRACE));
+        self.patience.max(own)
+    }
+
     /// Hears results as they are recorded. Begun before the first request.
     pub(crate) async fn listen(&self, turn: TurnId) -> Result<Subscription<ToolRecord>, LiveError> {
         self.bus.watch_tool_results(turn).await

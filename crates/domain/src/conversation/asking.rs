@@ -7,8 +7,8 @@ use super::{Address, Answers, Conversation, Limits, MessageId, Origin, Principal
 use crate::approval::Question;
 use crate::carry::{Carry, Choice};
 
-/// Longest text of a question that a conversation keeps, in bytes.
-const TEXT: usize = 4096;
+/// Longest text of a question that a conversation keeps, in bytes: more than one has.
+const TEXT: usize = 128 * 1024;
 
 /// A question to a person about a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Conversation {
         let Some(active) = self.active.as_ref().filter(|active| active.turn == turn) else { return };
         // Who waits already spoke before the question; their turn comes next, and
         // the question is dropped as by any other message.
-        if self.waiting.is_empty() && active.steered.is_empty() {
+        if self.waiting.is_empty() && active.steered.is_empty() && active.ending.is_none() {
             let text = text[..text.floor_char_boundary(TEXT)].to_owned();
             self.asked = Some(Asked { turn, of: active.speaker.clone(), question, text, at_ms });
         }

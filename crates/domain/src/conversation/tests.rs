@@ -421,6 +421,20 @@ fn an_approval_that_came_too_late_does_nothing_and_blocks_nothing() {
 }
 
 #[test]
+fn a_stop_drops_the_question() {
+    for stop in [says(2, "never mind"), inbound(Event::StopRequested { id: id(2), by: speaker() })] {
+        let events = [&waits_for_approval()[..], &[stop]].concat();
+        let state = after(&events);
+        let [Effect::Reply(reply)] = &state.outbox[..] else { panic!("{:?}", state.outbox) };
+        assert!(reply.text.contains("not done") && state.asked.is_none(), "{reply:?}");
+        assert_eq!(goes_on(&[&events[..], &[answers(3, "cli-user", Choice::Approve, 2000)]].concat()), None);
+    }
+    let early =
+        [says(1, "send it"), says(2, "never mind"), Inbound { route: None, ..inbound(asks(Question::Approval)) }];
+    assert_eq!(after(&early).asked, None, "what was stopped asks nobody");
+}
+
+#[test]
 fn what_is_said_after_the_question_drops_it() {
     let events = [&waits_for_approval()[..], &[says(2, "what would it say?"), finished(2, vec![id(2)])]].concat();
     assert_eq!(goes_on(&[&events[..], &[said_at(3, "yes", 2000)]].concat()), Some((None, "cli-user".into())));

@@ -15,7 +15,6 @@ use proto::terminal::{PLATFORM, Said, Say, Saying};
 use serde_json::json;
 use service_kit::settings::Settings;
 
-use super::turn::one_line;
 use super::{attach, person, time};
 use crate::cli::{Answering, ApprovalCommand};
 
@@ -27,7 +26,11 @@ const SOUGHT: usize = 10_000;
 pub(super) async fn run(settings: &Settings, what: ApprovalCommand, json: bool) -> anyhow::Result<ExitCode> {
     let bus = attach(settings).await?;
     match what {
-        ApprovalCommand::List { limit } => list(&bus, usize::try_from(limit)?, json).await,
+        ApprovalCommand::List { limit } => {
+            let kept = settings.number("CLARA_APPROVAL_MINUTES").saturating_mul(60_000);
+            let since = service_kit::clock::now_ms().saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
+            list(&bus, usize::try_from(limit)?, since, json).await
+        }
         ApprovalCommand::Approve(which) => answer(&bus, person(settings), which, Choice::Approve, json).await,
         ApprovalCommand::Deny(which) => answer(&bus, person(settings), which, Choice::Deny, json).await,
     }
@@ -43,8 +46,11 @@ async fn waiting(bus: &Bus, limit: usize) -> anyhow::Result<Vec<(ConversationId,
     Ok(asked.collect())
 }
 
-async fn list(bus: &Bus, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
-    let waiting = waiting(bus, limit).await?;
+/// Those that were asked since then: an answer to an older one does nothing any more.
+async fn list(bus: &Bus, limit: usize, since_ms: i64, json: bool) -> anyhow::Result<ExitCode> {
+    let mut waiting = waiting(bus, SOUGHT).await?;
+    waiting.retain(|(_, _, asked)| asked.at_ms >= since_ms);
+    waiting.truncate(limit);
     if waiting.is_empty() && !json {
         println!("Nothing waits for anybody's word.");
     }
@@ -59,7 +65,9 @@ async fn list(bus: &Bus, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
         } else {
             let of = without_controls(&asked.of.user);
             println!("{}  {}  {of} in {}", asked.turn, time(asked.at_ms), without_controls(&channel));
-            println!("    {}", one_line(&asked.text));
+            for line in without_controls(&asked.text).lines() {
+                println!("    {line}");
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -344,9 +344,10 @@ impl Turn {
         for call in open_calls(state) {
             let Some(asked) = state.asked.get(&call.id) else { continue };
             let heard = self.with.tools.look(&call).await?;
+            let patience = self.with.tools.patience(&state.context, &call);
             let outcome = match heard {
                 Heard::Done(outcome) => outcome,
-                Heard::Nothing | Heard::Started if asked.elapsed() < self.with.tools.patience => continue,
+                Heard::Nothing | Heard::Started if asked.elapsed() < patience => continue,
                 Heard::Nothing | Heard::Started => self.with.tools.end(&call, "it gave no result in time").await?,
             };
             self.on_tool_replied(me, state, call.id, outcome).await?;

@@ -100,7 +100,9 @@ async fn older(
     let sql = "SELECT s.session_summary, s.started_at, \
                (SELECT COUNT(*) FROM sessions_to_summarize q WHERE q.session_id = s.id) AS waits FROM sessions s \
                WHERE s.context_id = $1 AND s.generation = $2 AND s.audience = 'group' AND s.started_at > $3 \
-               AND (SELECT COUNT(*) FROM sessions n WHERE n.context_id = s.context_id AND n.generation = s.generation \
+               AND (s.session_summary IS NOT NULL OR EXISTS (SELECT 1 FROM sessions_to_summarize w \
+               WHERE w.session_id = s.id)) AND (SELECT COUNT(*) FROM sessions n \
+               WHERE n.context_id = s.context_id AND n.generation = s.generation \
                AND n.session_summary IS NOT NULL AND n.started_at > s.started_at) >= $4 ORDER BY s.started_at LIMIT $5";
     let values = [channel.into(), generation.into(), after_ms.into(), SUMMARIES.into(), FOLDED.into()];
     let (mut summaries, mut to) = (Vec::new(), after_ms);
@@ -108,7 +110,7 @@ async fn older(
         if row.integer("waits")? > 0 {
             break;
         }
-        // One of which nothing could be said is passed over.
+        // One that was erased just now is summarised anew, or has nothing to say.
         let Some(summary) = row.optional_text("session_summary")? else { continue };
         summaries.push(summary);
         to = row.integer("started_at")?;

@@ -95,8 +95,9 @@ impl Summaries for SqlMemory {
             let values = [session.into(), text.as_str().into(), title.as_str().into(), of.to.into()];
             transaction.execute(sql, &values).await?;
             moods::mentioned(&mut transaction, session, topics).await?;
-            channels::summarised(&mut transaction, session).await?;
         }
+        // Also when there was nothing to say: others may have waited for that.
+        channels::summarised(&mut transaction, session).await?;
         let sql = "DELETE FROM sessions_to_summarize WHERE session_id = $1 AND messages <= 0";
         transaction.execute(sql, &[session.into()]).await?;
         transaction.commit().await?;
