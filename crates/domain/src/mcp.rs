@@ -15,7 +15,7 @@ pub enum Launch {
     /// A process of its own: the program and its arguments, never a shell. In a value of
     /// the environment `${NAME}` stands for the runner's own variable of that name.
     Stdio { command: Vec<String>, env: BTreeMap<String, String> },
-    /// Streamable HTTP. `${NAME}` in a header's value as above.
+    /// Streamable HTTP. `${NAME}` in a header's value, or after the host of the URL, as above.
     Http { url: String, headers: BTreeMap<String, String> },
 }
 
@@ -67,8 +67,14 @@ pub struct McpTool {
     /// As models call it: `<server>__<tool>`.
     pub name: String,
     pub description: String,
+    /// JSON Schema of its arguments, as JSON text.
+    pub schema: String,
     /// Whether it may be called: one that changed since it was approved may not.
     pub is_approved: bool,
+    /// How much of this looks like an attack: `clean`, `low`, `medium` or `high`.
+    pub suspicion: String,
+    /// What whoever agrees to it names.
+    pub hash: String,
 }
 
 /// What is asked of the tool runner.
@@ -107,9 +113,10 @@ pub enum McpCommand {
     Refresh {
         name: String,
     },
-    /// Agrees to its tools as they are now.
+    /// Agrees to those of its tools that have these hashes: to what was seen, and no more.
     Approve {
         name: String,
+        hashes: Vec<String>,
     },
 }
 

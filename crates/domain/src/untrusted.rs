@@ -14,7 +14,7 @@ pub enum Suspicion {
 }
 
 impl Suspicion {
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Clean => "clean",
             Self::Low => "low",

@@ -69,13 +69,27 @@ impl TryFrom<v1::McpServer> for McpServer {
 
 impl From<&McpTool> for v1::McpTool {
     fn from(value: &McpTool) -> Self {
-        Self { name: value.name.clone(), description: value.description.clone(), approved: value.is_approved }
+        Self {
+            name: value.name.clone(),
+            description: value.description.clone(),
+            approved: value.is_approved,
+            schema: value.schema.clone(),
+            suspicion: value.suspicion.clone(),
+            hash: value.hash.clone(),
+        }
     }
 }
 
 impl From<v1::McpTool> for McpTool {
     fn from(raw: v1::McpTool) -> Self {
-        Self { name: raw.name, description: raw.description, is_approved: raw.approved }
+        Self {
+            name: raw.name,
+            description: raw.description,
+            schema: raw.schema,
+            is_approved: raw.approved,
+            suspicion: raw.suspicion,
+            hash: raw.hash,
+        }
     }
 }
 
@@ -93,7 +107,7 @@ impl From<&McpRequest> for v1::McpRequest {
             McpCommand::Enable { name, is_enabled } => Command::Enable(Enable { name, enabled: is_enabled }),
             McpCommand::Restart { name } => Command::Restart(Restart { name }),
             McpCommand::Refresh { name } => Command::Refresh(Refresh { name }),
-            McpCommand::Approve { name } => Command::Approve(Approve { name }),
+            McpCommand::Approve { name, hashes } => Command::Approve(Approve { name, hashes }),
         };
         Self { principal: Some((&value.principal).into()), command: Some(command) }
     }
@@ -114,7 +128,7 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             Command::Enable(Enable { name, enabled }) => McpCommand::Enable { name, is_enabled: enabled },
             Command::Restart(Restart { name }) => McpCommand::Restart { name },
             Command::Refresh(Refresh { name }) => McpCommand::Refresh { name },
-            Command::Approve(Approve { name }) => McpCommand::Approve { name },
+            Command::Approve(Approve { name, hashes }) => McpCommand::Approve { name, hashes },
         };
         Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, command })
     }

@@ -224,7 +224,13 @@ async fn what_changed_since_it_was_approved_is_not_called() {
     assert!(!tools[0].is_approved && tools[0].description.contains("id_rsa"), "{tools:?}");
     let asked = model.asked().last().unwrap().body.to_string();
     assert!(!asked.contains("id_rsa"), "no model reads it before somebody agrees");
-    mcp(&bus, ANN, McpCommand::Approve { name: "rug".into() }).await.unwrap();
+    // Whoever agrees has seen it; agreeing to something else changes nothing.
+    let other = McpCommand::Approve { name: "rug".into(), hashes: vec!["0".repeat(32)] };
+    assert!(!mcp(&bus, ANN, other).await.unwrap().tools[0].is_approved);
+    let unseen = clara(&sandbox, ANN, &["approve", "rug"]);
+    let seen = String::from_utf8_lossy(&unseen.stdout);
+    assert!(!unseen.status.success() && seen.contains("id_rsa") && seen.contains("\"how\""), "{seen}");
+    assert!(lines(clara(&sandbox, ANN, &["approve", "rug", "--yes", "--json"]))[0]["approved"] == true);
     assert!(calls_tool(&mut terminal, "rug__do", r#"{"how": "again"}"#).await.text.contains("done: again"));
     assert_eq!(calls(folder.path()), ["well", "again"]);
 }

@@ -117,7 +117,9 @@ pub(crate) fn assemble(
     let by_tokens = history_to_drop(fixed, &of_history, prompt_budget(voice.window));
     let bytes = |message: &ChatMessage| message.texts().into_iter().map(str::len).sum::<usize>();
     let of_bytes: Vec<usize> = history.iter().map(bytes).collect();
-    let by_bytes = history_to_drop(system.len() + asked.iter().map(bytes).sum::<usize>(), &of_bytes, voice.max_bytes);
+    let of_tools: usize = tools.iter().map(|tool| tool.description.len() + tool.schema.len()).sum();
+    let fixed = system.len() + of_tools + asked.iter().map(bytes).sum::<usize>();
+    let by_bytes = history_to_drop(fixed, &of_bytes, voice.max_bytes);
     // Too large even without history: the model will say so, and the person hears it.
     let dropped = by_tokens.unwrap_or(history.len()).max(by_bytes.unwrap_or(history.len()));
 

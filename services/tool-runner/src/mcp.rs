@@ -4,9 +4,10 @@ mod offer; // What servers offer, and whether it is still what somebody agreed t
 mod plugins; // Installing, listing, approving: what people do with servers.
 mod server; // One server: started when it is called, started anew when it ends.
 mod servers; // Those that run in this process.
+mod shown; // What people are shown of them.
 mod source; // From a name to what would be run.
 mod tool; // One of their tools.
 
 pub(crate) use offer::{Offered, TOOLS, usable};
-pub(crate) use plugins::Plugins;
+pub(crate) use plugins::{INSTALL, Plugins};
 pub(crate) use servers::Servers;

@@ -111,10 +111,10 @@ pub(crate) trait Installations: Send + Sync {
     async fn add(&self, installed: &Installed) -> Result<bool, InstallationsError>;
     async fn remove(&self, key: &Key) -> Result<bool, InstallationsError>;
     async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, InstallationsError>;
-    /// What it offers now; what was agreed to stays agreed to.
-    async fn set_tools(&self, key: &Key, tools: &[Offered]) -> Result<(), InstallationsError>;
-    /// Agrees to what it offers now.
-    async fn approve(&self, key: &Key) -> Result<bool, InstallationsError>;
+    /// What it offers now, if it is still run like this; what was agreed to stays agreed to.
+    async fn set_tools(&self, key: &Key, launch: &Launch, tools: &[Offered]) -> Result<(), InstallationsError>;
+    /// Agrees to those of what it offers now that have these hashes.
+    async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, InstallationsError>;
     async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError>;
     async fn note_call(&self, called: &Called<'_>) -> Result<(), InstallationsError>;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::tool::{ToolRequest, ToolSpec};
@@ -13,6 +14,9 @@ use crate::mcp::Plugins;
 
 /// How many faults of one call the model is told.
 const FAULTS: usize = 5;
+
+/// How long the tools of servers are looked for when a turn begins.
+const LOOKUP: Duration = Duration::from_secs(2);
 
 /// How a call ended. The words are read by the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +79,10 @@ impl Registry {
     /// The tools that a person may use. Without the database those of servers are missing.
     pub(crate) async fn specs(&self, user: &str) -> Vec<ToolSpec> {
         let mut specs: Vec<ToolSpec> = self.builtin.values().map(|(tool, _)| tool.spec().clone()).collect();
-        match self.plugins.tools(user).await {
-            Ok(tools) => specs.extend(tools.iter().map(|tool| tool.spec().clone())),
-            Err(why) => warn!(why, "listing what is built in alone"),
+        match tokio::time::timeout(LOOKUP, self.plugins.tools(user)).await {
+            Ok(Ok(tools)) => specs.extend(tools.iter().map(|tool| tool.spec().clone())),
+            Ok(Err(why)) => warn!(why, "listing what is built in alone"),
+            Err(_) => warn!("the database of tools is slow; listing what is built in alone"),
         }
         specs
     }

@@ -36,7 +36,14 @@ pub enum McpCommand {
         name: Option<String>,
     },
     /// Agree to what a server offers now: a tool that changed may not be called before.
-    Approve { name: String },
+    ///
+    /// Shows all that a model would read of what is not approved yet, and agrees to just that.
+    Approve {
+        name: String,
+        /// Do not ask: it was looked at.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -54,7 +54,7 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         McpCommand::Disable { name } => mcp.servers(&mcp.ask(Asked::Enable { name, is_enabled: false }).await?),
         McpCommand::Restart { name } => mcp.servers(&mcp.ask(Asked::Restart { name }).await?),
         McpCommand::Refresh { name } => mcp.servers(&mcp.ask(Asked::Refresh { name: name.unwrap_or_default() }).await?),
-        McpCommand::Approve { name } => mcp.tools(&mcp.ask(Asked::Approve { name }).await?),
+        McpCommand::Approve { name, yes } => mcp.approve(name, yes).await,
     }
 }
 
@@ -74,8 +74,14 @@ impl Mcp {
                 if !header.is_empty() {
                     bail!("--header is for servers that are reached by a URL; give --env");
                 }
+                let env = pairs(&env)?;
+                if command.starts_with(&["docker".to_owned(), "run".to_owned()]) {
+                    // A container sees only the variables that it is given by name.
+                    let named = env.keys().flat_map(|name| ["-e".to_owned(), name.clone()]);
+                    command.splice(2..2, named.collect::<Vec<_>>());
+                }
                 command.extend(arguments);
-                own.extend(pairs(&env)?);
+                own.extend(env);
             }
             Launch::Http { headers, .. } => {
                 if !env.is_empty() || !arguments.is_empty() {
@@ -87,7 +93,7 @@ impl Mcp {
         if !self.json {
             println!("`{name}` would run, with the rights of the tool runner:\n    {}", shown(&launch));
         }
-        if !yes && !confirmed()? {
+        if !yes && !confirmed("Install it?")? {
             bail!("not installed");
         }
         if !self.json {
@@ -101,6 +107,34 @@ impl Mcp {
         self.tools(&answer)?;
         println!("What a tool does is asked for each time, unless the policy says otherwise.");
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Agrees to what is shown, and to nothing that came after it.
+    async fn approve(&self, name: String, yes: bool) -> anyhow::Result<ExitCode> {
+        let mut seen = self.ask(Asked::Tools { name: name.clone() }).await?;
+        seen.tools.retain(|tool| !tool.is_approved);
+        if seen.tools.is_empty() {
+            if !self.json {
+                println!("All that `{name}` offers is approved.");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !self.json {
+            self.tools(&seen)?;
+        }
+        if !yes && !confirmed("Let models read and call this?")? {
+            bail!("not approved");
+        }
+        let hashes = seen.tools.into_iter().map(|tool| tool.hash).collect();
+        let mut answer = self.ask(Asked::Approve { name: name.clone(), hashes }).await?;
+        answer.tools.retain(|tool| self.json || !tool.is_approved);
+        if !self.json {
+            println!("Approved.");
+            if !answer.tools.is_empty() {
+                println!("`{name}` changed meanwhile; look again:");
+            }
+        }
+        self.tools(&answer)
     }
 
     fn servers(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
@@ -127,15 +161,25 @@ impl Mcp {
     }
 
     fn tools(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
-        for McpTool { name, description, is_approved } in &answer.tools {
+        for McpTool { name, description, schema, is_approved, suspicion, hash } in &answer.tools {
             if self.json {
-                println!("{}", json!({"name": name, "description": description, "approved": is_approved}));
+                println!(
+                    "{}",
+                    json!({"name": name, "description": description, "schema": schema, "approved": is_approved,
+                           "suspicion": suspicion, "hash": hash})
+                );
                 continue;
             }
             let state =
                 if *is_approved { "" } else { " — not approved: it changed; `clara mcp approve` agrees to it" };
             println!("  {}{state}", visible(name));
-            println!("      {}", one_line(&visible(description)));
+            if suspicion != "clean" {
+                println!("      Look closely: some of this reads like orders to a model ({suspicion}).");
+            }
+            for line in visible(description).lines() {
+                println!("      {line}");
+            }
+            println!("      takes {}", visible(schema));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -189,11 +233,11 @@ fn shown(launch: &Launch) -> String {
     }
 }
 
-fn confirmed() -> anyhow::Result<bool> {
+fn confirmed(question: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("nobody is there to agree: say --yes after you have looked at it");
     }
-    print!("Install it? [y/N] ");
+    print!("{question} [y/N] ");
     std::io::stdout().flush()?;
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bus::{Claim, Delivery, Handler, PublishError, Records, Verdict};
+use bus::{Claim, Delivery, Handler, PublishError, Records, Verdict, Versioned};
 use domain::guard::{cut_middle, cut_result};
 use domain::ids::CallId;
 use domain::tool::{Outcome, OutcomeKind, Resume, ToolRecord, ToolRequest, resume};
@@ -54,14 +54,12 @@ impl Runner {
             Ok(tool) => tool,
             // Nothing began: the model reads what was wrong and may try again.
             Err(why) if found.is_none() => return self.finish(request.call, 0, Outcome::failed(why)).await,
-            Err(_) => return Ok(()),
+            // It began, and what it was is not known any more, so nor is what it did.
+            Err(_) => return self.finish_unknown(request.call, found.as_ref()).await,
         };
         match resume(found.as_ref().map(|found| &found.value), tool.spec().effect) {
             Resume::Finished => Ok(()),
-            Resume::GiveUnknown => {
-                let text = "the runner stopped while this was running".to_owned();
-                self.finish(request.call, place, Outcome { kind: OutcomeKind::Unknown, text, elapsed_ms: 0 }).await
-            }
+            Resume::GiveUnknown => self.finish_unknown(request.call, found.as_ref()).await,
             Resume::Run | Resume::RunAgain => {
                 let started = ToolRecord::Started { runner: self.replica.clone() };
                 match self.records.write(request.call, place, &started).await? {
@@ -75,6 +73,17 @@ impl Runner {
                     }
                 }
             }
+        }
+    }
+
+    /// Ends a call that began in a runner that stopped, if it has no result.
+    async fn finish_unknown(&self, call: CallId, found: Option<&Versioned<ToolRecord>>) -> Result<(), PublishError> {
+        match found {
+            Some(Versioned { value: ToolRecord::Started { .. }, sequence }) => {
+                let text = "the runner stopped while this was running".to_owned();
+                self.finish(call, *sequence, Outcome { kind: OutcomeKind::Unknown, text, elapsed_ms: 0 }).await
+            }
+            _ => Ok(()),
         }
     }
 

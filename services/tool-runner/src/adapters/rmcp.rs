@@ -16,7 +16,8 @@ use domain::mcp::Launch;
 use domain::untrusted::visible;
 use http::{HeaderName, HeaderValue};
 use rmcp::model::{
-    CallToolRequestParams, ClientRequest, ContentBlock, Request, ResourceContents, ServerResult, Tool as RawTool,
+    CallToolRequestParams, ClientRequest, ContentBlock, PaginatedRequestParams, Request, ResourceContents,
+    ServerResult, Tool as RawTool,
 };
 use rmcp::service::{NotificationContext, PeerRequestOptions, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -30,7 +31,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::mcp::Offered;
+use crate::mcp::{Offered, TOOLS};
 use crate::ports::{Connection, Connector, Given, McpError};
 
 /// Variables that a process needs to be found, and to find its own cache.
@@ -39,6 +40,10 @@ const PASSED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR", "USER"];
 const END: Duration = Duration::from_secs(2);
 /// How long a list of tools may take.
 const LIST: Duration = Duration::from_secs(30);
+/// How many pages a list of tools may have.
+const PAGES: usize = 64;
+/// How long a server may take to say that it is there, after a call that took too long.
+const PING: Duration = Duration::from_secs(5);
 /// What is kept of what a process says of itself, in bytes.
 const SAID: usize = 2000;
 
@@ -97,7 +102,7 @@ impl RmcpConnector {
         };
         task::spawn(TaskKind::Watch, "hear-mcp-server", hear(stderr, Arc::clone(&said)));
         let changed = Arc::new(Notify::new());
-        let group = Group(child);
+        let group = Group::of(child);
         match (Host { changed: Arc::clone(&changed) }).serve((stdout, stdin)).await {
             Ok(service) => Ok(RmcpConnection::new(service, changed, Some(group))),
             Err(err) => {
@@ -120,6 +125,7 @@ async fn http(url: &str, headers: &BTreeMap<String, String>) -> Result<RmcpConne
         value.set_sensitive(true);
         named.insert(header, value);
     }
+    let url = expand(url).map_err(McpError::Start)?;
     let config = StreamableHttpClientTransportConfig::with_uri(url).custom_headers(named);
     let changed = Arc::new(Notify::new());
     let host = Host { changed: Arc::clone(&changed) };
@@ -128,8 +134,18 @@ async fn http(url: &str, headers: &BTreeMap<String, String>) -> Result<RmcpConne
         Err(err) if err.is_authorization_required() => {
             Err(McpError::Start("it wants to know who asks: give a header such as Authorization".to_owned()))
         }
-        Err(err) => Err(McpError::Start(err.to_string())),
+        Err(err) => Err(McpError::Start(without_url(&err.to_string()))),
     }
+}
+
+/// An error without the address, which may hold a key.
+fn without_url(text: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(" for url (") {
+        plain.push_str(before);
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    plain + rest
 }
 
 impl RmcpConnection {
@@ -156,15 +172,47 @@ impl RmcpConnection {
         Self { peer, changed, stop, ended }
     }
 
+    /// Gives the way up if the server does not even say that it is there.
+    fn ping(&self) {
+        let (peer, stop) = (self.peer.clone(), self.stop.clone());
+        task::spawn(TaskKind::Watch, "ping-mcp-server", async move {
+            let asked = async {
+                let request = ClientRequest::PingRequest(Default::default());
+                let handle = peer.send_cancellable_request(request, PeerRequestOptions::with_timeout(PING)).await?;
+                handle.await_response().await
+            };
+            if !matches!(tokio::time::timeout(PING, asked).await, Ok(Ok(_) | Err(ServiceError::McpError(_)))) {
+                stop.cancel();
+            }
+        });
+    }
+
+    async fn list(&self) -> Result<Vec<Offered>, ServiceError> {
+        let (mut tools, mut cursor) = (Vec::new(), None);
+        for _ in 0..PAGES {
+            let page = PaginatedRequestParams::default().with_cursor(cursor);
+            let page = self.peer.list_tools(Some(page)).await?;
+            tools.extend(page.tools.into_iter().map(offered));
+            cursor = page.next_cursor;
+            if cursor.is_none() || tools.len() >= TOOLS {
+                break;
+            }
+        }
+        Ok(tools)
+    }
+
     /// What an error means; a way that is broken is given up, so that the next call finds
     /// a new one.
     fn fault(&self, err: ServiceError, limit: Duration) -> McpError {
         match err {
             ServiceError::McpError(refused) => McpError::Refused(visible(&refused.message)),
-            ServiceError::Timeout { .. } => McpError::TimedOut(limit),
+            ServiceError::Timeout { .. } => {
+                self.ping();
+                McpError::TimedOut(limit)
+            }
             other => {
                 self.stop.cancel();
-                McpError::Gone(other.to_string())
+                McpError::Gone(without_url(&other.to_string()))
             }
         }
     }
@@ -173,9 +221,8 @@ impl RmcpConnection {
 #[async_trait]
 impl Connection for RmcpConnection {
     async fn tools(&self) -> Result<Vec<Offered>, McpError> {
-        let listed = tokio::time::timeout(LIST, self.peer.list_all_tools()).await;
-        let listed = listed.map_err(|_| McpError::TimedOut(LIST))?;
-        Ok(listed.map_err(|err| self.fault(err, LIST))?.into_iter().map(offered).collect())
+        let listed = tokio::time::timeout(LIST, self.list()).await;
+        listed.map_err(|_| McpError::TimedOut(LIST))?.map_err(|err| self.fault(err, LIST))
     }
 
     async fn call(&self, tool: &str, arguments: Map<String, Value>, limit: Duration) -> Result<Given, McpError> {
@@ -249,25 +296,41 @@ fn text(block: ContentBlock) -> String {
     }
 }
 
-/// A process with all that it started.
-struct Group(Child);
+/// A process with all that it started. However this goes away, they do.
+struct Group {
+    child: Child,
+    /// The process that leads it; kept, since the group may outlive it.
+    leader: Option<rustix::process::Pid>,
+}
 
 impl Group {
+    fn of(child: Child) -> Self {
+        let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        Self { child, leader }
+    }
+
     /// Tells the group to end, and ends what does not.
     async fn end(mut self) {
         self.signal(rustix::process::Signal::TERM);
-        let ended = tokio::time::timeout(END, self.0.wait()).await;
+        let ended = tokio::time::timeout(END, self.child.wait()).await;
         debug!(in_time = ended.is_ok(), "an MCP server ended");
+        // Also when its leader has ended: others of it may be left.
         self.signal(rustix::process::Signal::KILL);
-        let _ = self.0.wait().await;
+        self.leader = None;
+        let _ = self.child.wait().await;
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let leader = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(leader) = leader {
+        if let Some(leader) = self.leader {
             // The group may have ended.
             let _ = rustix::process::kill_process_group(leader, signal);
         }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(rustix::process::Signal::KILL);
     }
 }
 
@@ -302,6 +365,25 @@ fn expand(value: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_tells_no_address() {
+        let text = "error sending request for url (https://mcp.example/?key=secret): refused";
+        assert_eq!(without_url(text), "error sending request: refused");
+    }
+
+    #[tokio::test]
+    async fn all_of_a_group_goes_even_when_its_leader_went_first() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & exit 0"]).process_group(0).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let group = Group::of(child);
+        group.end().await;
+        // What is left of it would hold this open.
+        let read = tokio::time::timeout(Duration::from_secs(30), stdout.read_to_end(&mut Vec::new())).await;
+        assert!(matches!(read, Ok(Ok(0))), "{read:?}");
+    }
 
     #[test]
     fn variables_of_the_runner_are_filled_in_by_name() {

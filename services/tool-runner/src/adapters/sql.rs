@@ -60,21 +60,22 @@ impl Installations for SqlInstallations {
     }
 
     async fn add(&self, new: &Installed) -> Result<bool, InstallationsError> {
-        let (kind, launch) = match new.launch.clone() {
-            Launch::Stdio { command, env } => ("stdio", Stored::Stdio { command, env }),
-            Launch::Http { url, headers } => ("streamable_http", Stored::Http { url, headers }),
+        let kind = match new.launch {
+            Launch::Stdio { .. } => "stdio",
+            Launch::Http { .. } => "streamable_http",
         };
-        let sql = "INSERT INTO mcp_servers (user_id, name, server_type, source_url, launch, enabled, tools, approved, \
-                   installed_by, installed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-                   ON CONFLICT (user_id, name) DO NOTHING";
+        let sql = "INSERT INTO mcp_servers (user_id, name, server_type, source_url, launch, enabled, tools, \
+                   tool_count, approved, installed_by, installed_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (user_id, name) DO NOTHING";
         let values = [
             new.key.owner.as_str().into(),
             new.key.name.as_str().into(),
             kind.into(),
             new.source.as_str().into(),
-            json(&launch),
+            stored(&new.launch),
             i64::from(new.is_enabled).into(),
             json(&new.tools),
+            i64::try_from(new.tools.len()).unwrap_or(i64::MAX).into(),
             json(&new.approved),
             new.installed_by.as_str().into(),
             new.installed_at_ms.into(),
@@ -93,21 +94,25 @@ impl Installations for SqlInstallations {
         Ok(self.database.execute(sql, &[owner, name, i64::from(is_enabled).into()]).await? > 0)
     }
 
-    async fn set_tools(&self, key: &Key, tools: &[Offered]) -> Result<(), InstallationsError> {
+    async fn set_tools(&self, key: &Key, launch: &Launch, tools: &[Offered]) -> Result<(), InstallationsError> {
         let [owner, name] = of(key);
         let count = i64::try_from(tools.len()).unwrap_or(i64::MAX);
-        let sql =
-            "UPDATE mcp_servers SET tools = $3, tool_count = $4, last_error = '' WHERE user_id = $1 AND name = $2";
-        self.database.execute(sql, &[owner, name, json(&tools), count.into()]).await?;
+        // One that was installed anew under the same name is another.
+        let sql = "UPDATE mcp_servers SET tools = $3, tool_count = $4, last_error = '' \
+                   WHERE user_id = $1 AND name = $2 AND launch = $5";
+        self.database.execute(sql, &[owner, name, json(&tools), count.into(), stored(launch)]).await?;
         Ok(())
     }
 
-    async fn approve(&self, key: &Key) -> Result<bool, InstallationsError> {
+    async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, InstallationsError> {
         let mut transaction = self.database.begin().await?;
         transaction.lock("mcp_servers").await?;
         let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id = $1 AND name = $2");
         let Some(row) = transaction.fetch(&sql, &of(key)).await?.pop() else { return Ok(false) };
-        let approved: BTreeSet<String> = installed(&row)?.tools.iter().map(Offered::hash).collect();
+        let found = installed(&row)?;
+        // What is not offered any more has to be agreed to again when it comes back.
+        let mut approved: BTreeSet<String> = found.tools.iter().map(Offered::hash).collect();
+        approved.retain(|hash| found.approved.contains(hash) || hashes.contains(hash));
         let [owner, name] = of(key);
         let sql = "UPDATE mcp_servers SET approved = $3 WHERE user_id = $1 AND name = $2";
         transaction.execute(sql, &[owner, name, json(&approved)]).await?;
@@ -181,6 +186,14 @@ fn of(key: &Key) -> [Value; 2] {
 /// A value as JSON text. PostgreSQL stores no NUL in text, and JSON writes it otherwise.
 fn json(value: &impl Serialize) -> Value {
     serde_json::to_string(value).unwrap_or_default().into()
+}
+
+/// Maps are ordered, so that one launch has one text.
+fn stored(launch: &Launch) -> Value {
+    json(&match launch.clone() {
+        Launch::Stdio { command, env } => Stored::Stdio { command, env },
+        Launch::Http { url, headers } => Stored::Http { url, headers },
+    })
 }
 
 fn installed(row: &Row) -> Result<Installed, StoreError> {

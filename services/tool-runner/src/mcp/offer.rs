@@ -3,8 +3,9 @@
 
 use domain::guard::cut_middle;
 use domain::tool::{Consent, Effect, Intent, Risk, ToolClass, ToolSpec};
-use domain::untrusted::visible;
+use domain::untrusted::{Suspicion, suspicion, visible};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Longest name of a tool that vendors of models take, in bytes.
 const NAME_BYTES: usize = 64;
@@ -56,12 +57,17 @@ impl Offered {
         format!("{server}__{}_{mark}", &plain[..plain.len().min(room)])
     }
 
+    /// How much of what a model would read of it looks like an attack.
+    pub(crate) fn suspicion(&self) -> Suspicion {
+        suspicion(&self.description).max(suspicion(&self.schema))
+    }
+
     /// As the model and the policy see it: moderate, and anybody's words.
     pub(crate) fn spec(&self, server: &str, timeout_ms: u64) -> ToolSpec {
         ToolSpec {
             name: self.full_name(server),
             description: cut_middle(&visible(&self.description), DESCRIPTION_CHARS),
-            schema: self.schema.clone(),
+            schema: visible(&self.schema),
             class: ToolClass::Mcp,
             effect: Effect::Once,
             risk: Risk::Moderate,
@@ -77,12 +83,16 @@ impl Offered {
 
 /// Those that can be offered at all, in the order of their names, each name once.
 pub(crate) fn usable(mut offered: Vec<Offered>) -> Vec<Offered> {
-    offered.retain(|tool| {
-        let is_object = |value: &serde_json::Value| value.is_object();
-        !tool.name.is_empty()
-            && tool.name.len() <= 200
-            && tool.schema.len() <= SCHEMA_BYTES
-            && serde_json::from_str::<serde_json::Value>(&tool.schema).is_ok_and(|schema| is_object(&schema))
+    offered.retain_mut(|tool| {
+        if tool.name.is_empty() || tool.name.len() > 200 || tool.schema.len() > SCHEMA_BYTES {
+            return false;
+        }
+        // Vendors of models refuse a whole request for one tool whose arguments are no object.
+        let Ok(Value::Object(mut schema)) = serde_json::from_str(&tool.schema) else { return false };
+        let kind = schema.entry("type").or_insert_with(|| "object".into());
+        let is_object = kind == "object";
+        tool.schema = Value::Object(schema).to_string();
+        is_object
     });
     offered.sort_by(|one, other| one.name.cmp(&other.name));
     offered.dedup_by(|one, other| one.name == other.name);
@@ -127,8 +137,10 @@ mod tests {
     fn what_no_model_could_call_is_left_out() {
         let broken = Offered { schema: "[]".into(), ..tool("a") };
         let long = Offered { schema: format!("{{\"x\":\"{}\"}}", "y".repeat(SCHEMA_BYTES)), ..tool("b") };
-        let usable = usable(vec![tool("d"), broken, long, tool("c"), tool("c"), tool("")]);
+        let list = Offered { schema: r#"{"type":"array"}"#.into(), ..tool("e") };
+        let usable = usable(vec![tool("d"), broken, long, list, tool("c"), tool("c"), tool("")]);
         assert_eq!(usable.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["c", "d"]);
+        assert_eq!(usable[0].schema, r#"{"type":"object"}"#);
     }
 
     proptest! {

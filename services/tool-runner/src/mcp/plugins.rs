@@ -1,25 +1,31 @@
 //! What people do with servers: plan, install, look, approve. Nothing runs that its owner
 //! has not seen and agreed to.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::Serve;
-use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, McpServer, McpTool as Shown, SERVERS, Status};
+use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, SERVERS, Status};
 use domain::message::Principal;
+use domain::tool::ToolSpec;
 use service_kit::clock::now_ms;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::server::start;
 use super::source::{Found, check_launch, check_name, plan};
-use super::tool::McpTool;
-use super::{Servers, TOOLS};
+use super::tool::{BEFORE_CALL, McpTool};
+use super::{Offered, Servers, shown};
 use crate::ports::{Connector, Installations, Installed, Key};
 use crate::registry::Tool;
 
 /// How long an install may take: packages are fetched.
-const INSTALL: Duration = Duration::from_secs(300);
+pub(crate) const INSTALL: Duration = Duration::from_secs(300);
+/// Tools of servers that one model is offered, at most, and all that it reads of them, in
+/// bytes: more than one chooses from well.
+const OFFERED: usize = 128;
+const OFFERED_BYTES: usize = 256 * 1024;
 /// Longest package.json or pyproject.toml that is looked into, in bytes.
 const MANIFEST_BYTES: u64 = 1024 * 1024;
 
@@ -45,6 +51,10 @@ impl Plugins {
         let user = principal.user.as_str();
         match command {
             McpCommand::Plan { source, name } => {
+                // What is on the disk here is nobody else's to know.
+                if source.trim_start().starts_with(['/', '.', '~']) {
+                    self.admin(user)?;
+                }
                 let planned = plan(&source, &name, look)?;
                 Ok(McpAnswer { plan: Some(planned), ..McpAnswer::default() })
             }
@@ -63,13 +73,9 @@ impl Plugins {
             }
             McpCommand::List => {
                 let installed = self.installations.of(user).await.map_err(|err| err.to_string())?;
-                self.shown(installed).await
+                self.shown(user, installed).await
             }
-            McpCommand::Tools { name } => {
-                let installed = self.find(user, &name).await?;
-                let tools = tools(&installed);
-                Ok(McpAnswer { tools, ..self.shown(vec![installed]).await? })
-            }
+            McpCommand::Tools { name } => self.with_tools(user, self.find(user, &name).await?).await,
             McpCommand::Enable { name, is_enabled } => {
                 self.admin(user)?;
                 let key = self.find(user, &name).await?.key;
@@ -85,6 +91,7 @@ impl Plugins {
                 self.one(user, &name).await
             }
             McpCommand::Refresh { name } => {
+                self.admin(user)?;
                 let all = self.installations.of(user).await.map_err(|err| err.to_string())?;
                 let chosen: Vec<Installed> = all
                     .into_iter()
@@ -93,134 +100,142 @@ impl Plugins {
                 if chosen.is_empty() && !name.is_empty() {
                     return Err(unknown(&name));
                 }
-                for installed in &chosen {
-                    self.servers.end(&installed.key);
-                    // One that does not start says so in the list.
-                    let _ = self.servers.connect(installed).await;
-                }
+                let anew = async {
+                    for installed in &chosen {
+                        self.servers.end(&installed.key);
+                        let _ = self.servers.connect(installed).await;
+                    }
+                };
+                // One that does not start says so in the list, and so do those after it.
+                let _ = tokio::time::timeout(INSTALL, anew).await;
                 let installed = self.installations.of(user).await.map_err(|err| err.to_string())?;
-                self.shown(
-                    installed.into_iter().filter(|known| chosen.iter().any(|one| one.key == known.key)).collect(),
-                )
-                .await
+                let chosen = installed.into_iter().filter(|known| chosen.iter().any(|one| one.key == known.key));
+                self.shown(user, chosen.collect()).await
             }
-            McpCommand::Approve { name } => {
+            McpCommand::Approve { name, hashes } => {
                 self.admin(user)?;
                 let key = self.find(user, &name).await?.key;
-                self.installations.approve(&key).await.map_err(|err| err.to_string())?;
+                let hashes = hashes.into_iter().collect();
+                self.installations.approve(&key, &hashes).await.map_err(|err| err.to_string())?;
                 info!(server = name, by = user, "approved what an MCP server offers");
-                let installed = self.find(user, &name).await?;
-                Ok(McpAnswer { tools: tools(&installed), ..self.shown(vec![installed]).await? })
+                self.with_tools(user, self.find(user, &name).await?).await
             }
         }
     }
 
     /// The tools that a person may call: approved ones of servers that are theirs, or
-    /// everybody's.
+    /// everybody's, in the order of their names. One of theirs hides everybody's of the
+    /// same name.
     pub(crate) async fn tools(&self, user: &str) -> Result<Vec<Arc<dyn Tool>>, String> {
-        let installed = self.installations.of(user).await.map_err(|err| err.to_string())?;
-        let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
-        for installed in installed.into_iter().filter(|installed| installed.is_enabled) {
-            for offered in installed.tools.iter().filter(|offered| installed.is_approved(offered)).take(TOOLS) {
-                let timeout_ms = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX).saturating_add(75_000);
-                tools.push(Arc::new(McpTool {
-                    // Starting it counts too.
-                    spec: offered.spec(&installed.key.name, timeout_ms),
-                    installed: Installed { tools: Vec::new(), ..installed.clone() },
-                    name: offered.name.clone(),
-                    servers: self.servers.clone(),
-                    installations: Arc::clone(&self.installations),
-                    limit: self.limit,
-                }));
+        let timeout_ms = u64::try_from((self.limit + BEFORE_CALL).as_millis()).unwrap_or(u64::MAX);
+        let (mut servers, mut names) = (HashSet::new(), HashSet::new());
+        let (mut tools, mut bytes) = (Vec::<Arc<dyn Tool>>::new(), 0);
+        for installed in self.of(user).await? {
+            if !servers.insert(installed.key.name.clone()) || !installed.is_enabled {
+                continue;
+            }
+            for offered in installed.tools.iter().filter(|offered| installed.is_approved(offered)) {
+                let spec = offered.spec(&installed.key.name, timeout_ms);
+                bytes += spec.description.len() + spec.schema.len();
+                if tools.len() == OFFERED || bytes > OFFERED_BYTES {
+                    warn!(server = installed.key.name, "more tools than one model is offered; some are left out");
+                    break;
+                }
+                if names.insert(spec.name.clone()) {
+                    tools.push(Arc::new(self.tool(spec, &installed, offered)));
+                }
             }
         }
+        tools.sort_by(|one, other| one.spec().name.cmp(&other.spec().name));
         Ok(tools)
     }
 
-    /// Starts it once, reads what it offers, and keeps it only if that went well.
+    fn tool(&self, spec: ToolSpec, installed: &Installed, offered: &Offered) -> McpTool {
+        McpTool {
+            spec,
+            installed: Installed { tools: Vec::new(), ..installed.clone() },
+            name: offered.name.clone(),
+            servers: self.servers.clone(),
+            installations: Arc::clone(&self.installations),
+            limit: self.limit,
+        }
+    }
+
+    /// Starts it once, reads what it offers, and keeps it only if that went well. Whoever
+    /// agreed to run it is shown what it offers, and may disable it.
     async fn install(&self, user: &str, key: Key, source: String, launch: Launch) -> Result<McpAnswer, String> {
         check_name(&key.name)?;
         check_launch(&launch)?;
-        let known = self.installations.of(user).await.map_err(|err| err.to_string())?;
+        let known = self.of(user).await?;
         if known.len() >= SERVERS {
             return Err(format!("{SERVERS} servers are installed already, and that is the limit"));
         }
+        let is_there = format!("there is a server `{}` already; uninstall it first, or give another name", key.name);
         if known.iter().any(|known| known.key.name == key.name) {
-            return Err(format!("there is a server `{}` already; uninstall it first, or give another name", key.name));
+            return Err(is_there);
         }
+        let started = tokio::time::timeout(INSTALL, start(self.connector.as_ref(), &launch)).await;
+        let started = started.unwrap_or_else(|_| Err(format!("it did not start within {INSTALL:?}")));
+        let (connection, tools) = started.map_err(|why| format!("not installed: {why}"))?;
+        connection.close().await;
         let installed = Installed {
-            key: key.clone(),
+            key,
             source,
-            launch: launch.clone(),
+            launch,
             is_enabled: true,
-            tools: Vec::new(),
-            approved: Default::default(),
+            approved: tools.iter().map(Offered::hash).collect(),
+            tools,
             last_error: String::new(),
             installed_by: user.to_owned(),
             installed_at_ms: now_ms(),
         };
-        // Added before it is started, so that what it offers has a place, and taken back
-        // if it does not start.
         if !self.installations.add(&installed).await.map_err(|err| err.to_string())? {
-            return Err(format!("there is a server `{}` already", key.name));
+            return Err(is_there);
         }
-        let started = start(self.connector.as_ref(), self.installations.as_ref(), &key, &launch);
-        match tokio::time::timeout(INSTALL, started)
-            .await
-            .unwrap_or_else(|_| Err(format!("it did not start within {INSTALL:?}")))
-        {
-            Ok(connection) => {
-                connection.close().await;
-                // Whoever agreed to run it is shown what it offers, and may disable it.
-                self.installations.approve(&key).await.map_err(|err| err.to_string())?;
-                info!(server = key.name, by = user, "installed an MCP server");
-                let installed = self.find(user, &key.name).await?;
-                Ok(McpAnswer { tools: tools(&installed), ..self.shown(vec![installed]).await? })
-            }
-            Err(why) => {
-                self.installations.remove(&key).await.map_err(|err| err.to_string())?;
-                Err(format!("not installed: {why}"))
-            }
-        }
+        info!(server = installed.key.name, by = user, "installed an MCP server");
+        self.with_tools(user, installed).await
     }
 
     fn admin(&self, user: &str) -> Result<(), String> {
-        match self.admins.iter().any(|admin| admin == user) {
+        match self.is_admin(user) {
             true => Ok(()),
             false => Err("only an administrator may do that: CLARA_ADMINS names them".to_owned()),
         }
     }
 
-    /// A server that a person may use; their own before everybody's.
-    async fn find(&self, user: &str, name: &str) -> Result<Installed, String> {
+    fn is_admin(&self, user: &str) -> bool {
+        self.admins.iter().any(|admin| admin == user)
+    }
+
+    /// The servers that a person may use; their own before everybody's.
+    async fn of(&self, user: &str) -> Result<Vec<Installed>, String> {
         let mut known = self.installations.of(user).await.map_err(|err| err.to_string())?;
-        known.retain(|known| known.key.name == name);
         known.sort_by_key(|known| known.key.owner.is_empty());
-        known.into_iter().next().ok_or_else(|| unknown(name))
+        Ok(known)
+    }
+
+    async fn find(&self, user: &str, name: &str) -> Result<Installed, String> {
+        let known = self.of(user).await?.into_iter().find(|known| known.key.name == name);
+        known.ok_or_else(|| unknown(name))
     }
 
     async fn one(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
         let installed = self.find(user, name).await?;
-        self.shown(vec![installed]).await
+        self.shown(user, vec![installed]).await
     }
 
-    async fn shown(&self, installed: Vec<Installed>) -> Result<McpAnswer, String> {
+    async fn with_tools(&self, user: &str, installed: Installed) -> Result<McpAnswer, String> {
+        let tools = shown::tools(&installed);
+        Ok(McpAnswer { tools, ..self.shown(user, vec![installed]).await? })
+    }
+
+    async fn shown(&self, user: &str, installed: Vec<Installed>) -> Result<McpAnswer, String> {
         let mut servers = Vec::with_capacity(installed.len());
         for installed in installed {
-            let (running, why) = self.servers.report(&installed.key).await.unwrap_or((Status::Stopped, String::new()));
-            let status = if installed.is_enabled { running } else { Status::Disabled };
-            let last_error = if why.is_empty() { installed.last_error } else { why };
-            servers.push(McpServer {
-                name: installed.key.name,
-                owner: installed.key.owner,
-                source: installed.source,
-                launch: masked(installed.launch),
-                status,
-                tools: u32::try_from(installed.tools.len()).unwrap_or(u32::MAX),
-                last_error,
-                installed_by: installed.installed_by,
-                installed_at_ms: installed.installed_at_ms,
-            });
+            let (status, why) = self.servers.report(&installed.key).await.unwrap_or((Status::Stopped, String::new()));
+            let last_error = if why.is_empty() { installed.last_error.clone() } else { why };
+            let is_theirs = installed.key.owner == user || self.is_admin(user);
+            servers.push(shown::server(installed, status, last_error, is_theirs));
         }
         Ok(McpAnswer { servers, ..McpAnswer::default() })
     }
@@ -228,27 +243,6 @@ impl Plugins {
 
 fn unknown(name: &str) -> String {
     format!("there is no server `{name}` of yours; `clara mcp list` names them")
-}
-
-fn tools(installed: &Installed) -> Vec<Shown> {
-    let shown = |offered: &super::Offered| Shown {
-        name: offered.full_name(&installed.key.name),
-        description: offered.description.clone(),
-        is_approved: installed.is_approved(offered),
-    };
-    installed.tools.iter().map(shown).collect()
-}
-
-/// What may be shown of how a server is reached: values may be secrets.
-fn masked(launch: Launch) -> Launch {
-    let hide = |values: std::collections::BTreeMap<String, String>| {
-        let hidden = |value: String| if value.starts_with("${") { value } else { "***".to_owned() };
-        values.into_iter().map(|(name, value)| (name, hidden(value))).collect()
-    };
-    match launch {
-        Launch::Stdio { command, env } => Launch::Stdio { command, env: hide(env) },
-        Launch::Http { url, headers } => Launch::Http { url: bus::shown_url(&url), headers: hide(headers) },
-    }
 }
 
 /// What is there under a path.

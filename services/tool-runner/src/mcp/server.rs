@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::usable;
-use crate::ports::{Connection, Connector, Installations, Key};
+use super::{Offered, usable};
+use crate::ports::{Connection, Connector, Installations, Installed, Key};
 
 /// How long a server may take to start and to list its tools.
 const START: Duration = Duration::from_secs(60);
@@ -26,6 +26,10 @@ const CALLS: usize = 8;
 /// The pause after a failure; doubles up to the longest one.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// A server that ran for so long is not one that fails again and again.
+const STEADY: Duration = Duration::from_secs(60);
+/// Calls that wait for a server to start, at most.
+const WAITING: usize = 64;
 
 /// A server that may be called, by so many at the same time.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub(super) enum ServerMsg {
     Ended(u64),
     /// It offers something else now.
     Changed(u64),
+    /// What it offers now was read.
+    Read(u64),
     Look,
     Report(RpcReplyPort<(Status, String)>),
 }
@@ -64,6 +70,9 @@ pub(super) struct State {
     watch: Option<AbortOnDropHandle<()>>,
     _look: AbortOnDropHandle<()>,
     used: Instant,
+    since: Instant,
+    /// What it offers is being read; and whether that must be done once more after it.
+    reading: Option<bool>,
     failures: u32,
     not_before: Instant,
     last_error: String,
@@ -94,6 +103,8 @@ impl Actor for Server {
             watch: None,
             _look: AbortOnDropHandle::new(looking),
             used: now,
+            since: now,
+            reading: None,
             failures: 0,
             not_before: now,
             last_error: String::new(),
@@ -106,7 +117,8 @@ impl Actor for Server {
             ServerMsg::Started(started) => self.on_started(&me, state, started).await,
             ServerMsg::Ended(number) => self.on_ended(state, number).await,
             ServerMsg::Changed(number) => self.on_changed(&me, state, number),
-            ServerMsg::Look => self.on_look(state),
+            ServerMsg::Read(number) => self.on_read(&me, state, number),
+            ServerMsg::Look => self.on_look(&me, state),
             ServerMsg::Report(reply) => self.on_report(state, reply),
         }
         Ok(())
@@ -132,6 +144,10 @@ impl Server {
             let _ = reply.send(Err(why));
             return;
         }
+        if state.waiting.len() >= WAITING {
+            let _ = reply.send(Err(format!("{WAITING} calls wait for it already")));
+            return;
+        }
         state.waiting.push(reply);
         if state.waiting.len() > 1 {
             return;
@@ -139,8 +155,18 @@ impl Server {
         let (connector, installations) = (Arc::clone(&self.connector), Arc::clone(&self.installations));
         let (launch, key, me) = (self.launch.clone(), self.key.clone(), me.clone());
         task::spawn(TaskKind::Work, "start-mcp-server", async move {
-            let started = tokio::time::timeout(START, start(connector.as_ref(), installations.as_ref(), &key, &launch));
-            let started = started.await.unwrap_or_else(|_| Err(format!("it did not start within {START:?}")));
+            let started = async {
+                let (connection, tools) = start(connector.as_ref(), &launch).await?;
+                match installations.set_tools(&key, &launch, &tools).await {
+                    Ok(()) => Ok(connection),
+                    Err(err) => {
+                        connection.close().await;
+                        Err(err.to_string())
+                    }
+                }
+            };
+            let started = tokio::time::timeout(START, started).await;
+            let started = started.unwrap_or_else(|_| Err(format!("it did not start within {START:?}")));
             // The actor may have stopped: then nobody waits for it.
             let _ = me.cast(ServerMsg::Started(started));
         });
@@ -156,7 +182,8 @@ impl Server {
             Ok(connection) => {
                 info!(server = self.key.name, "started an MCP server");
                 state.number += 1;
-                state.failures = 0;
+                state.since = Instant::now();
+                state.reading = None;
                 state.watch = Some(watch(me.clone(), Arc::clone(&connection), state.number));
                 let link = Link { connection, permits: Arc::new(Semaphore::new(CALLS)) };
                 state.link = Some(link.clone());
@@ -175,29 +202,60 @@ impl Server {
     async fn on_ended(&self, state: &mut State, number: u64) {
         if number == state.number && state.link.take().is_some() {
             state.watch = None;
+            if state.since.elapsed() >= STEADY {
+                state.failures = 0;
+            }
             self.fail(state, "it ended by itself").await;
         }
     }
 
+    /// Reads what it offers, once at a time however often it says that it changed.
     fn on_changed(&self, me: &ActorRef<ServerMsg>, state: &mut State, number: u64) {
         let Some(link) = state.link.as_ref().filter(|_| number == state.number) else { return };
+        if let Some(again) = &mut state.reading {
+            *again = true;
+            return;
+        }
+        state.reading = Some(false);
         let (connection, installations) = (Arc::clone(&link.connection), Arc::clone(&self.installations));
-        let (key, me) = (self.key.clone(), me.clone());
+        let (key, launch, me) = (self.key.clone(), self.launch.clone(), me.clone());
         task::spawn(TaskKind::Work, "read-mcp-tools", async move {
-            let listed = tokio::time::timeout(START, list(connection.as_ref(), installations.as_ref(), &key)).await;
-            if !matches!(listed, Ok(Ok(()))) {
+            let read = async {
+                let tools = list(connection.as_ref()).await?;
+                installations.set_tools(&key, &launch, &tools).await.map_err(|err| err.to_string())
+            };
+            let read = matches!(tokio::time::timeout(START, read).await, Ok(Ok(())));
+            if !read {
                 // What it offers is not known any more: it begins anew.
                 connection.close().await;
-                let _ = me.cast(ServerMsg::Ended(number));
             }
+            // The actor may have stopped.
+            let _ = me.cast(if read { ServerMsg::Read(number) } else { ServerMsg::Ended(number) });
         });
     }
 
-    fn on_look(&self, state: &mut State) {
+    fn on_read(&self, me: &ActorRef<ServerMsg>, state: &mut State, number: u64) {
+        if number == state.number && state.reading.take() == Some(true) {
+            self.on_changed(me, state, number);
+        }
+    }
+
+    fn on_look(&self, me: &ActorRef<ServerMsg>, state: &mut State) {
         let is_called = state.link.as_ref().is_some_and(|link| link.permits.available_permits() < CALLS);
         if !is_called && state.used.elapsed() >= IDLE {
             self.close(state);
+            state.failures = 0;
         }
+        // Another runner may have been told to remove it, or to run something else.
+        let (installations, key, launch, me) =
+            (Arc::clone(&self.installations), self.key.clone(), self.launch.clone(), me.clone());
+        task::spawn(TaskKind::Work, "look-for-mcp-server", async move {
+            let is_ours =
+                |found: Option<Installed>| found.is_some_and(|found| found.is_enabled && found.launch == launch);
+            if installations.find(&key).await.is_ok_and(|found| !is_ours(found)) {
+                me.stop(None);
+            }
+        });
     }
 
     fn on_report(&self, state: &State, reply: RpcReplyPort<(Status, String)>) {
@@ -228,16 +286,15 @@ impl Server {
     }
 }
 
-/// Starts a server, and reads what it offers.
+/// Starts a server, and reads what it offers. What is another than somebody agreed to is
+/// not called until they agree again.
 pub(super) async fn start(
     connector: &dyn Connector,
-    installations: &dyn Installations,
-    key: &Key,
     launch: &Launch,
-) -> Result<Arc<dyn Connection>, String> {
+) -> Result<(Arc<dyn Connection>, Vec<Offered>), String> {
     let connection = connector.connect(launch).await.map_err(|err| err.to_string())?;
-    match list(connection.as_ref(), installations, key).await {
-        Ok(()) => Ok(connection),
+    match list(connection.as_ref()).await {
+        Ok(tools) => Ok((connection, tools)),
         Err(why) => {
             connection.close().await;
             Err(why)
@@ -245,11 +302,8 @@ pub(super) async fn start(
     }
 }
 
-/// Reads what a server offers now. What is another than somebody agreed to is not
-/// called until they agree again.
-async fn list(connection: &dyn Connection, installations: &dyn Installations, key: &Key) -> Result<(), String> {
-    let tools = usable(connection.tools().await.map_err(|err| err.to_string())?);
-    installations.set_tools(key, &tools).await.map_err(|err| err.to_string())
+async fn list(connection: &dyn Connection) -> Result<Vec<Offered>, String> {
+    Ok(usable(connection.tools().await.map_err(|err| err.to_string())?))
 }
 
 fn watch(me: ActorRef<ServerMsg>, connection: Arc<dyn Connection>, number: u64) -> AbortOnDropHandle<()> {

@@ -102,8 +102,10 @@ fn launch(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String)
 fn url(source: &str) -> Result<(Launch, String), String> {
     let rest = source.split_once("://").map_or("", |(_, rest)| rest);
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if host.is_empty() || host.contains('@') {
-        return Err(format!("{source:?} names no host, or holds a password: give headers for that"));
+    if host.is_empty() || host.contains(['@', '$']) {
+        return Err(format!(
+            "{source:?} names no host, or holds a password or a variable there: give headers for that"
+        ));
     }
     let is_local = ["localhost", "127.0.0.1", "[::1]"]
         .iter()
@@ -126,7 +128,7 @@ fn path(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String), 
         let command = command.iter().map(|part| (*part).to_owned()).collect();
         Ok((Launch::Stdio { command, env: BTreeMap::new() }, short(stem)))
     };
-    match look(source) {
+    match look(file) {
         Found::Nothing => Err(format!("there is nothing at {source}")),
         Found::Folder => {
             Err(format!("{source} holds neither a package.json with a program nor a pyproject.toml with a name"))
@@ -193,7 +195,7 @@ pub(crate) fn check_launch(launch: &Launch) -> Result<(), String> {
 /// A name for a server, from what it was installed by.
 fn short(text: &str) -> String {
     let last = text.trim_start_matches('@').rsplit('/').next().unwrap_or_default();
-    let last = last.split(['@', ':']).next().unwrap_or_default().to_ascii_lowercase();
+    let last = last.split(['@', ':', '=']).next().unwrap_or_default().to_ascii_lowercase();
     let plain: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let plain = plain.trim_start_matches("mcp-server-").trim_start_matches("server-").trim_start_matches("mcp-");
     let plain = plain.trim_end_matches("-mcp-server").trim_end_matches("-mcp").trim_end_matches("-server");

@@ -64,6 +64,12 @@ impl Tool for McpTool {
     }
 }
 
+/// How long a call waits for others to the same server to end.
+const BUSY: Duration = Duration::from_secs(30);
+/// What a call may take beside the server's own time: it may have to be started, and others
+/// may come first.
+pub(super) const BEFORE_CALL: Duration = Duration::from_secs(75 + BUSY.as_secs());
+
 /// What is to be done about a tool that changed.
 const AGREE: &str = "somebody must look at it and agree: `clara mcp tools`, `clara mcp approve`";
 
@@ -76,8 +82,12 @@ impl McpTool {
     }
 
     async fn ask(&self, link: &Link, arguments: Map<String, Value>) -> (Ended, Option<&'static str>) {
-        let Ok(_permit) = link.permits.acquire().await else {
-            return (Ended::Failed("the server was ended".to_owned()), Some("ended"));
+        let _permit = match tokio::time::timeout(BUSY, link.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return (Ended::Failed("the server was ended".to_owned()), Some("ended")),
+            Err(_) => {
+                return (Ended::Failed("not called: the server is busy with other calls".to_owned()), Some("busy"));
+            }
         };
         match link.connection.call(&self.name, arguments, self.limit).await {
             Ok(given) if given.is_error => (Ended::Failed(given.text), Some("tool")),

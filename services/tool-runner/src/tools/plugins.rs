@@ -11,8 +11,11 @@ use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{of_group, spec, text};
-use crate::mcp::Plugins;
+use crate::mcp::{INSTALL, Plugins};
 use crate::registry::{Builtin, Tool};
+
+/// How long a server may take that is started, in milliseconds: packages are fetched.
+const STARTING_MS: u64 = INSTALL.as_millis() as u64 + 20_000;
 
 #[derive(Clone, Copy)]
 enum Doing {
@@ -38,6 +41,12 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
     let name = || json!({"server_name": {"type": "string", "minLength": 1, "maxLength": 32, "description": "The server's name, as mcp_list shows it"}});
     let tool = |name: &str, description: &str, effect, risk, properties, required: &[&str], doing| {
         let spec = of_group("admin", spec(name, description, effect, risk, properties, required));
+        let spec = match doing {
+            // What servers say of themselves is anybody's words.
+            Doing::List | Doing::Status | Doing::Tools => ToolSpec { is_untrusted: true, ..spec },
+            Doing::Install | Doing::Refresh => ToolSpec { is_untrusted: true, timeout_ms: STARTING_MS, ..spec },
+            _ => spec,
+        };
         Arc::new(PluginTool { spec, doing, plugins: Arc::clone(plugins) }) as Arc<dyn Tool>
     };
     let (read, again) = (Effect::ReadOnly, Effect::Idempotent);
@@ -170,8 +179,8 @@ fn command(launch: &Launch) -> Vec<String> {
 fn servers(answer: &McpAnswer) -> String {
     let line = |server: &McpServer| {
         let whose = if server.owner.is_empty() { "everybody's" } else { "yours" };
-        let why =
-            if server.last_error.is_empty() { String::new() } else { format!("; last error: {}", server.last_error) };
+        // What it said when it failed is for a person to read.
+        let why = if server.last_error.is_empty() { "" } else { "; it failed: `clara mcp list` says why" };
         format!(
             "- {} ({whose}, from {}): {}, {} tools{why}",
             server.name,
@@ -188,8 +197,11 @@ fn servers(answer: &McpAnswer) -> String {
 
 fn tools(answer: &McpAnswer) -> String {
     let line = |tool: &domain::mcp::McpTool| {
-        let state = if tool.is_approved { "" } else { " (changed since it was approved; an administrator must agree)" };
-        format!("- {}{state}: {}", tool.name, tool.description)
+        match tool.is_approved {
+            true => format!("- {}: {}", tool.name, tool.description),
+            // No model reads what nobody has agreed to.
+            false => format!("- {} (changed since it was approved; an administrator must agree)", tool.name),
+        }
     };
     match answer.tools.is_empty() {
         true => "It offers no tools.".to_owned(),

@@ -1,0 +1,90 @@
+//! What people are shown of servers: no value that may be a secret, and nothing of how
+//! somebody else's server is run. Pure.
+
+use std::collections::BTreeMap;
+
+use domain::mcp::{Launch, McpServer, McpTool, Status};
+use domain::untrusted::visible;
+
+use crate::ports::Installed;
+
+/// A server as a person sees it; `is_theirs`: they may see how it is run, and why it failed.
+pub(super) fn server(installed: Installed, status: Status, last_error: String, is_theirs: bool) -> McpServer {
+    McpServer {
+        name: installed.key.name,
+        owner: installed.key.owner,
+        source: url(&installed.source),
+        launch: if is_theirs { masked(installed.launch) } else { hidden(installed.launch) },
+        status: if installed.is_enabled { status } else { Status::Disabled },
+        tools: u32::try_from(installed.tools.len()).unwrap_or(u32::MAX),
+        last_error: if is_theirs { last_error } else { String::new() },
+        installed_by: installed.installed_by,
+        installed_at_ms: installed.installed_at_ms,
+    }
+}
+
+/// All that a model would read of the tools, for whoever is to agree to it.
+pub(super) fn tools(installed: &Installed) -> Vec<McpTool> {
+    let shown = |offered: &super::Offered| McpTool {
+        name: offered.full_name(&installed.key.name),
+        description: visible(&offered.description),
+        schema: visible(&offered.schema),
+        is_approved: installed.is_approved(offered),
+        suspicion: offered.suspicion().as_str().to_owned(),
+        hash: offered.hash(),
+    };
+    installed.tools.iter().map(shown).collect()
+}
+
+/// How a server is reached, without values that may be secrets.
+fn masked(launch: Launch) -> Launch {
+    let is_name = |value: &str| {
+        value
+            .strip_prefix("${")
+            .and_then(|rest| rest.strip_suffix('}'))
+            .is_some_and(|name| !name.contains(['$', '{', '}']))
+    };
+    let hide = |values: BTreeMap<String, String>| {
+        let hidden = |value: String| if is_name(&value) { value } else { "***".to_owned() };
+        values.into_iter().map(|(name, value)| (name, hidden(value))).collect()
+    };
+    match launch {
+        Launch::Stdio { command, env } => Launch::Stdio { command, env: hide(env) },
+        Launch::Http { url: address, headers } => Launch::Http { url: url(&address), headers: hide(headers) },
+    }
+}
+
+/// That there is a way to reach it, and no more.
+fn hidden(launch: Launch) -> Launch {
+    match launch {
+        Launch::Stdio { .. } => Launch::Stdio { command: vec!["…".to_owned()], env: BTreeMap::new() },
+        Launch::Http { .. } => Launch::Http { url: "…".to_owned(), headers: BTreeMap::new() },
+    }
+}
+
+/// An address without what may be a key: who logs in, what is asked, what comes after `#`.
+fn url(address: &str) -> String {
+    let shown = bus::shown_url(address);
+    match shown.split_once(['?', '#']) {
+        Some((place, _)) if shown.contains("://") => format!("{place}?***"),
+        _ => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        let headers = [("A", "${TOKEN}"), ("B", "${TOKEN}secret"), ("C", "${A}-secret-${B}"), ("D", "secret")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let launch = Launch::Http { url: "https://mcp.example/x?key=secret#y".into(), headers: headers.into() };
+        let shown = format!("{:?}", masked(launch));
+        assert!(
+            !shown.contains("secret") && shown.contains("${TOKEN}") && shown.contains("mcp.example/x?***"),
+            "{shown}"
+        );
+        assert_eq!(url("npm:@acme/a?b"), "npm:@acme/a?b");
+    }
+}
