@@ -40,6 +40,11 @@ bench *args:
 eval-memory *args:
     @scripts/eval-memory "$@"
 
+# How often is the tool that is needed among the first? JSON lines; `./dev eval-tools --help`
+eval-tools *args:
+    @cargo build --quiet --release -p integration-tests --bin eval-tools
+    @target/release/eval-tools "$@"
+
 # How long does she need to find what she remembers? Optimised build. `./dev bench-memory --help`
 bench-memory *args:
     @cargo build --quiet --release -p memory -p integration-tests --bin memory --bin bench-memory

@@ -7,3 +7,4 @@
 pub mod bench; // What she costs, beside what the bus alone costs.
 pub mod chaos; // Kills, cuts, floods; and whether the promise held.
 pub mod recall_eval; // Whether she finds what was said.
+pub mod tool_eval; // Whether the tool that is needed is among the first.

@@ -103,10 +103,18 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
         is_tainted: decide::is_tainted(old, known),
         ..known.clone()
     };
+    let before = match carry {
+        Carry::Fork { at } => at,
+        Carry::Answered(_) => u32::try_from(old.steps.len().checked_sub(1)?).ok()?,
+    };
+    // What it had found, too, is no step of the new one.
+    context.tools = decide::offered(old, known, before);
+    context.later = known.later.iter().filter(|tool| !context.tools.contains(tool)).cloned().collect();
     if context.request.approval == ApprovalMode::Chat {
         // Chosen meanwhile: it holds from now on.
         let asked = |tool: &ToolSpec| ToolSpec { consent: Consent::Asked, ..tool.clone() };
         context.tools = context.tools.iter().map(asked).collect();
+        context.later = context.later.iter().map(asked).collect();
     }
     let turn = context.request.turn;
     match carry {

@@ -2,6 +2,7 @@
 
 mod request; // What the model reads in a step.
 
+pub(crate) use request::offered;
 pub use request::{messages, request};
 
 use crate::approval::{self, Question};
@@ -163,7 +164,7 @@ pub(crate) fn is_tainted(state: &TurnState, context: &TurnContext) -> bool {
 }
 
 fn spec<'a>(context: &'a TurnContext, name: &str) -> Option<&'a ToolSpec> {
-    context.tools.iter().find(|tool| tool.name == name)
+    context.tool(name)
 }
 
 fn question(state: &TurnState, context: &TurnContext, asks: Question, text: String) -> Next {

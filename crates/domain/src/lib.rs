@@ -26,5 +26,6 @@ pub mod replay; // The requests that a journal stands for.
 pub mod session; // What was said in one go.
 pub mod tier; // Which class of model answers.
 pub mod tool; // What tools promise and return.
+pub mod tool_search; // Tools that a prompt has no room for.
 pub mod turn; // What a turn starts with and ends with.
 pub mod untrusted; // Text that somebody else wrote.

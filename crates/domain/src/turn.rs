@@ -62,7 +62,10 @@ pub struct TurnContext {
     pub system: Arc<str>,
     /// History, then the messages to answer.
     pub messages: Vec<ChatMessage>,
+    /// What the model is offered from the start.
     pub tools: Arc<[ToolSpec]>,
+    /// What it is offered when it has found it (`tool_search`).
+    pub later: Arc<[ToolSpec]>,
     pub tier: Tier,
     /// The memories that stand in the system prompt.
     pub recalled: Vec<Fact>,
@@ -74,6 +77,13 @@ pub struct TurnContext {
     pub notices: Vec<String>,
     /// Whether it holds text that somebody else wrote.
     pub is_tainted: bool,
+}
+
+impl TurnContext {
+    /// A tool that the turn may use, offered or found.
+    pub fn tool(&self, name: &str) -> Option<&ToolSpec> {
+        self.tools.iter().chain(self.later.iter()).find(|tool| tool.name == name)
+    }
 }
 
 /// How an accepted message ended. Each is visible to the person.

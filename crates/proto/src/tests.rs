@@ -126,6 +126,7 @@ fn context() -> TurnContext {
             timeout_ms: 5,
         }]
         .into(),
+        later: [domain::tool_search::spec()].into(),
         tier: Tier::Mid,
         recalled: vec![Fact { is_key: true, is_public: true, ..Fact::asked("f", "likes tea", 4) }],
         passages: vec![Passage { id: "c/m".into(), speaker: "Ann".into(), text: "I like tea".into(), at_ms: 3 }],

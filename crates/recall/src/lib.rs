@@ -7,9 +7,11 @@ mod bm25; // How well words match.
 mod index; // Passages, ranked for a question.
 mod late; // How well the words' vectors match, each by each.
 mod texts; // How well the texts' vectors match.
+mod tools; // How well tools fit what is asked.
 mod weights; // What counts how much.
 mod words; // From a text to its terms.
 
 pub use index::{Hit, Index, Passage, Question};
 pub use late::{DamagedVectors, Embedding, TokenVectors, cosine};
+pub use tools::{Described, tool_scores};
 pub use words::terms;

@@ -90,6 +90,7 @@ impl Ingested {
             system: "".into(),
             messages: Vec::new(),
             tools: Vec::new().into(),
+            later: Vec::new().into(),
             tier: Tier::Low,
             recalled: Vec::new(),
             passages: Vec::new(),

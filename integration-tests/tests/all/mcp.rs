@@ -276,6 +276,28 @@ async fn a_server_that_misbehaves_is_nobody_elses_trouble() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_carries_the_tools_that_fit_and_others_are_searched_for() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).set("CLARA_TOOL_TOKENS", 500).start().await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    install(&bus, ANN, "rare", rogue(folder.path()), false).await.unwrap();
+    let offered = |body: &Value| -> Vec<String> {
+        let tools = body["tools"].as_array().into_iter().flatten();
+        tools.filter_map(|tool| tool["function"]["name"].as_str().map(str::to_owned)).collect()
+    };
+    let found = calls_tool(&mut terminal, "search_tools", r#"{"query": "rare thing to do"}"#).await;
+    assert!(found.text.contains("- `rare__do`: Does something."), "{}", found.text);
+    let asked: Vec<Vec<String>> = model.asked().iter().map(|asked| offered(&asked.body)).collect();
+    let is_offered = |names: &[String]| names.iter().any(|name| name == "rare__do");
+    let [.., before, after] = &asked[..] else { panic!("{asked:?}") };
+    assert!(before.iter().any(|name| name == "search_tools") && !is_offered(before) && is_offered(after), "{asked:?}");
+    // It is the turn's own from there on, as any other is.
+    assert!(calls_tool(&mut terminal, "rare__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
+    let none = calls_tool(&mut terminal, "search_tools", r#"{"query": "zzz"}"#).await;
+    assert!(none.text.contains("No tool fits"), "{}", none.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn servers_are_installed_in_words_after_the_command_was_seen() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
     let sandbox = plan(&model, folder.path()).start().await;

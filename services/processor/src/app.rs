@@ -47,6 +47,7 @@ impl App {
             persona: persona.replace("{name}", &settings.text("BOT_NAME")),
             time_zone: settings.text("DEFAULT_TIMEZONE"),
             window: config.window,
+            tool_tokens: usize::try_from(settings.number("CLARA_TOOL_TOKENS")).unwrap_or(usize::MAX),
             max_bytes: bus.max_payload() / 4 * 3,
         };
         let named = settings.optional("CLARA_POLICY_FILE").map(PathBuf::from);

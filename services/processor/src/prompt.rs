@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::attached::Attached;
+use crate::choice::{Chosen, choose};
 
 /// How she speaks, and how much fits.
 pub(crate) struct Voice {
@@ -20,6 +21,8 @@ pub(crate) struct Voice {
     pub(crate) time_zone: String,
     /// The model's window, in tokens.
     pub(crate) window: usize,
+    /// What the model reads of tools from the start, at most, in tokens.
+    pub(crate) tool_tokens: usize,
     /// Largest context that the bus carries, in bytes.
     pub(crate) max_bytes: usize,
 }
@@ -51,6 +54,11 @@ pub(crate) fn assemble(
     count: &dyn Fn(&str) -> usize,
 ) -> TurnContext {
     let Known { recalled, attached, tools, tier, notices, now_ms } = known;
+    let cost = |tool: &ToolSpec| count(&tool.name) + count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS;
+    let said = |texts: &[&str]| texts.join("\n");
+    let asking: Vec<&str> = request.messages.iter().map(|message| message.text.as_str()).collect();
+    let before: Vec<&str> = recalled.history.iter().rev().take(2).map(|message| message.text.as_str()).collect();
+    let Chosen { offered: tools, later } = choose(tools, &said(&asking), &said(&before), voice.tool_tokens, &cost);
     let (own, of_project): (Vec<&Fact>, Vec<&Fact>) = recalled.facts.iter().partition(|fact| fact.project.is_empty());
     let memories: String = own.into_iter().map(remembered).collect();
     let projects: String = of_project
@@ -110,14 +118,13 @@ pub(crate) fn assemble(
         let texts = message.texts().into_iter().map(count).sum::<usize>();
         MESSAGE_TOKENS + texts + message.images().len() * IMAGE_TOKENS
     };
-    let of_tools: usize =
-        tools.iter().map(|tool| count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS).sum();
+    let of_tools: usize = tools.iter().map(cost).sum();
     let fixed = count(&system) + of_tools + asked.iter().map(tokens).sum::<usize>();
     let of_history: Vec<usize> = history.iter().map(tokens).collect();
     let by_tokens = history_to_drop(fixed, &of_history, prompt_budget(voice.window));
     let bytes = |message: &ChatMessage| message.texts().into_iter().map(str::len).sum::<usize>();
     let of_bytes: Vec<usize> = history.iter().map(bytes).collect();
-    let of_tools: usize = tools.iter().map(|tool| tool.description.len() + tool.schema.len()).sum();
+    let of_tools: usize = tools.iter().chain(&later).map(|tool| tool.description.len() + tool.schema.len()).sum();
     let fixed = system.len() + of_tools + asked.iter().map(bytes).sum::<usize>();
     let by_bytes = history_to_drop(fixed, &of_bytes, voice.max_bytes);
     // Too large even without history: the model will say so, and the person hears it.
@@ -129,6 +136,7 @@ pub(crate) fn assemble(
         system: system.into(),
         messages,
         tools: tools.into(),
+        later: later.into(),
         tier,
         recalled: recalled.facts,
         passages: recalled.passages,
@@ -288,7 +296,13 @@ mod tests {
     }
 
     fn voice(window: usize) -> Voice {
-        Voice { persona: "Be Clara.".into(), time_zone: "Europe/Berlin".into(), window, max_bytes: 1 << 20 }
+        Voice {
+            persona: "Be Clara.".into(),
+            time_zone: "Europe/Berlin".into(),
+            window,
+            tool_tokens: 10_000,
+            max_bytes: 1 << 20,
+        }
     }
 
     fn words(text: &str) -> usize {

@@ -1,12 +1,14 @@
 //! What the model reads in a step: what the turn works from, then each step with its results.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Tools, spec};
+use super::{Tools, ended, spec};
 use crate::chat::{ChatMessage, ChatRequest};
 use crate::journal::{Injected, StepState, TurnState};
 use crate::message::Audience;
-use crate::tool::{Outcome, OutcomeKind};
+use crate::tool::{Outcome, OutcomeKind, ToolSpec};
+use crate::tool_search;
 use crate::turn::TurnContext;
 use crate::untrusted::wrapped;
 
@@ -23,10 +25,24 @@ pub fn request(
         model,
         system: Arc::clone(&context.system),
         messages: messages(state, context, step, tool_use),
-        tools: Arc::clone(&context.tools),
+        tools: offered(state, context, step),
         tool_use,
         max_tokens,
     }
+}
+
+/// The tools that the model may call in a step: those of the start, and what it has found
+/// in the steps before.
+pub(crate) fn offered(state: &TurnState, context: &TurnContext, step: u32) -> Arc<[ToolSpec]> {
+    let calls = (0..step).zip(&state.steps).flat_map(|(_, step)| &step.calls);
+    let results = calls.filter(|call| call.name == tool_search::NAME && ended(call, OutcomeKind::Succeeded));
+    let texts = results.filter_map(|call| call.outcome.as_ref()).map(|outcome| outcome.text.as_str());
+    let found: HashSet<&str> = texts.flat_map(tool_search::names).collect();
+    if found.is_empty() {
+        return Arc::clone(&context.tools);
+    }
+    let found = context.later.iter().filter(|tool| found.contains(tool.name.as_str()));
+    context.tools.iter().chain(found).cloned().collect()
 }
 
 /// What the last step, which may not call tools, is told.

@@ -13,6 +13,7 @@ use crate::tool::{Consent, Intent, OutcomeKind, Risk, ToolClass, ToolSpec};
 use crate::turn::{ReplyKind, TurnRequest};
 
 mod approvals; // Calls that wait for a person's word.
+mod searching; // Tools that are offered once they were searched for.
 
 const LIMITS: TurnLimits = TurnLimits { steps: 5, calls_per_step: 3, idle_claims: 5 };
 
@@ -62,6 +63,7 @@ fn context(tier: Tier) -> TurnContext {
             timeout_ms: 1000,
         }]
         .into(),
+        later: [].into(),
         tier,
         recalled: vec![],
         passages: vec![],

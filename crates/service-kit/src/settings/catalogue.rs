@@ -382,6 +382,12 @@ pub const CATALOGUE: &[Setting] = &[
         "How long one call of a tool of an MCP server may take",
     ),
     setting(
+        "CLARA_TOOL_TOKENS",
+        Kind::Number { min: 500, max: 200_000 },
+        "10000",
+        "What a prompt carries of tools, at most, in tokens; the others are found by `search_tools`",
+    ),
+    setting(
         "CLARA_APPROVAL_MINUTES",
         Kind::Number { min: 1, max: 10_080 },
         "60",

@@ -310,6 +310,10 @@ impl Turn {
             }
             state.asked.insert(call.id, Instant::now());
             state.show.status(Activity::ToolStarted { tool: call.name.clone() }).await;
+            if let Some(outcome) = ToolCalls::here(&state.context, &call) {
+                me.cast(TurnMsg::ToolReplied(call.id, outcome))?;
+                continue;
+            }
             // A former owner may have asked already, and the result be there.
             if state.draft.epoch() > 1
                 && let Heard::Done(outcome) = self.with.tools.look(&call).await?

@@ -212,6 +212,7 @@ impl Parent {
             return Ok(());
         }
         context.tools = state.offered.share(context.tools);
+        context.later = state.offered.share(context.later);
         let context = Arc::from(context);
         let (shown, watched) = watch::channel(Snapshot::default());
         let begin = Begin { context, delivered, shown, done };

@@ -1,0 +1,105 @@
+//! Which tools the model is offered from the start, when there are more than it should
+//! read. Pure.
+
+use domain::tool::ToolSpec;
+use domain::tool_search;
+use recall::{Described, tool_scores};
+
+/// Groups that are always offered: what she is known for.
+const ALWAYS: [&str; 2] = ["basics", "memory"];
+/// What counts of what was said before, beside what is asked now.
+const BEFORE: f32 = 0.5;
+
+/// The tools that are offered, and those that are found by a search; both in the order of
+/// their names, so that one choice makes one prompt.
+pub(crate) struct Chosen {
+    pub(crate) offered: Vec<ToolSpec>,
+    pub(crate) later: Vec<ToolSpec>,
+}
+
+/// Offers all that fit into `budget` tokens: what she is known for, then what fits best to
+/// `asked` and to what was said `before`. When something is left out, a tool that finds it
+/// is added. `cost`: the tokens of a tool.
+pub(crate) fn choose(
+    mut tools: Vec<ToolSpec>,
+    asked: &str,
+    before: &str,
+    budget: usize,
+    cost: &dyn Fn(&ToolSpec) -> usize,
+) -> Chosen {
+    tools.sort_by(|one, other| one.name.cmp(&other.name));
+    let costs: Vec<usize> = tools.iter().map(cost).collect();
+    if costs.iter().sum::<usize>() <= budget {
+        return Chosen { offered: tools, later: Vec::new() };
+    }
+    let search = tool_search::spec();
+    let mut room = budget.saturating_sub(cost(&search));
+    let mut is_offered = vec![false; tools.len()];
+    for index in ranked(&tools, asked, before) {
+        if costs[index] <= room {
+            room -= costs[index];
+            is_offered[index] = true;
+        }
+    }
+    let (offered, later): (Vec<_>, Vec<_>) = tools.into_iter().zip(is_offered).partition(|(_, is_offered)| *is_offered);
+    let mut offered: Vec<ToolSpec> = offered.into_iter().map(|(tool, _)| tool).collect();
+    offered.push(search);
+    Chosen { offered, later: later.into_iter().map(|(tool, _)| tool).collect() }
+}
+
+/// The tools, those that fit best first.
+fn ranked(tools: &[ToolSpec], asked: &str, before: &str) -> Vec<usize> {
+    let described: Vec<Described<'_>> = tools
+        .iter()
+        .map(|tool| Described { name: &tool.name, description: &tool.description, schema: &tool.schema })
+        .collect();
+    let (now, then) = (tool_scores(asked, &described), tool_scores(before, &described));
+    let score = |index: usize| now[index] + BEFORE * then[index];
+    let is_always = |index: usize| ALWAYS.contains(&tools[index].group.as_str());
+    let mut order: Vec<usize> = (0..tools.len()).collect();
+    order.sort_by(|one, other| {
+        is_always(*other).cmp(&is_always(*one)).then_with(|| score(*other).total_cmp(&score(*one))).then(one.cmp(other))
+    });
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str, description: &str, group: &str) -> ToolSpec {
+        ToolSpec { name: name.into(), description: description.into(), group: group.into(), ..tool_search::spec() }
+    }
+
+    fn names(tools: &[ToolSpec]) -> Vec<&str> {
+        tools.iter().map(|tool| tool.name.as_str()).collect()
+    }
+
+    fn many() -> Vec<ToolSpec> {
+        vec![
+            tool("remember", "Keeps a fact.", "memory"),
+            tool("mail__send", "Sends an e-mail.", "mcp"),
+            tool("weather__now", "Tells the weather of a city.", "mcp"),
+            tool("stocks__price", "Tells what a stock costs.", "mcp"),
+        ]
+    }
+
+    #[test]
+    fn what_fits_is_offered_whole() {
+        let Chosen { offered, later } = choose(many(), "hello", "", 4, &|_| 1);
+        assert_eq!((offered.len(), later.len()), (4, 0));
+    }
+
+    #[test]
+    fn what_is_asked_for_comes_first_and_the_rest_is_searched() {
+        let chosen = |asked, before| {
+            let Chosen { offered, later } = choose(many(), asked, before, 3, &|_| 1);
+            assert_eq!(offered.len() + later.len(), 5);
+            names(&offered).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(chosen("what is the weather?", ""), ["remember", "weather__now", "search_tools"]);
+        assert_eq!(chosen("and tomorrow?", "send an e-mail"), ["mail__send", "remember", "search_tools"]);
+        // A budget that is too small for anything still lets her search.
+        assert_eq!(names(&choose(many(), "weather", "", 0, &|_| 1).offered), ["search_tools"]);
+    }
+}
