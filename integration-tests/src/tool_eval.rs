@@ -28,8 +28,11 @@ pub struct Scores {
     recall: [f64; DEPTHS.len()],
 }
 
-/// Scores a file of JSON lines: `{"query", "tools": [{name, description, schema}],
-/// "expected": [name]}`. The error names the line.
+/// Scores a file of JSON lines; the error names the line.
+///
+/// ```json
+/// {"query": "will it rain?", "tools": [{"name": "", "description": "", "schema": {}}], "expected": ["name"]}
+/// ```
 pub fn score(file: &Path) -> anyhow::Result<Scores> {
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     let mut scores = Scores::default();

@@ -9,7 +9,7 @@ use integration_tests::tool_eval;
 /// the needed ones come first.
 #[derive(Debug, Parser)]
 struct Options {
-    /// JSON lines: {"query", "tools": [{name, description, schema}], "expected": [name]}.
+    /// JSON lines of a `query`, its `tools` (each a `name`, a `description` and a `schema`), and the names `expected`.
     file: PathBuf,
     /// Print one line of JSON.
     #[arg(long)]
