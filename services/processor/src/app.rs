@@ -13,6 +13,7 @@ use service_kit::supervision::Part;
 
 use crate::actors::preparer::Preparer;
 use crate::adapters::services::Services;
+use crate::counts::Counts;
 use crate::prompt::Voice;
 use crate::rules;
 use crate::tier::TierChoice;
@@ -66,6 +67,7 @@ impl App {
             tiers: TierChoice::new(&config)?,
             policy,
             voice,
+            counts: Counts::default(),
             history_messages: u32::try_from(settings.number("CLARA_HISTORY_MESSAGES")).unwrap_or(u32::MAX),
         };
         Ok(Self { bus: bus.clone(), preparer: Arc::new(preparer) })

@@ -9,6 +9,7 @@ mod adapters; // The others, over the bus.
 mod app; // Building and running.
 mod attached; // What of people's files is read.
 mod choice; // Which tools are offered. Pure.
+mod counts; // Token counts of texts that come again.
 mod ports; // What it asks of others.
 mod prompt; // From all that to the context of a turn. Pure.
 mod rules; // The policy file.

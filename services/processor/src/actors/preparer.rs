@@ -13,6 +13,7 @@ use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{instrument, warn};
 
 use crate::attached::{self, Room};
+use crate::counts::Counts;
 use crate::ports::{Catalogue, Files, Recollection};
 use crate::prompt::{self, Attachments, Known, Voice};
 use crate::tier::TierChoice;
@@ -40,6 +41,7 @@ pub(crate) struct Preparer {
     pub(crate) tiers: TierChoice,
     pub(crate) policy: Policy,
     pub(crate) voice: Voice,
+    pub(crate) counts: Counts,
     pub(crate) history_messages: u32,
 }
 
@@ -97,7 +99,7 @@ impl Handler<TurnRequest> for Preparer {
             return Verdict::Leave;
         };
         let known = Known { recalled, attached, tools, tier, notices, now_ms: now_ms() };
-        let context = prompt::assemble(request, known, &self.voice, &model::count_tokens);
+        let context = prompt::assemble(request, known, &self.voice, &|text| self.counts.of(text, model::count_tokens));
         let id = format!("{}:run", context.request.turn);
         let subject = || Subject::TurnRun(&context.request.conversation);
         let hand_on = async {
