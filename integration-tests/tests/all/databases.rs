@@ -2,6 +2,7 @@
 
 use bus::Bus;
 use domain::memory::{Fact, FactCommand};
+use domain::turn::Reply;
 use store::Database;
 use testkit::eventually;
 use testkit::postgres::Postgres;
@@ -78,6 +79,53 @@ async fn memory_on_sqlite() {
 async fn memory_on_postgres() {
     let postgres = Postgres::start();
     check(Sandbox::plan().set("DATABASE_URL", postgres.url())).await;
+}
+
+/// What was erased may stand in the prompts of turns since: their journals go too, when
+/// these turns have surely ended.
+async fn check_prompts(mut sandbox: Sandbox, database: Database) {
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    let before = terminal.asks("say before").await;
+    terminal.asks("remember that my boat is called Wombatfig").await;
+    let after = terminal.asks("say after").await;
+    eventually("all is stored", async || {
+        let rows = database.fetch("SELECT COUNT(*) AS n FROM messages", &[]).await.unwrap();
+        (rows[0].integer("n").unwrap() == 6).then_some(())
+    })
+    .await;
+    let forgotten = ask(&bus, "cli-user", FactCommand::Forget { which: "Wombatfig".into() }).await.unwrap();
+    assert_eq!((forgotten.facts.len(), forgotten.counts[1].value), (1, 1), "{forgotten:?}");
+    let noted = database.fetch("SELECT turn_id FROM journals_to_purge", &[]).await.unwrap();
+    assert_eq!(noted[0].text("turn_id").unwrap(), after.turn.to_string());
+    let journals = bus.journals().await.unwrap();
+    let records = async |of: &Reply| journals.records(&of.conversation, of.turn).await.unwrap().len();
+    assert!(records(&after).await > 0, "it may still be running");
+
+    database.execute("UPDATE journals_to_purge SET erased_at = 0", &[]).await.unwrap();
+    sandbox.kill("memory", 0);
+    sandbox.start_service("memory", 0);
+    eventually("its journal is gone", async || (records(&after).await == 0).then_some(())).await;
+    eventually("it is done with", async || {
+        database.fetch("SELECT turn_id FROM journals_to_purge", &[]).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+    assert!(records(&before).await > 0, "what came before cannot hold it");
+    database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prompts_go_after_an_erasure_on_sqlite() {
+    let sandbox = Sandbox::start().await;
+    let database = Database::sqlite(&sandbox.folder().join("data/memory.sqlite")).await.unwrap();
+    check_prompts(sandbox, database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prompts_go_after_an_erasure_on_postgres() {
+    let postgres = Postgres::start();
+    let sandbox = Sandbox::plan().set("DATABASE_URL", postgres.url()).start().await;
+    let database = Database::postgres(&postgres.url()).await.unwrap();
+    check_prompts(sandbox, database).await;
 }
 
 /// Sessions end after half an hour and link to the last; the database itself is

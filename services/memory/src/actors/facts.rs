@@ -251,7 +251,9 @@ impl FactServer {
             proof.push(mirror.prove(&erased.ids).await);
         }
         let turns = Count { name: "exchanges erased with it".to_owned(), value: erased.turns.len() as u64 };
-        Ok(FactAnswer { facts: erased.facts, proof, counts: vec![turns], ..FactAnswer::default() })
+        let later = "later turns whose prompts go within ten minutes or so".to_owned();
+        let counts = vec![turns, Count { name: later, value: erased.prompts }];
+        Ok(FactAnswer { facts: erased.facts, proof, counts, ..FactAnswer::default() })
     }
 
     /// What a text says, each with what the gate says of it.

@@ -57,6 +57,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(11, "files", "0011_files"),
     migration!(12, "projects", "0012_projects"),
     migration!(13, "channels", "0013_channels"),
+    migration!(14, "prompts", "0014_prompts"),
 ];
 
 pub(crate) struct SqlMemory {

@@ -91,6 +91,9 @@ pub(crate) struct Erased {
     pub turns: Vec<(ConversationId, TurnId)>,
     /// The files that came with them, and with nothing that stays.
     pub files: Vec<FileOf>,
+    /// Later turns whose prompts may hold what was erased: their journals go when they
+    /// have surely ended.
+    pub prompts: u64,
     /// Texts that no store may hold any more.
     pub texts: Vec<String>,
 }

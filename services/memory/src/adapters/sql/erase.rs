@@ -22,6 +22,8 @@ use crate::scope::Scope;
 /// Shortest text that is looked for in everything that was said, in bytes: a
 /// shorter one stands in what has nothing to do with it.
 const LOOKED_FOR: usize = 8;
+/// How long the bus keeps journals (`nats/streams.toml`): 14 days.
+const JOURNALS_MS: i64 = 14 * 24 * 60 * 60 * 1000;
 
 impl SqlMemory {
     pub(super) async fn erase_all(
@@ -35,7 +37,8 @@ impl SqlMemory {
         // Who was a person when this was asked may be another's account by now.
         let user = &people::hold(&mut transaction, user).await?;
         let erased = Erased { person: user.clone(), ..Erased::default() };
-        let mut erasing = Erasing { transaction: &mut transaction, user, at_ms, erased };
+        let (since_ms, contexts) = (i64::MAX, BTreeSet::new());
+        let mut erasing = Erasing { transaction: &mut transaction, user, at_ms, since_ms, contexts, erased };
         match what {
             Erasure::Facts(ids) => erasing.facts(ids).await?,
             Erasure::Everything => erasing.everything().await?,
@@ -47,6 +50,7 @@ impl SqlMemory {
                 erasing.note(conversation.as_str(), &after.to_string()).await?;
             }
         }
+        erasing.prompts().await?;
         let erased = erasing.erased;
         transaction.commit().await?;
         // What was deleted leaves the files too; if not now, with the next erasure.
@@ -70,6 +74,10 @@ struct Erasing<'a> {
     transaction: &'a mut Transaction,
     user: &'a str,
     at_ms: i64,
+    /// When the oldest of what was erased was said or stored.
+    since_ms: i64,
+    /// The conversations in which it was said.
+    contexts: BTreeSet<String>,
     erased: Erased,
 }
 
@@ -85,6 +93,7 @@ impl Erasing<'_> {
                        f.updated_at FROM memories f WHERE f.id = $1 AND f.user_id = $2";
             let Some(row) = self.transaction.fetch(sql, &values).await?.pop() else { continue };
             let fact = fact(&row)?;
+            self.since_ms = self.since_ms.min(fact.created_at_ms);
             texts.insert(fact.text.clone());
             self.erased.facts.push(fact);
             // What took its place is another's text, and stays.
@@ -152,12 +161,15 @@ impl Erasing<'_> {
         let (mut scopes, mut brought) = (BTreeMap::new(), BTreeSet::new());
         for turn in turns {
             let mut context = String::new();
-            let sql = "SELECT DISTINCT s.id, s.context_id, s.audience, s.user_id FROM messages m \
-                       JOIN sessions s ON s.id = m.session_id WHERE m.turn_id = $1";
+            let sql = "SELECT s.id, s.context_id, s.audience, s.user_id, MIN(m.created_at) AS since FROM messages m \
+                       JOIN sessions s ON s.id = m.session_id WHERE m.turn_id = $1 \
+                       GROUP BY s.id, s.context_id, s.audience, s.user_id";
             for row in self.transaction.fetch(sql, &[turn.as_str().into()]).await? {
                 let (session, audience) = (row.text("id")?, row.text("audience")?);
                 let Ok(conversation) = ConversationId::parse(&row.text("context_id")?) else { continue };
                 context = conversation.to_string();
+                self.contexts.insert(context.clone());
+                self.since_ms = self.since_ms.min(row.integer("since")?);
                 if let Ok(turn) = TurnId::parse(&turn) {
                     self.erased.turns.push((conversation.clone(), turn));
                 }
@@ -228,6 +240,26 @@ impl Erasing<'_> {
         let sql = "INSERT INTO erased_turns (turn_id, conversation_id, erased_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (turn_id) DO NOTHING";
         self.transaction.execute(sql, &[turn.into(), conversation.into(), self.at_ms.into()]).await.map(|_| ())
+    }
+
+    /// Notes the journals of the turns since, the person's own and those of the same
+    /// conversations: their prompts may hold what was erased.
+    async fn prompts(&mut self) -> Result<(), StoreError> {
+        let since = self.since_ms.max(self.at_ms.saturating_sub(JOURNALS_MS));
+        let places = std::iter::once("m.user_id = $3 OR s.user_id = $3")
+            .chain(self.contexts.iter().map(|_| "s.context_id = $3"));
+        let of = std::iter::once(self.user).chain(self.contexts.iter().map(String::as_str));
+        for (place, of) in places.zip(of) {
+            let sql = format!(
+                "INSERT INTO journals_to_purge (turn_id, conversation_id, erased_at) \
+                 SELECT DISTINCT m.turn_id, s.context_id, CAST($1 AS BIGINT) FROM messages m \
+                 JOIN sessions s ON s.id = m.session_id WHERE m.created_at >= $2 AND ({place}) \
+                 ON CONFLICT (turn_id) DO NOTHING"
+            );
+            let values = [self.at_ms.into(), since.into(), of.into()];
+            self.erased.prompts += self.transaction.execute(&sql, &values).await?;
+        }
+        Ok(())
     }
 
     async fn everything(&mut self) -> Result<(), StoreError> {

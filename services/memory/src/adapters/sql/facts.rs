@@ -265,7 +265,8 @@ impl Facts for SqlMemory {
     }
 
     async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<(ConversationId, TurnId)>, MemoryError> {
-        let sql = "SELECT turn_id, conversation_id FROM erased_turns WHERE purged = 0 AND erased_at <= $1 \
+        let sql = "SELECT turn_id, conversation_id, erased_at FROM erased_turns WHERE purged = 0 AND erased_at <= $1 \
+                   UNION ALL SELECT turn_id, conversation_id, erased_at FROM journals_to_purge WHERE erased_at <= $1 \
                    ORDER BY erased_at LIMIT $2";
         let rows = self.database.fetch(sql, &[before_ms.into(), i64::from(limit).into()]).await?;
         let mut turns = Vec::with_capacity(rows.len());
@@ -280,6 +281,8 @@ impl Facts for SqlMemory {
 
     async fn note_purged(&self, turn: TurnId) -> Result<(), MemoryError> {
         let sql = "UPDATE erased_turns SET purged = 1 WHERE turn_id = $1";
+        self.database.execute(sql, &[turn.to_string().into()]).await?;
+        let sql = "DELETE FROM journals_to_purge WHERE turn_id = $1";
         self.database.execute(sql, &[turn.to_string().into()]).await?;
         Ok(())
     }
