@@ -1,12 +1,14 @@
 //! What is remembered of a person, and what a turn asks for.
 
 mod asking; // What is asked of the facts of a person, and answered.
+mod line; // A memory as a line of JSON.
 
 use crate::attachment::Attachment;
 use crate::ids::{ConversationId, TurnId};
 use crate::message::{Audience, Principal};
 
 pub use asking::{Asking, FactAnswer, FactCommand, FactRequest};
+pub use line::{from_line, to_line};
 
 /// Longest fact, in bytes.
 pub const FACT_BYTES: usize = 4096;

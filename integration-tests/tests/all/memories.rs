@@ -434,3 +434,35 @@ async fn what_is_said_after_two_accounts_have_parted_is_their_own() {
     assert!(said("discord-7", "walnut").await.iter().all(|said| !said.contains("walnut")));
     assert!(said(ANN, "plum").await.iter().all(|said| !said.contains("plum")), "that stays with the other");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_memories_are_counted_taken_along_and_erased_in_words() {
+    let model = FakeModel::start(|asked, _| match asked.results.last() {
+        Some(result) => Act::say(format!("result: {result}")),
+        None => match asked.last_user.split_once(' ') {
+            Some((name, arguments)) => Act::call(name, arguments),
+            None => Act::say("all right"),
+        },
+    })
+    .await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).set("CLARA_LEARNING", "off").start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let shown = terminal.asks(r#"memory_bootstrap {"text": "I live in Bergen. My sister is called Ida."}"#).await;
+    assert!(shown.text.contains("have stored nothing yet"), "{}", shown.text);
+    terminal.asks(r#"remember {"text": "The boat is called Wombatfig"}"#).await;
+    let lines = terminal.asks("memory_export {}").await.text;
+    let line = lines.strip_prefix("result: ").unwrap();
+    assert!(line.contains("\"text\":\"The boat is called Wombatfig\"") && line.lines().count() == 1, "{lines}");
+    let other = line.replace("boat", "ship").replace("\"id\":\"", "\"id\":\"x");
+    let arguments = serde_json::json!({"lines": other}).to_string();
+    assert!(terminal.asks(&format!("memory_import {arguments}")).await.text.contains("Imported"));
+    let refused = terminal.asks(r#"memory_import {"lines": "nothing"}"#).await.text;
+    assert!(refused.contains("line 1") && refused.contains("nothing was stored"), "{refused}");
+    let counted = terminal.asks("memory_stats {}").await.text;
+    assert!(counted.contains("- memories: 2"), "{counted}");
+    let asked = terminal.asks("memory_clear {}").await;
+    assert_eq!(asked.kind, ReplyKind::Question, "{}", asked.text);
+    let erased = terminal.asks("yes").await;
+    assert!(erased.text.contains("Everything is erased"), "{}", erased.text);
+    assert!(terminal.asks("memory_export {}").await.text.contains("There are no more"));
+}

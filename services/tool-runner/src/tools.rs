@@ -5,6 +5,7 @@ mod facts; // Remembering, recalling, forgetting.
 mod files; // The person's own folder.
 #[cfg(feature = "chaos")]
 mod ledger; // Tools whose runs are counted elsewhere.
+mod memories; // All memories of a person at once.
 mod plugins; // Servers that offer tools.
 pub(crate) mod sandbox; // Code in the sandbox, and its files.
 mod time; // What time it is.
@@ -42,6 +43,7 @@ pub(crate) fn all(
     let mut tools: Vec<Arc<dyn Tool>> =
         vec![Arc::new(calculate::Calculate::new()), Arc::new(time::CurrentTime::new(time_zone))];
     tools.extend(facts::all(bus));
+    tools.extend(memories::all(bus));
     tools.extend(plugins::all(plugins));
     // Without a sandbox that holds there is no code to run.
     tools.extend(place.into_iter().flat_map(sandbox::all));

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::bail;
 use bus::{Bus, Endpoints};
-use domain::memory::{Fact, FactAnswer, FactChange, FactCommand, FactRequest, Intention, Passage, PassageRequest};
+use domain::memory::{
+    Fact, FactAnswer, FactChange, FactCommand, FactRequest, Intention, Passage, PassageRequest, to_line,
+};
 use domain::message::{Principal, without_controls};
 use serde_json::json;
 use service_kit::settings::Settings;
 
-use self::transfer::Line;
 use super::turn::one_line;
 use super::{attach, person, time};
 use crate::cli::{MemoryCommand, When, Whose};
@@ -150,7 +151,7 @@ impl Memories {
 
     fn show(&self, fact: &Fact) {
         if self.json {
-            println!("{}", json!(Line::of(fact)));
+            println!("{}", to_line(fact));
             return;
         }
         let mut marks = String::new();
@@ -270,7 +271,7 @@ impl Memories {
         if self.json {
             let proof: serde_json::Map<_, _> =
                 answer.proof.iter().map(|searched| (searched.store.clone(), json!(searched.found))).collect();
-            let facts: Vec<Line> = answer.facts.iter().map(Line::of).collect();
+            let facts: Vec<_> = answer.facts.iter().map(to_line).collect();
             println!("{}", json!({"forgotten": facts, "proof": proof}));
         } else {
             println!("{}", if answer.facts.is_empty() { none } else { "Forgotten:" });

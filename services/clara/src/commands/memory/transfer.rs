@@ -6,8 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use domain::memory::{FACTS, Fact, FactCommand, FactOrigin};
-use serde::{Deserialize, Serialize};
+use domain::memory::{FACTS, FactCommand, from_line, to_line};
 use serde_json::json;
 
 use super::{LONG, Memories, PATIENCE};
@@ -25,7 +24,7 @@ impl Memories {
             before = Some(last.id.clone());
             let mut out = std::io::stdout().lock();
             for fact in &answer.facts {
-                writeln!(out, "{}", json!(Line::of(fact)))?;
+                writeln!(out, "{}", to_line(fact))?;
             }
         }
     }
@@ -34,10 +33,10 @@ impl Memories {
         let text = read(file)?;
         let mut facts = Vec::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let line: Line = serde_json::from_str(line).with_context(|| {
+            let fact = from_line(line).map_err(anyhow::Error::msg).with_context(|| {
                 format!("line {} is no memory as `memory export` prints it; nothing was stored", number + 1)
             })?;
-            facts.push(line.fact());
+            facts.push(fact);
         }
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         // The oldest first, as they came to be.
@@ -80,60 +79,6 @@ impl Memories {
         }
         if left_out > 0 {
             println!("{left_out} left out: {FACTS} are the most at once; split the text");
-        }
-    }
-}
-
-/// A memory as a line of JSON.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Line {
-    #[serde(default)]
-    id: String,
-    text: String,
-    #[serde(default)]
-    created_at_ms: i64,
-    #[serde(default)]
-    category: String,
-    #[serde(default)]
-    is_key: bool,
-    #[serde(default)]
-    is_public: bool,
-    #[serde(default)]
-    origin: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    project: String,
-    #[serde(default = "sure")]
-    confidence: u32,
-}
-
-fn sure() -> u32 {
-    100
-}
-
-impl Line {
-    pub(super) fn of(fact: &Fact) -> Self {
-        Self {
-            id: fact.id.clone(),
-            text: fact.text.clone(),
-            created_at_ms: fact.created_at_ms,
-            category: fact.category.clone(),
-            is_key: fact.is_key,
-            is_public: fact.is_public,
-            origin: fact.origin.as_str().to_owned(),
-            project: fact.project.clone(),
-            confidence: fact.confidence,
-        }
-    }
-
-    fn fact(self) -> Fact {
-        Fact {
-            category: self.category,
-            is_key: self.is_key,
-            is_public: self.is_public,
-            origin: FactOrigin::Imported,
-            project: self.project,
-            confidence: self.confidence,
-            ..Fact::asked(self.id, self.text, self.created_at_ms)
         }
     }
 }
