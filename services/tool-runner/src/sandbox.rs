@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+/// What a run's own folder is called inside; it begins there.
+pub(crate) const INSIDE: &str = "/workspace";
+
 /// What one run may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {

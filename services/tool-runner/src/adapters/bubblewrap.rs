@@ -25,7 +25,7 @@ use tracing::warn;
 
 use super::cgroup::{Cgroup, Cgroups};
 use super::seccomp;
-use crate::sandbox::{End, Limits, Output, Run, Sandbox};
+use crate::sandbox::{End, INSIDE, Limits, Output, Run, Sandbox};
 
 /// Folders of the machine that programs need, read-only; those that are not there are left out.
 const SEEN: &[&str] = &["/usr", "/etc/alternatives", "/etc/ssl/certs", "/etc/ld.so.cache", "/etc/mime.types"];
@@ -79,7 +79,7 @@ impl Bubblewrap {
         command.args(["--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]);
         command.args(["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]);
         for (name, value) in
-            [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/work"), ("LANG", "C.UTF-8"), ("TMPDIR", "/tmp")]
+            [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", INSIDE), ("LANG", "C.UTF-8"), ("TMPDIR", "/tmp")]
         {
             command.args(["--setenv", name, value]);
         }
@@ -90,7 +90,7 @@ impl Bubblewrap {
             command.args(["--symlink", target, link]);
         }
         command.args(["--proc", "/proc", "--dev", "/dev", "--size", &TMP.to_string(), "--tmpfs", "/tmp"]);
-        command.arg("--bind").arg(&run.folder).args(["/work", "--chdir", "/work"]);
+        command.arg("--bind").arg(&run.folder).args([INSIDE, "--chdir", INSIDE]);
         for filter in filters {
             command.args(["--add-seccomp-fd", &filter.as_raw_fd().to_string()]);
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{of_group, spec, text};
 use crate::registry::{Builtin, Tool};
-use crate::sandbox::{End, Limits, Output, Run, Sandbox};
+use crate::sandbox::{End, INSIDE, Limits, Output, Run, Sandbox};
 
 /// Files that one listing names, and how deep it looks.
 const LISTED: usize = 500;
@@ -259,7 +259,8 @@ fn told(output: Output, limits: &Limits) -> Result<String, String> {
 /// A path within the folder, whatever it is called; not where it leads.
 fn within(path: &str) -> Result<PathBuf, String> {
     let refused = || format!("{path:?} is not a path within the working folder");
-    let plain = path.trim_start_matches("/work/").trim_start_matches("./");
+    let plain = path.strip_prefix(INSIDE).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path);
+    let plain = plain.trim_start_matches("./");
     let is_strange = plain.contains('\\') || plain.contains('\0') || plain.contains(':');
     if is_strange || plain.is_empty() {
         return Err(refused());
@@ -342,10 +343,21 @@ mod tests {
 
     #[test]
     fn no_path_leads_out_of_the_folder() {
-        for path in ["../x", "/etc/passwd", "a/../../x", "C:\\x", "\\\\host\\share", "", "a\0b", "..", "/work/../x"] {
+        for path in [
+            "../x",
+            "/etc/passwd",
+            "a/../../x",
+            "C:\\x",
+            "\\\\host\\share",
+            "",
+            "a\0b",
+            "..",
+            "/workspace/../x",
+            "/workspacex",
+        ] {
             assert!(within(path).is_err(), "{path:?}");
         }
-        for (path, expected) in [("a/b.txt", "a/b.txt"), ("/work/a", "a"), ("./a", "a")] {
+        for (path, expected) in [("a/b.txt", "a/b.txt"), ("/workspace/a", "a"), ("./a", "a")] {
             assert_eq!(within(path).unwrap(), Path::new(expected));
         }
     }
