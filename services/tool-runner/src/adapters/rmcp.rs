@@ -1,14 +1,9 @@
 //! Servers that speak MCP, as processes and over streamable HTTP. The only user of the
 //! crate rmcp, which bounds a message to 16 MiB.
-//!
-//! A process gets no more of the runner's environment than it needs to be found and to
-//! find its own cache; it is the leader of a group of its own, and all of the group ends
-//! with it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,17 +20,13 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use rmcp::{ClientHandler, Peer, RoleClient, ServiceError, ServiceExt};
 use serde_json::{Map, Value};
 use service_kit::task::{self, TaskKind};
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
+use super::process::{Group, Process, expand};
 use crate::mcp::{Offered, TOOLS};
 use crate::ports::{Connection, Connector, Given, McpError};
 
-/// Variables that a process needs to be found, and to find its own cache.
-const PASSED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR", "USER"];
 /// How long a process has to end when it was told to.
 const END: Duration = Duration::from_secs(2);
 /// How long a list of tools may take.
@@ -44,8 +35,6 @@ const LIST: Duration = Duration::from_secs(30);
 const PAGES: usize = 64;
 /// How long a server may take to say that it is there, after a call that took too long.
 const PING: Duration = Duration::from_secs(5);
-/// What is kept of what a process says of itself, in bytes.
-const SAID: usize = 2000;
 
 /// Starts servers; each process has this folder as its own.
 pub(crate) struct RmcpConnector {
@@ -83,33 +72,16 @@ struct RmcpConnection {
 
 impl RmcpConnector {
     async fn process(&self, command: &[String], env: &BTreeMap<String, String>) -> Result<RmcpConnection, McpError> {
-        let start = |why: String| McpError::Start(why);
-        let Some((program, arguments)) = command.split_first() else { return Err(start("it has no program".into())) };
-        std::fs::create_dir_all(&self.folder).map_err(|err| start(format!("{}: {err}", self.folder.display())))?;
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().current_dir(&self.folder);
-        command.envs(PASSED.iter().filter_map(|name| Some((*name, variable(name)?))));
-        for (name, value) in env {
-            command.env(name, expand(value).map_err(start)?);
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|err| start(format!("{program}: {err}")))?;
-        let said = Arc::new(Mutex::new(String::new()));
-        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err(start("it has no pipes".into()));
-        };
-        task::spawn(TaskKind::Watch, "hear-mcp-server", hear(stderr, Arc::clone(&said)));
+        let Process { stdin, stdout, said, group } =
+            Process::start(&self.folder, command, env).map_err(McpError::Start)?;
         let changed = Arc::new(Notify::new());
-        let group = Group::of(child);
         match (Host { changed: Arc::clone(&changed) }).serve((stdout, stdin)).await {
             Ok(service) => Ok(RmcpConnection::new(service, changed, Some(group))),
             Err(err) => {
-                group.end().await;
+                group.end(END).await;
                 let said = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let said = if said.is_empty() { said } else { format!("; it said: {said}") };
-                Err(start(format!("{err}{said}")))
+                Err(McpError::Start(format!("{err}{said}")))
             }
         }
     }
@@ -165,7 +137,7 @@ impl RmcpConnection {
                 }
             }
             if let Some(group) = group {
-                group.end().await;
+                group.end(END).await;
             }
             let _ = tell.send(true);
         });
@@ -296,72 +268,6 @@ fn text(block: ContentBlock) -> String {
     }
 }
 
-/// A process with all that it started. However this goes away, they do.
-struct Group {
-    child: Child,
-    /// The process that leads it; kept, since the group may outlive it.
-    leader: Option<rustix::process::Pid>,
-}
-
-impl Group {
-    fn of(child: Child) -> Self {
-        let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        Self { child, leader }
-    }
-
-    /// Tells the group to end, and ends what does not.
-    async fn end(mut self) {
-        self.signal(rustix::process::Signal::TERM);
-        let ended = tokio::time::timeout(END, self.child.wait()).await;
-        debug!(in_time = ended.is_ok(), "an MCP server ended");
-        // Also when its leader has ended: others of it may be left.
-        self.signal(rustix::process::Signal::KILL);
-        self.leader = None;
-        let _ = self.child.wait().await;
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        if let Some(leader) = self.leader {
-            // The group may have ended.
-            let _ = rustix::process::kill_process_group(leader, signal);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(rustix::process::Signal::KILL);
-    }
-}
-
-/// Keeps the end of what a process says of itself.
-async fn hear(mut stderr: impl tokio::io::AsyncRead + Unpin, said: Arc<Mutex<String>>) {
-    let mut bytes = [0; 4096];
-    while let Ok(count @ 1..) = stderr.read(&mut bytes).await {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.push_str(&visible(&String::from_utf8_lossy(&bytes[..count])));
-        let from = said.ceil_char_boundary(said.len().saturating_sub(SAID));
-        said.drain(..from);
-    }
-}
-
-fn variable(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "what a process of somebody else is given of ours is named there")]
-    std::env::var(name).ok()
-}
-
-/// A value with the runner's own variables in place of `${NAME}`.
-fn expand(value: &str) -> Result<String, String> {
-    let (mut expanded, mut rest) = (String::new(), value);
-    while let Some((before, after)) = rest.split_once("${") {
-        let (name, left) = after.split_once('}').ok_or("a ${ has no }")?;
-        expanded.push_str(before);
-        expanded.push_str(&variable(name).ok_or_else(|| format!("the runner has no variable {name}"))?);
-        rest = left;
-    }
-    Ok(expanded + rest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,27 +276,5 @@ mod tests {
     fn an_error_tells_no_address() {
         let text = "error sending request for url (https://mcp.example/?key=secret): refused";
         assert_eq!(without_url(text), "error sending request: refused");
-    }
-
-    #[tokio::test]
-    async fn all_of_a_group_goes_even_when_its_leader_went_first() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "sleep 1000 & exit 0"]).process_group(0).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut stdout = child.stdout.take().unwrap();
-        let group = Group::of(child);
-        group.end().await;
-        // What is left of it would hold this open.
-        let read = tokio::time::timeout(Duration::from_secs(30), stdout.read_to_end(&mut Vec::new())).await;
-        assert!(matches!(read, Ok(Ok(0))), "{read:?}");
-    }
-
-    #[test]
-    fn variables_of_the_runner_are_filled_in_by_name() {
-        let path = variable("PATH").unwrap();
-        assert_eq!(expand("a${PATH}b"), Ok(format!("a{path}b")));
-        assert_eq!(expand("plain $PATH"), Ok("plain $PATH".into()));
-        assert!(expand("${NO_SUCH_VARIABLE}").unwrap_err().contains("NO_SUCH_VARIABLE"));
-        assert!(expand("${PATH").is_err());
     }
 }

@@ -189,25 +189,26 @@ impl Builtin for FactTool {
     }
 
     async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
-        if request.audience == Audience::Group {
-            return Err("memories are private: ask me in a direct conversation".to_owned());
-        }
-        let asked = FactRequest {
-            principal: request.principal.clone(),
-            asking: Some(Asking {
-                conversation: request.conversation.clone(),
-                turn: request.call.turn,
-                after: request.after,
-            }),
-            command: self.command(request, &arguments),
-        };
-        let answer: FactAnswer = self
-            .bus
-            .request(Endpoints::MemoryFacts, &asked, PATIENCE)
-            .await
-            .map_err(|err| format!("memory unavailable: {err}"))?;
+        let answer = ask(&self.bus, request, self.command(request, &arguments), PATIENCE).await?;
         Ok(self.told(&answer, &arguments))
     }
+}
+
+/// Asks the memory service for whoever speaks, in a direct conversation alone. The error is
+/// for the model.
+pub(super) async fn ask(
+    bus: &Bus,
+    request: &ToolRequest,
+    command: FactCommand,
+    patience: Duration,
+) -> Result<FactAnswer, String> {
+    if request.audience == Audience::Group {
+        return Err("memories are private: ask me in a direct conversation".to_owned());
+    }
+    let (conversation, turn, after) = (request.conversation.clone(), request.call.turn, request.after);
+    let asking = Some(Asking { conversation, turn, after });
+    let asked = FactRequest { principal: request.principal.clone(), asking, command };
+    bus.request(Endpoints::MemoryFacts, &asked, patience).await.map_err(|err| format!("memory unavailable: {err}"))
 }
 
 impl FactTool {

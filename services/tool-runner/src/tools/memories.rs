@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::{Bus, Endpoints};
-use domain::memory::{Asking, FACTS, Fact, FactAnswer, FactCommand, FactRequest, from_line, to_line};
-use domain::message::Audience;
+use bus::Bus;
+use domain::memory::{FACTS, Fact, FactAnswer, FactCommand, from_line, to_line};
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
-use super::{of_group, spec, text};
+use super::{facts, of_group, spec, text};
 use crate::registry::{Builtin, Tool};
 
 /// How long the memory service may take, and the tool with it.
@@ -97,17 +96,7 @@ impl Builtin for MemoriesTool {
     }
 
     async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
-        if request.audience == Audience::Group {
-            return Err("memories are private: ask me in a direct conversation".to_owned());
-        }
-        let (conversation, turn, after) = (request.conversation.clone(), request.call.turn, request.after);
-        let asked = FactRequest {
-            principal: request.principal.clone(),
-            asking: Some(Asking { conversation, turn, after }),
-            command: self.command(&arguments)?,
-        };
-        let answered = self.bus.request(Endpoints::MemoryFacts, &asked, PATIENCE).await;
-        let answer: FactAnswer = answered.map_err(|err| format!("memory unavailable: {err}"))?;
+        let answer = facts::ask(&self.bus, request, self.command(&arguments)?, PATIENCE).await?;
         Ok(self.told(&answer, &arguments))
     }
 }
