@@ -12,7 +12,7 @@ use crate::guard;
 use crate::ids::CallId;
 use crate::journal::{Call, Entry, Fault, TurnState};
 use crate::tier::Tier;
-use crate::tool::{Consent, Effect, Outcome, OutcomeKind, ToolSpec};
+use crate::tool::{Consent, Effect, Outcome, OutcomeKind};
 use crate::turn::{Reply, ReplyKind, TurnContext};
 
 /// What a turn may do at most.
@@ -157,14 +157,10 @@ fn ended(call: &Call, kind: OutcomeKind) -> bool {
 /// done unasked.
 pub(crate) fn is_tainted(state: &TurnState, context: &TurnContext) -> bool {
     let has_read = |call: &Call| {
-        let is_untrusted = spec(context, &call.name).is_some_and(|spec| spec.is_untrusted);
+        let is_untrusted = context.tool(&call.name).is_some_and(|spec| spec.is_untrusted);
         is_untrusted && (ended(call, OutcomeKind::Succeeded) || ended(call, OutcomeKind::Failed))
     };
     context.is_tainted || state.calls().any(has_read)
-}
-
-fn spec<'a>(context: &'a TurnContext, name: &str) -> Option<&'a ToolSpec> {
-    context.tool(name)
 }
 
 fn question(state: &TurnState, context: &TurnContext, asks: Question, text: String) -> Next {
@@ -221,7 +217,7 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
     let is_tainted = is_tainted(state, context);
     for (index, asked) in answer.calls.iter().enumerate() {
         let call = CallId { turn: context.request.turn, step, index: index as u32 };
-        let spec = spec(context, &asked.name);
+        let spec = context.tool(&asked.name);
         entries.push(Entry::ToolIntended {
             call,
             vendor_id: asked.vendor_id.clone(),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Tools, ended, spec};
+use super::{Tools, ended};
 use crate::chat::{ChatMessage, ChatRequest};
 use crate::journal::{Injected, StepState, TurnState};
 use crate::message::Audience;
@@ -93,7 +93,7 @@ fn exchange(step: &StepState, context: &TurnContext) -> Vec<ChatMessage> {
         text: call.outcome.as_ref().map_or_else(
             || "no result".to_owned(),
             |outcome| {
-                let is_untrusted = spec(context, &call.name).is_some_and(|spec| spec.is_untrusted);
+                let is_untrusted = context.tool(&call.name).is_some_and(|spec| spec.is_untrusted);
                 result_text(outcome, is_untrusted.then_some(call.name.as_str()))
             },
         ),
