@@ -53,11 +53,10 @@ impl App {
         let database = database.context("open the database of tools")?;
         let installations: Arc<SqlInstallations> = Arc::new(SqlInstallations::prepare(database).await?);
         let connector = Arc::new(RmcpConnector { folder: settings.data_dir().join("mcp") });
-        let (servers, _) = Servers::start(connector.clone(), installations.clone()).await?;
         let plugins = Arc::new(Plugins {
             installations,
             connector,
-            servers,
+            servers: Servers::default(),
             admins: settings.list("CLARA_ADMINS"),
             limit: Duration::from_secs(settings.number("CLARA_MCP_TIMEOUT_SECONDS")),
         });
@@ -88,7 +87,7 @@ impl App {
         let (for_sandbox, stops, reporter) = (Arc::clone(&runner), runner.stops.clone(), Arc::clone(&lister));
         let (of_lister, of_servers, of_plugins) = (bus.clone(), bus.clone(), bus.clone());
         let for_servers = Arc::clone(&runner);
-        let servers = plugins.servers.clone();
+        let parent_of = Arc::clone(&plugins);
         Ok(Service {
             name: "tool-runner",
             parts: vec![
@@ -97,12 +96,17 @@ impl App {
                     async move { Ok(bus.consume(Consumer::ToolBuiltin, CALLS, runner, stop).await?) }
                 }),
                 Part::new("tool-runner/mcp", move |stop| {
-                    let (bus, runner, servers) = (of_servers.clone(), Arc::clone(&for_servers), servers.clone());
+                    let (bus, runner, plugins) = (of_servers.clone(), Arc::clone(&for_servers), Arc::clone(&parent_of));
                     async move {
-                        bus.consume(Consumer::ToolMcp, CALLS, runner, stop).await?;
+                        let Plugins { servers, connector, installations, .. } = plugins.as_ref();
+                        let ended = servers.start(Arc::clone(connector), Arc::clone(installations)).await?;
+                        let consumed = tokio::select! {
+                            consumed = bus.consume(Consumer::ToolMcp, CALLS, runner, stop) => consumed.map_err(Into::into),
+                            _ = ended => Err(anyhow::anyhow!("the parent of the MCP servers ended")),
+                        };
                         // What is in work has ended.
                         servers.stop();
-                        Ok(())
+                        consumed
                     }
                 }),
                 Part::new("tool-runner/sandbox", move |stop| {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use domain::mcp::{Launch, Status};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, async_trait};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -16,7 +17,11 @@ use crate::ports::{Connector, Installations, Installed, Key};
 /// How long whoever calls waits for a server to start: longer than it may take.
 const PATIENCE: Duration = Duration::from_secs(70);
 
-pub(super) enum ServersMsg {
+/// How long a parent that was just begun may take to be there.
+const STARTED: Duration = Duration::from_secs(5);
+const STOPPING: &str = "the runner is stopping";
+
+pub(crate) enum ServersMsg {
     /// The actor of a server, which is there from now on.
     Of(Key, Launch, RpcReplyPort<ActorRef<ServerMsg>>),
     /// The actor of a server, if it is there.
@@ -24,44 +29,59 @@ pub(super) enum ServersMsg {
     End(Key),
 }
 
-/// A handle on them. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Servers(ActorRef<ServersMsg>);
+/// A handle on their parent, whichever it is at the time. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Servers(watch::Sender<Option<ActorRef<ServersMsg>>>);
 
 impl Servers {
-    /// Starts the parent; whoever holds the handle sees it end.
+    /// Starts a parent in place of the last; whoever holds what is given sees it end.
     pub(crate) async fn start(
+        &self,
         connector: Arc<dyn Connector>,
         installations: Arc<dyn Installations>,
-    ) -> anyhow::Result<(Self, JoinHandle<()>)> {
+    ) -> anyhow::Result<JoinHandle<()>> {
         let (parent, ended) = Actor::spawn(None, Parent { connector, installations }, ()).await?;
-        Ok((Self(parent), ended))
+        self.0.send_replace(Some(parent));
+        Ok(ended)
+    }
+
+    /// The parent; waits for one that is just being started.
+    async fn parent(&self) -> Result<ActorRef<ServersMsg>, String> {
+        let mut known = self.0.subscribe();
+        let found = tokio::time::timeout(STARTED, known.wait_for(Option::is_some)).await;
+        found.ok().and_then(Result::ok).and_then(|parent| parent.clone()).ok_or_else(|| STOPPING.to_owned())
     }
 
     /// The way to a server, which is started if it must be; the error is for whoever calls.
     pub(crate) async fn connect(&self, installed: &Installed) -> Result<Link, String> {
         let (key, launch) = (installed.key.clone(), installed.launch.clone());
-        let actor = answered(self.0.call(|reply| ServersMsg::Of(key, launch, reply), Some(PATIENCE)).await)?;
+        let parent = self.parent().await?;
+        let actor = answered(parent.call(|reply| ServersMsg::Of(key, launch, reply), Some(PATIENCE)).await)?;
         let connected: Connected = answered(actor.call(ServerMsg::Connect, Some(PATIENCE)).await)?;
         connected
     }
 
     /// Where a server stands, and why it failed last.
     pub(crate) async fn report(&self, key: &Key) -> Option<(Status, String)> {
-        let known = self.0.call(|reply| ServersMsg::Known(key.clone(), reply), Some(PATIENCE)).await;
+        let parent = self.0.borrow().clone()?;
+        let known = parent.call(|reply| ServersMsg::Known(key.clone(), reply), Some(PATIENCE)).await;
         let actor = answered(known).ok()??;
         answered(actor.call(ServerMsg::Report, Some(PATIENCE)).await).ok()
     }
 
     /// Ends a server; it starts anew when it is called.
     pub(crate) fn end(&self, key: &Key) {
-        // The parent may be gone when the process is stopping.
-        let _ = self.0.cast(ServersMsg::End(key.clone()));
+        if let Some(parent) = self.0.borrow().as_ref() {
+            // It may be gone, and all of them with it.
+            let _ = parent.cast(ServersMsg::End(key.clone()));
+        }
     }
 
     /// Ends all of them.
     pub(crate) fn stop(&self) {
-        self.0.stop(None);
+        if let Some(parent) = self.0.send_replace(None) {
+            parent.stop(None);
+        }
     }
 }
 
@@ -69,7 +89,7 @@ fn answered<T, E>(result: Result<ractor::rpc::CallResult<T>, E>) -> Result<T, St
     match result {
         Ok(ractor::rpc::CallResult::Success(value)) => Ok(value),
         Ok(ractor::rpc::CallResult::Timeout) => Err("it gave no answer in time".to_owned()),
-        Ok(ractor::rpc::CallResult::SenderError) | Err(_) => Err("the runner is stopping".to_owned()),
+        Ok(ractor::rpc::CallResult::SenderError) | Err(_) => Err(STOPPING.to_owned()),
     }
 }
 
@@ -179,5 +199,41 @@ impl Parent {
             Err(err) => warn!(server = key.name, error = %err, "failed to start the actor of an MCP server"),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::Database;
+
+    use super::*;
+    use crate::adapters::rmcp::RmcpConnector;
+    use crate::adapters::sql::SqlInstallations;
+
+    #[tokio::test]
+    async fn another_parent_takes_the_place_of_one_that_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::sqlite(&folder.path().join("tools.sqlite")).await.unwrap();
+        let installations = Arc::new(SqlInstallations::prepare(database).await.unwrap());
+        let connector = Arc::new(RmcpConnector { folder: folder.path().to_owned() });
+        let installed = Installed {
+            key: Key { owner: String::new(), name: "none".into() },
+            source: String::new(),
+            launch: Launch::Stdio { command: vec!["/no/such/program".into()], env: Default::default() },
+            is_enabled: true,
+            tools: Vec::new(),
+            approved: Default::default(),
+            last_error: String::new(),
+            installed_by: String::new(),
+            installed_at_ms: 0,
+        };
+        let servers = Servers::default();
+        let ended = servers.start(connector.clone(), installations.clone()).await.unwrap();
+        servers.parent().await.unwrap().kill();
+        ended.await.unwrap();
+        assert_eq!(servers.connect(&installed).await.err().unwrap(), STOPPING);
+        let _ended = servers.start(connector, installations).await.unwrap();
+        let why = servers.connect(&installed).await.err().unwrap();
+        assert!(why.contains("it did not start"), "{why}");
     }
 }
