@@ -2,7 +2,7 @@
 
 use bus::Bus;
 use domain::memory::{Fact, FactCommand};
-use domain::turn::Reply;
+use domain::turn::{Reply, ReplyKind};
 use store::Database;
 use testkit::eventually;
 use testkit::postgres::Postgres;
@@ -88,27 +88,32 @@ async fn check_prompts(mut sandbox: Sandbox, database: Database) {
     let before = terminal.asks("say before").await;
     terminal.asks("remember that my boat is called Wombatfig").await;
     let after = terminal.asks("say after").await;
+    let asking = terminal.asks("call memory_clear with {}").await;
+    assert_eq!(asking.kind, ReplyKind::Question, "{}", asking.text);
     eventually("all is stored", async || {
-        let rows = database.fetch("SELECT COUNT(*) AS n FROM messages", &[]).await.unwrap();
-        (rows[0].integer("n").unwrap() == 6).then_some(())
+        let of = "SELECT turn_id FROM messages WHERE turn_id = $1";
+        let found = database.fetch(of, &[asking.turn.to_string().into()]).await.unwrap();
+        (!found.is_empty()).then_some(())
     })
     .await;
     let forgotten = ask(&bus, "cli-user", FactCommand::Forget { which: "Wombatfig".into() }).await.unwrap();
-    assert_eq!((forgotten.facts.len(), forgotten.counts[1].value), (1, 1), "{forgotten:?}");
-    let noted = database.fetch("SELECT turn_id FROM journals_to_purge", &[]).await.unwrap();
-    assert_eq!(noted[0].text("turn_id").unwrap(), after.turn.to_string());
+    assert_eq!((forgotten.facts.len(), forgotten.counts[1].value), (1, 2), "{forgotten:?}");
     let journals = bus.journals().await.unwrap();
     let records = async |of: &Reply| journals.records(&of.conversation, of.turn).await.unwrap().len();
     assert!(records(&after).await > 0, "it may still be running");
 
-    database.execute("UPDATE journals_to_purge SET erased_at = 0", &[]).await.unwrap();
-    sandbox.kill("memory", 0);
-    sandbox.start_service("memory", 0);
-    eventually("its journal is gone", async || (records(&after).await == 0).then_some(())).await;
-    eventually("it is done with", async || {
-        database.fetch("SELECT turn_id FROM journals_to_purge", &[]).await.unwrap().is_empty().then_some(())
-    })
-    .await;
+    let mut look_again = async || {
+        database.execute("UPDATE journals_to_purge SET erased_at = 0", &[]).await.unwrap();
+        sandbox.kill("memory", 0);
+        sandbox.start_service("memory", 0);
+    };
+    let waits = async || database.fetch("SELECT turn_id FROM journals_to_purge", &[]).await.unwrap().len();
+    look_again().await;
+    eventually("its journal is gone", async || (records(&after).await == 0 && waits().await == 1).then_some(())).await;
+    assert!(records(&asking).await > 0, "an answer to its question goes on with it");
+    terminal.asks("no").await;
+    look_again().await;
+    eventually("it is done with", async || (records(&asking).await == 0 && waits().await == 0).then_some(())).await;
     assert!(records(&before).await > 0, "what came before cannot hold it");
     database.close().await;
 }

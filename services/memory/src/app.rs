@@ -95,7 +95,11 @@ impl App {
             reader: reader.map(Arc::new),
             learns: learning != Learning::Off,
             time_zone: TimeZone::get(&settings.text("DEFAULT_TIMEZONE")).unwrap_or(TimeZone::UTC),
-            traces: Traces { journals: bus.journals().await?, files: bus.files().await? },
+            traces: Traces {
+                journals: bus.journals().await?,
+                files: bus.files().await?,
+                conversations: bus.conversations().await?,
+            },
         })
     }
 

@@ -10,7 +10,7 @@ use service_kit::clock::now_ms;
 use super::projector::describe;
 use super::traces::Traces;
 use crate::background::Work;
-use crate::ports::Facts;
+use crate::ports::{Facts, Unpurged};
 
 /// Turns, and files, that are purged before it is asked for more.
 const TURNS: u32 = 100;
@@ -32,8 +32,13 @@ impl Work for Eraser {
         let turns = self.facts.unpurged(before, TURNS).await.map_err(describe)?;
         let files = self.facts.unpurged_files(TURNS).await.map_err(describe)?;
         let mut are_gone = !turns.is_empty() || !files.is_empty();
-        for (conversation, turn) in turns {
-            are_gone &= self.traces.purge(self.facts.as_ref(), &conversation, turn).await;
+        for Unpurged { conversation, turn, is_erased } in turns {
+            // One that has not ended needs its journal to go on.
+            if is_erased || self.traces.has_ended(&conversation, turn).await {
+                are_gone &= self.traces.purge(self.facts.as_ref(), &conversation, turn).await;
+            } else {
+                self.facts.postpone_purge(turn, now_ms()).await.map_err(describe)?;
+            }
         }
         for of in &files {
             are_gone &= self.traces.purge_file(self.facts.as_ref(), of).await;

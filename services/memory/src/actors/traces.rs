@@ -1,7 +1,7 @@
 //! What the bus keeps of turns: their journals, and the files that came with what was
 //! said. Both go when what was said is erased.
 
-use bus::{Files, JournalStore};
+use bus::{Conversations, Files, JournalStore};
 use domain::ids::{ConversationId, TurnId};
 use tracing::warn;
 
@@ -11,9 +11,25 @@ use crate::ports::{Facts, FileOf, MemoryError};
 pub(crate) struct Traces {
     pub(crate) journals: JournalStore,
     pub(crate) files: Files,
+    pub(crate) conversations: Conversations,
 }
 
 impl Traces {
+    /// Whether a turn has ended, and no answer to its question would go on with it.
+    pub(crate) async fn has_ended(&self, conversation: &ConversationId, turn: TurnId) -> bool {
+        match self.conversations.read(conversation).await {
+            Ok((state, _)) => {
+                let is_active = state.active.is_some_and(|active| active.turn == turn);
+                let is_asking = state.asked.is_some_and(|asked| asked.turn == turn);
+                !is_active && !is_asking
+            }
+            Err(err) => {
+                warn!(%turn, error = %err, "failed to read whether a turn has ended; it will be tried again");
+                false
+            }
+        }
+    }
+
     /// Takes the journal of an erased turn off the bus; whether it is gone. Again is
     /// harmless.
     pub(crate) async fn purge(&self, facts: &dyn Facts, conversation: &ConversationId, turn: TurnId) -> bool {

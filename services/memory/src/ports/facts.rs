@@ -98,6 +98,14 @@ pub(crate) struct Erased {
     pub texts: Vec<String>,
 }
 
+/// A journal that is to be purged.
+pub(crate) struct Unpurged {
+    pub conversation: ConversationId,
+    pub turn: TurnId,
+    /// Whether the turn itself was erased; else its prompt may hold what was.
+    pub is_erased: bool,
+}
+
 /// What is to be erased.
 pub(crate) enum Erasure<'a> {
     Facts(&'a [String]),
@@ -157,7 +165,9 @@ pub(crate) trait Facts: Send + Sync {
         at_ms: i64,
     ) -> Result<Erased, MemoryError>;
     /// Turns that were erased before a time, and whose journals were not purged yet.
-    async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<(ConversationId, TurnId)>, MemoryError>;
+    async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<Unpurged>, MemoryError>;
+    /// Counts from this time on when a journal is to be purged, whose turn has not ended.
+    async fn postpone_purge(&self, turn: TurnId, at_ms: i64) -> Result<(), MemoryError>;
     async fn note_purged(&self, turn: TurnId) -> Result<(), MemoryError>;
     /// Files of what was erased that were not purged yet.
     async fn unpurged_files(&self, limit: u32) -> Result<Vec<FileOf>, MemoryError>;

@@ -14,7 +14,7 @@ use super::changes::{By, Effect};
 use super::mirrors::relation;
 use super::passages::{ASSISTANT, CHANGED, ERASED};
 use super::people;
-use crate::ports::{Change, Erased, Erasure, Facts, FileOf, MemoryError, Remembered, SaidBy, Unlearnt};
+use crate::ports::{Change, Erased, Erasure, Facts, FileOf, MemoryError, Remembered, SaidBy, Unlearnt, Unpurged};
 use crate::scope::Scope;
 
 /// The columns of a fact.
@@ -264,19 +264,26 @@ impl Facts for SqlMemory {
         self.erase_all(user, what, asking, at_ms).await
     }
 
-    async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<(ConversationId, TurnId)>, MemoryError> {
-        let sql = "SELECT turn_id, conversation_id, erased_at FROM erased_turns WHERE purged = 0 AND erased_at <= $1 \
-                   UNION ALL SELECT turn_id, conversation_id, erased_at FROM journals_to_purge WHERE erased_at <= $1 \
-                   ORDER BY erased_at LIMIT $2";
+    async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<Unpurged>, MemoryError> {
+        let sql = "SELECT turn_id, conversation_id, erased_at, 1 AS is_erased FROM erased_turns \
+                   WHERE purged = 0 AND erased_at <= $1 UNION ALL \
+                   SELECT turn_id, conversation_id, erased_at, 0 FROM journals_to_purge WHERE erased_at <= $1 \
+                   ORDER BY erased_at, turn_id LIMIT $2";
         let rows = self.database.fetch(sql, &[before_ms.into(), i64::from(limit).into()]).await?;
         let mut turns = Vec::with_capacity(rows.len());
         for row in &rows {
             let (turn, conversation) = (row.text("turn_id")?, row.text("conversation_id")?);
             if let (Ok(turn), Ok(conversation)) = (TurnId::parse(&turn), ConversationId::parse(&conversation)) {
-                turns.push((conversation, turn));
+                turns.push(Unpurged { conversation, turn, is_erased: row.integer("is_erased")? != 0 });
             }
         }
         Ok(turns)
+    }
+
+    async fn postpone_purge(&self, turn: TurnId, at_ms: i64) -> Result<(), MemoryError> {
+        let sql = "UPDATE journals_to_purge SET erased_at = $2 WHERE turn_id = $1";
+        self.database.execute(sql, &[turn.to_string().into(), at_ms.into()]).await?;
+        Ok(())
     }
 
     async fn note_purged(&self, turn: TurnId) -> Result<(), MemoryError> {
