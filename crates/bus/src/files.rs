@@ -100,14 +100,4 @@ impl Files {
         }
         Ok(Some(bytes).filter(|bytes| FileId::of(bytes) == *file))
     }
-
-    /// Erases a file, or all files of a conversation.
-    pub async fn erase(&self, conversation: &ConversationId, file: Option<&FileId>) -> Result<(), PublishError> {
-        let subject = match file {
-            Some(file) => Subject::FileChunks(conversation, file).to_string(),
-            None => Subject::Files(conversation).to_string(),
-        };
-        let purged = self.stream.purge().filter(&subject).await;
-        purged.map(|_| ()).map_err(|err| PublishError::Unavailable { subject, why: err.to_string() })
-    }
 }

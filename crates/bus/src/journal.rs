@@ -115,13 +115,6 @@ impl JournalStore {
         Err(unreadable(format!("it has more than {MAX_RECORDS} records")))
     }
 
-    /// Erases the journal of a turn that has ended.
-    pub async fn erase(&self, conversation: &ConversationId, turn: TurnId) -> Result<(), AppendError> {
-        let subject = Subject::Journal(conversation, turn).to_string();
-        let purged = self.stream.purge().filter(subject).await;
-        purged.map(|_| ()).map_err(|err| AppendError::Unreadable { turn, why: err.to_string() })
-    }
-
     /// Appends what a person did to a running turn to its journal, which others
     /// write, once; not when the turn has its reply already.
     pub async fn append_from_person(

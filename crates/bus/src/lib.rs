@@ -10,6 +10,7 @@ mod connect; // Connecting, and what the server must be able to do.
 mod consume; // Pulling messages with a limit, settling each.
 mod conversations; // The router's records.
 mod dead; // What was put aside.
+mod erase; // What people had erased.
 mod files; // The bytes of files that come with messages.
 mod inbound; // What the inbound stream keeps.
 mod journal; // A turn's journal.

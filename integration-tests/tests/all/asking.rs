@@ -8,7 +8,10 @@ use domain::ids::{ConversationId, MessageId, Place};
 use domain::memory::{Fact, FactAnswer, FactCommand, FactRequest, RecallRequest, Recalled};
 use domain::message::{Audience, Event, Inbound, Principal, Route, UserMessage};
 use domain::turn::Reply;
-use testkit::DEADLINE;
+use testkit::{DEADLINE, eventually};
+
+/// Who speaks in a terminal.
+pub(crate) const ANN: &str = "cli-user";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,6 +27,34 @@ pub(crate) async fn ask(bus: &Bus, user: &str, command: FactCommand) -> Result<F
 /// The memories of a person, newest first.
 pub(crate) async fn list(bus: &Bus, user: &str) -> Vec<Fact> {
     ask(bus, user, FactCommand::List { limit: 200, before: None, project: String::new() }).await.unwrap().facts
+}
+
+/// The texts and ids of what is known of a person, newest first.
+pub(crate) async fn facts(bus: &Bus, user: &str) -> Vec<(String, String)> {
+    list(bus, user).await.into_iter().map(|fact| (fact.text, fact.id)).collect()
+}
+
+pub(crate) async fn texts(bus: &Bus, user: &str) -> Vec<String> {
+    facts(bus, user).await.into_iter().map(|(text, _)| text).collect()
+}
+
+/// Waits until exactly this is known, newest first, and gives the ids.
+pub(crate) async fn known(bus: &Bus, user: &str, expected: &[&str]) -> Vec<String> {
+    eventually("exactly what was expected is known", async || {
+        let facts = facts(bus, user).await;
+        facts
+            .iter()
+            .map(|(text, _)| text.as_str())
+            .eq(expected.iter().copied())
+            .then(|| facts.into_iter().map(|(_, id)| id).collect())
+    })
+    .await
+}
+
+/// The texts of facts and passages that a turn would be told.
+pub(crate) async fn told(bus: &Bus, user: &str, audience: Audience, query: &str) -> Vec<String> {
+    let Recalled { facts, passages, .. } = recall(bus, user, audience, query).await;
+    facts.into_iter().map(|fact| fact.text).chain(passages.into_iter().map(|said| said.text)).collect()
 }
 
 /// A group that exists on the bus alone.

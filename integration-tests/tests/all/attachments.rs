@@ -176,7 +176,7 @@ async fn a_file_that_did_not_come_is_refused_and_one_that_went_is_said_so() {
         "{}",
         reply.text
     );
-    terminal.bus.files().await.unwrap().erase(&terminal.conversation, Some(&named.file)).await.unwrap();
+    terminal.bus.erase_file(&terminal.conversation, Some(&named.file)).await.unwrap();
     terminal.asks("say on").await;
     let reply = terminal.asks("and what stands in it").await;
     assert_eq!(reply.kind, ReplyKind::Answered, "{}", reply.text);

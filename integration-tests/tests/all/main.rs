@@ -8,11 +8,12 @@ mod bad_input; // What is refused, and how.
 mod command; // The clara command, as people and scripts use it.
 mod conversation; // The main job, end to end.
 mod databases; // The memory service on both databases.
+mod erasures; // What is erased, and where nothing of it may be left.
 mod groups; // What groups spoke of.
 mod import; // What people have elsewhere.
 mod lost; // Turns that stand in no queue, calls that may have happened.
 mod mcp; // Servers that offer tools.
-mod memories; // What is learnt, what becomes of it, how it is erased.
+mod memories; // What is learnt, what becomes of it, who sees it.
 mod model_faults; // What vendors do wrong.
 mod modes; // What becomes of messages that arrive during a turn.
 mod order; // One at a time, in order, many at once.

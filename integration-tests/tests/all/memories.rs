@@ -1,10 +1,6 @@
-//! What is learnt from conversations, what becomes of it, and how it is erased.
+//! What is learnt from conversations, what becomes of it, and and who sees it.
 
-use std::path::Path;
-
-use bus::Bus;
-use domain::approval::Question;
-use domain::memory::{FactAnswer, FactCommand, Intention, Recalled};
+use domain::memory::{FactAnswer, FactCommand, Intention};
 use domain::message::Audience;
 use domain::turn::ReplyKind;
 use store::Database;
@@ -13,35 +9,7 @@ use testkit::model::{Act, FakeModel};
 use testkit::postgres::Postgres;
 use testkit::sandbox::{Plan, Sandbox};
 
-use crate::asking::{self, ask, list};
-
-const ANN: &str = "cli-user";
-
-async fn facts(bus: &Bus, user: &str) -> Vec<(String, String)> {
-    list(bus, user).await.into_iter().map(|fact| (fact.text, fact.id)).collect()
-}
-
-async fn texts(bus: &Bus, user: &str) -> Vec<String> {
-    facts(bus, user).await.into_iter().map(|(text, _)| text).collect()
-}
-
-/// Waits until exactly this is known, newest first, and gives the ids.
-async fn known(bus: &Bus, user: &str, expected: &[&str]) -> Vec<String> {
-    eventually("exactly what was expected is known", async || {
-        let facts = facts(bus, user).await;
-        facts
-            .iter()
-            .map(|(text, _)| text.as_str())
-            .eq(expected.iter().copied())
-            .then(|| facts.into_iter().map(|(_, id)| id).collect())
-    })
-    .await
-}
-
-async fn recall(bus: &Bus, user: &str, audience: Audience, query: &str) -> Vec<String> {
-    let Recalled { facts, passages, .. } = asking::recall(bus, user, audience, query).await;
-    facts.into_iter().map(|fact| fact.text).chain(passages.into_iter().map(|said| said.text)).collect()
-}
+use crate::asking::{self, ANN, ask, known, texts, told};
 
 /// Learnt with its source, superseded with a history, undone, and changed by hand.
 async fn check_story(plan: Plan) {
@@ -65,7 +33,7 @@ async fn check_story(plan: Plan) {
     known(&bus, ANN, &["my dog is called Max", "My dog is called Rex"]).await;
     ask(&bus, ANN, FactCommand::Edit { id: max.clone(), text: "My cat is called Max".into() }).await.unwrap();
     known(&bus, ANN, &["My cat is called Max", "My dog is called Rex"]).await;
-    assert_eq!(recall(&bus, ANN, Audience::Direct, "cat?").await.first().unwrap(), "My cat is called Max");
+    assert_eq!(told(&bus, ANN, Audience::Direct, "cat?").await.first().unwrap(), "My cat is called Max");
     ask(&bus, ANN, FactCommand::Undo { id: max.clone() }).await.unwrap();
     known(&bus, ANN, &["my dog is called Max", "My dog is called Rex"]).await;
 
@@ -103,7 +71,7 @@ async fn check_story(plan: Plan) {
     known(&bus, ANN, &["My dog is called Rex"]).await;
     let cleared = ask(&bus, ANN, FactCommand::Clear).await.unwrap();
     assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{cleared:?}");
-    assert!(recall(&bus, ANN, Audience::Direct, "dog").await.is_empty());
+    assert!(told(&bus, ANN, Audience::Direct, "dog").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,64 +114,6 @@ async fn a_hundred_turns_that_repeat_leave_no_junk() {
     assert_eq!(texts(&bus, ANN).await, ["I love hiking", "My dog is called Rex"]);
 }
 
-/// Whether a file of a folder holds a text, whatever the file is.
-fn holds(folder: &Path, text: &str) -> Vec<String> {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let found = files.filter(|file| {
-        let bytes = std::fs::read(file).unwrap_or_default();
-        bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
-    });
-    found.map(|file| file.display().to_string()).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_forgotten_is_in_no_file_any_more() {
-    let mut sandbox = Sandbox::start().await;
-    let bus = sandbox.bus().await;
-    let mut terminal = sandbox.terminal("main").await;
-    terminal.asks("My password hint is quokkaberry. I love hiking.").await;
-    // Whichever of the two came first would be the one that is kept.
-    known(&bus, ANN, &["I love hiking", "My password hint is quokkaberry"]).await;
-    terminal.asks("remember that my password hint is quokkaberry").await;
-    terminal.asks("hello").await;
-    known(&bus, ANN, &["I love hiking", "My password hint is quokkaberry"]).await;
-    let folder = sandbox.folder().join("data");
-    assert!(!holds(&folder, "quokkaberry").is_empty(), "it is there before");
-
-    let answer = ask(&bus, ANN, FactCommand::Forget { which: "quokkaberry".into() }).await.unwrap();
-    assert_eq!(answer.facts.len(), 1, "{answer:?}");
-    assert!(answer.proof.len() > 8 && answer.proof.iter().all(|searched| searched.found == 0), "{answer:?}");
-    assert_eq!(holds(&folder, "quokkaberry"), [""; 0], "nor in the raw files");
-    assert_eq!(texts(&bus, ANN).await, ["I love hiking"], "what it was said with stays remembered");
-
-    // Nothing brings it back: not a cache, not a journal, not a restart.
-    let recalled = recall(&bus, ANN, Audience::Direct, "what is my password hint?").await;
-    assert!(recalled.iter().all(|text| !text.contains("quokkaberry")), "{recalled:?}");
-    sandbox.kill("memory", 0);
-    sandbox.start_service("memory", 0);
-    sandbox.ready(1).await;
-    terminal.asks("what is my password hint?").await;
-    let recalled = recall(&bus, ANN, Audience::Direct, "quokkaberry").await;
-    assert!(recalled.iter().all(|text| !text.contains("quokkaberry")), "{recalled:?}");
-    assert_eq!(texts(&bus, ANN).await, ["I love hiking"]);
-
-    // The turn that asks says once more what is to be forgotten: it is not kept either.
-    terminal.asks("My gym locker is wombatfig").await;
-    known(&bus, ANN, &["My gym locker is wombatfig", "I love hiking"]).await;
-    let reply = terminal.asks("forget wombatfig").await;
-    assert_eq!((reply.kind, reply.asks), (ReplyKind::Question, Some(Question::Approval)), "{}", reply.text);
-    let reply = terminal.asks("yes").await;
-    assert_eq!(reply.text, "Forgotten: 1 memory, with what they came from; nothing of it is left.");
-    terminal.asks("hello again").await;
-    assert_eq!(texts(&bus, ANN).await, ["I love hiking"]);
-    assert_eq!(holds(&folder, "wombatfig"), [""; 0]);
-
-    let cleared = ask(&bus, ANN, FactCommand::Clear).await.unwrap();
-    assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{cleared:?}");
-    assert_eq!(holds(&folder, "hiking"), [""; 0]);
-    assert!(recall(&bus, ANN, Audience::Direct, "hiking").await.is_empty());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_sees_what_is_public_and_nobody_sees_anothers() {
     let sandbox = Sandbox::start().await;
@@ -215,7 +125,7 @@ async fn a_group_sees_what_is_public_and_nobody_sees_anothers() {
     let canary = remember("ann", "1", "My canary is called Zebra", true).await;
     remember("ann", "2", "My parrot is called Lion", false).await;
     remember("bob", "3", "My canary is called Tiger", true).await;
-    let seen = async |user: &str, audience| recall(&bus, user, audience, "what is my canary called?").await;
+    let seen = async |user: &str, audience| told(&bus, user, audience, "what is my canary called?").await;
     assert_eq!(seen("ann", Audience::Direct).await, ["My canary is called Zebra", "My parrot is called Lion"]);
     assert_eq!(seen("bob", Audience::Direct).await, ["My canary is called Tiger"]);
     // Private by default, key memories too; public by choice; and private again at once.
@@ -420,7 +330,7 @@ async fn what_is_said_after_two_accounts_have_parted_is_their_own() {
     let link = |account: &str| FactCommand::Link { account: account.into() };
     ask(&bus, "discord-7", link(ANN)).await.unwrap();
     assert_eq!(ask(&bus, ANN, link("discord-7")).await.unwrap().accounts, [ANN, "discord-7"]);
-    let said = async |user: &str, words: &str| recall(&bus, user, Audience::Direct, words).await;
+    let said = async |user: &str, words: &str| told(&bus, user, Audience::Direct, words).await;
     let found = async |user: &str, words: &str, text: &str| {
         eventually("it is found", async || said(user, words).await.iter().any(|said| said == text).then_some(())).await;
     };

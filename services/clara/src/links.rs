@@ -84,7 +84,9 @@ impl Linking {
 }
 
 /// An account as messages name it.
+/// An account as the services name it; the id may have its platform already.
 fn account(platform: &str, id: &str) -> String {
+    let id = id.strip_prefix(platform).and_then(|id| id.strip_prefix('-')).unwrap_or(id);
     format!("{platform}-{id}")
 }
 
@@ -100,5 +102,6 @@ mod tests {
         assert_eq!(in_chat("!unlink"), Some(Ok(Linking::Unlink)));
         assert!(in_chat("!link").unwrap().is_err() && in_chat("!link a b c").unwrap().is_err());
         assert_eq!((in_chat("link me"), in_chat("!linked x")), (None, None));
+        assert_eq!((account("cli", "user"), account("cli", "cli-user")), ("cli-user".into(), "cli-user".into()));
     }
 }

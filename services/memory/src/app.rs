@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
-use bus::{Bus, Consumer};
+use bus::{Bus, Consumer, JournalStore};
 use embed::Embedder;
 use jiff::tz::TimeZone;
 use service_kit::run::Service;
@@ -49,6 +49,7 @@ pub struct App {
     learns: bool,
     time_zone: TimeZone,
     traces: Traces,
+    journals: JournalStore,
 }
 
 impl App {
@@ -95,17 +96,14 @@ impl App {
             reader: reader.map(Arc::new),
             learns: learning != Learning::Off,
             time_zone: TimeZone::get(&settings.text("DEFAULT_TIMEZONE")).unwrap_or(TimeZone::UTC),
-            traces: Traces {
-                journals: bus.journals().await?,
-                files: bus.files().await?,
-                conversations: bus.conversations().await?,
-            },
+            traces: Traces { bus: bus.clone(), conversations: bus.conversations().await? },
+            journals: bus.journals().await?,
         })
     }
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, memory, model, vectors, graph, reader, learns, time_zone, traces } = self;
+        let Self { bus, memory, model, vectors, graph, reader, learns, time_zone, traces, journals } = self;
         let stored = Bell::default();
         let name = model.as_ref().map_or_else(String::new, |model| model.model().to_owned());
         let search = Arc::new(Search {
@@ -132,7 +130,7 @@ impl App {
             people: memory.clone(),
             projects: memory.clone(),
             time_zone,
-            journals: traces.journals.clone(),
+            journals: journals.clone(),
         });
         let learner = Arc::new(Learner {
             knowledge: Arc::clone(&knowledge),
@@ -163,7 +161,7 @@ impl App {
             background.push(background::part("memory/graph", &stored, mirroring::PAUSE, mirroring));
         }
 
-        let projector = Arc::new(Projector { memory: memory.clone(), journals: traces.journals.clone(), stored });
+        let projector = Arc::new(Projector { memory: memory.clone(), journals, stored });
         let facts = Arc::new(FactServer {
             knowledge,
             intentions: memory.clone(),

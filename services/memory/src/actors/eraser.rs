@@ -1,5 +1,5 @@
-//! Purges the journals and files of turns that were erased, until they are gone: a process
-//! may be killed between the two, and the turn that asked is still running.
+//! Takes turns that were erased, and their files, off the bus until they are gone: a process
+//! may be killed before, a reply may still be on its way, and the turn that asked is running.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +33,18 @@ impl Work for Eraser {
         let files = self.facts.unpurged_files(TURNS).await.map_err(describe)?;
         let mut are_gone = !turns.is_empty() || !files.is_empty();
         for Unpurged { conversation, turn, is_erased } in turns {
-            // One that has not ended needs its journal to go on.
-            if is_erased || self.traces.has_ended(&conversation, turn).await {
-                are_gone &= self.traces.purge(self.facts.as_ref(), &conversation, turn).await;
+            let is_gone = if is_erased {
+                self.traces.erase(&conversation, turn).await
+            } else if self.traces.has_ended(&conversation, turn).await {
+                self.traces.erase_prompts(&conversation, turn).await
             } else {
+                // One that has not ended needs its journal to go on.
                 self.facts.postpone_purge(turn, now_ms()).await.map_err(describe)?;
+                continue;
+            };
+            are_gone &= is_gone;
+            if is_gone {
+                self.facts.note_purged(turn).await.map_err(describe)?;
             }
         }
         for of in &files {

@@ -231,12 +231,12 @@ impl FactServer {
         self.prove(erased).await
     }
 
-    /// Takes what was erased from the journals too, and looks for it everywhere.
+    /// Takes what was erased off the bus too, and looks for it everywhere.
     async fn prove(&self, erased: Erased) -> Answered {
         let user = erased.person.as_str();
         let mut left = 0;
         for (conversation, turn) in &erased.turns {
-            left += u64::from(!self.traces.purge(self.knowledge.facts.as_ref(), conversation, *turn).await);
+            left += u64::from(!self.traces.erase(conversation, *turn).await);
         }
         let mut files = 0;
         for of in &erased.files {
@@ -245,7 +245,9 @@ impl FactServer {
         // Other stores hold copies.
         self.learner.stored.ring();
         let mut proof = self.knowledge.facts.search_everywhere(user, &erased.texts).await.map_err(describe)?;
-        proof.push(Searched { store: "journals of its turns".to_owned(), found: left });
+        proof.push(Searched { store: "its turns on the bus".to_owned(), found: left });
+        let dead = self.traces.drop_dead_letters(&erased).await;
+        proof.push(Searched { store: "dead letters".to_owned(), found: dead });
         proof.push(Searched { store: "files that came with it".to_owned(), found: files });
         for mirror in &self.mirrors {
             proof.push(mirror.prove(&erased.ids).await);

@@ -1,16 +1,19 @@
-//! What the bus keeps of turns: their journals, and the files that came with what was
-//! said. Both go when what was said is erased.
+//! What the bus keeps of turns: journals, tool results, replies shown, messages accepted,
+//! dead letters, and the files that came with what was said. They go when what was said
+//! is erased.
 
-use bus::{Conversations, Files, JournalStore};
+use bus::{Bus, BusError, Conversations, DeadLetter};
 use domain::ids::{ConversationId, TurnId};
 use tracing::warn;
 
-use crate::ports::{Facts, FileOf, MemoryError};
+use crate::ports::{Erased, Facts, FileOf, MemoryError};
+
+/// Dead letters that are looked through.
+const DEAD_LETTERS: usize = 10_000;
 
 #[derive(Clone)]
 pub(crate) struct Traces {
-    pub(crate) journals: JournalStore,
-    pub(crate) files: Files,
+    pub(crate) bus: Bus,
     pub(crate) conversations: Conversations,
 }
 
@@ -30,23 +33,21 @@ impl Traces {
         }
     }
 
-    /// Takes the journal of an erased turn off the bus; whether it is gone. Again is
+    /// Takes what an erased turn said and did off the bus; whether it is gone. Again is
     /// harmless.
-    pub(crate) async fn purge(&self, facts: &dyn Facts, conversation: &ConversationId, turn: TurnId) -> bool {
-        if let Err(err) = self.journals.erase(conversation, turn).await {
-            warn!(%turn, error = %err, "failed to purge the journal of an erased turn; it will be tried again");
-            return false;
-        }
-        if let Err(MemoryError(err)) = facts.note_purged(turn).await {
-            warn!(%turn, error = %err, "failed to note that a journal is purged");
-        }
-        true
+    pub(crate) async fn erase(&self, conversation: &ConversationId, turn: TurnId) -> bool {
+        let exchange = self.bus.erase_exchange(conversation, turn).await;
+        self.erase_prompts(conversation, turn).await && is_gone("what was said in an erased turn", exchange)
     }
 
-    /// The same for the files of what was erased.
+    /// Takes what a turn was worked out with off the bus; what was said in it stays.
+    pub(crate) async fn erase_prompts(&self, conversation: &ConversationId, turn: TurnId) -> bool {
+        is_gone("the journal of a turn", self.bus.erase_turn(conversation, turn).await)
+    }
+
+    /// The same for the files of what was erased, for good.
     pub(crate) async fn purge_file(&self, facts: &dyn Facts, of: &FileOf) -> bool {
-        if let Err(err) = self.files.erase(&of.conversation, of.file.as_ref()).await {
-            warn!(error = %err, "failed to purge a file of what was erased; it will be tried again");
+        if !is_gone("a file", self.bus.erase_file(&of.conversation, of.file.as_ref()).await) {
             return false;
         }
         if let Err(MemoryError(err)) = facts.note_file_purged(of).await {
@@ -54,4 +55,38 @@ impl Traces {
         }
         true
     }
+
+    /// Drops the dead letters that hold what was erased; gives how many are left.
+    pub(crate) async fn drop_dead_letters(&self, erased: &Erased) -> u64 {
+        let letters = match self.bus.dead_letters(DEAD_LETTERS).await {
+            Ok(letters) => letters,
+            Err(err) => {
+                warn!(error = %err, "failed to look through the dead letters for what was erased");
+                return 1;
+            }
+        };
+        let mut left = 0;
+        for letter in letters.iter().filter(|letter| is_of(letter, erased)) {
+            if let Err(err) = self.bus.drop_dead_letter(letter.sequence).await {
+                warn!(error = %err, "failed to drop a dead letter of what was erased");
+                left += 1;
+            }
+        }
+        left
+    }
+}
+
+fn is_gone(what: &str, erased: Result<(), BusError>) -> bool {
+    if let Err(err) = &erased {
+        warn!(error = %err, "failed to erase {what}; it will be tried again");
+    }
+    erased.is_ok()
+}
+
+/// Whether a dead letter is of an erased turn, or holds an erased text.
+fn is_of(letter: &DeadLetter, erased: &Erased) -> bool {
+    let holds = |text: &str| letter.payload.windows(text.len().max(1)).any(|part| part == text.as_bytes());
+    let is_of_turn =
+        |turn: &TurnId| letter.subject.ends_with(&turn.to_string()) || letter.id.contains(&turn.to_string());
+    erased.turns.iter().any(|(_, turn)| is_of_turn(turn)) || erased.texts.iter().any(|text| holds(text))
 }

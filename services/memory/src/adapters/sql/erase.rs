@@ -242,12 +242,14 @@ impl Erasing<'_> {
         self.transaction.execute(sql, &[turn.into(), conversation.into(), self.at_ms.into()]).await.map(|_| ())
     }
 
-    /// Notes the journals of the turns since, the person's own and those of the same
-    /// conversations: their prompts may hold what was erased.
+    /// Notes the journals of the turns since in all conversations that the person took part
+    /// in: their prompts may hold what was erased.
     async fn prompts(&mut self) -> Result<(), StoreError> {
         let since = self.since_ms.max(self.at_ms.saturating_sub(JOURNALS_MS));
-        let places = std::iter::once("m.user_id = $3 OR s.user_id = $3")
-            .chain(self.contexts.iter().map(|_| "s.context_id = $3"));
+        let theirs = "s.user_id = $3 OR s.context_id IN (SELECT p.context_id FROM messages o \
+                      JOIN sessions p ON p.id = o.session_id WHERE o.user_id = $3 AND o.created_at >= $2)";
+        // Nothing of the person's may be left there by now.
+        let places = std::iter::once(theirs).chain(self.contexts.iter().map(|_| "s.context_id = $3"));
         let of = std::iter::once(self.user).chain(self.contexts.iter().map(String::as_str));
         for (place, of) in places.zip(of) {
             let sql = format!(
