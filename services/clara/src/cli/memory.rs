@@ -25,7 +25,8 @@ pub enum MemoryCommand {
         #[arg(long, conflicts_with = "query")]
         project: Option<String>,
     },
-    /// What was said in your conversations that fits a question best, whichever words it used.
+    /// What is remembered that fits a question, then what was said in your conversations that
+    /// fits it best, whichever words it used.
     Search {
         /// A question, or words.
         #[arg(required = true)]

@@ -168,12 +168,15 @@ impl Memories {
     }
 
     /// Finds what was said in the person's own conversations.
+    /// What is remembered that fits, then what was said.
     async fn search(&self, query: String, limit: u32) -> anyhow::Result<ExitCode> {
+        let known = self.ask(FactCommand::Search { query: query.clone(), limit }, PATIENCE).await?.facts;
+        known.iter().for_each(|fact| self.show(fact));
         let request = PassageRequest { principal: self.principal.clone(), group: None, query, limit };
         let found: Vec<Passage> = self.bus.request(Endpoints::MemoryPassages, &request, PATIENCE).await?;
         found.iter().for_each(|passage| self.show_passage(passage));
-        if found.is_empty() && !self.json {
-            println!("Nothing was said yet.");
+        if known.is_empty() && found.is_empty() && !self.json {
+            println!("Nothing that is remembered fits these words, and nothing was said yet.");
         }
         Ok(ExitCode::SUCCESS)
     }
