@@ -6,6 +6,7 @@
 //! shown. Nothing else in the code reads the environment.
 
 mod catalogue; // Every setting there is.
+mod former; // What other systems had.
 mod kind; // What a value must look like.
 
 use std::collections::BTreeMap;
@@ -141,7 +142,7 @@ impl Settings {
         let unknown = layers
             .iter()
             .flat_map(|(_, layer)| layer.keys())
-            .filter(|name| (name.starts_with("CLARA_") || catalogue::is_former(name)) && !catalogue::knows(name))
+            .filter(|name| (name.starts_with("CLARA_") || former::is_former(name)) && !catalogue::knows(name))
             .map(|name| (name.clone(), catalogue::nearest(name)))
             .collect();
         let settings = Self { values, unknown };
@@ -177,7 +178,7 @@ impl Settings {
     /// A line for every `CLARA_…` variable that nobody reads.
     pub fn unknown(&self) -> Vec<String> {
         let line = |(name, nearest): &(String, Option<&str>)| match nearest {
-            _ if catalogue::is_former(name) => format!("{name} is known from MyPalClara and has no effect here"),
+            _ if former::is_former(name) => format!("{name} is known from MyPalClara and has no effect here"),
             Some(nearest) => format!("{name} is not a setting; did you mean {nearest}?"),
             None => format!("{name} is not a setting; `clara config show` lists all"),
         };

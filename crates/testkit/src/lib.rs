@@ -15,6 +15,7 @@ pub mod pty; // A program on a terminal of its own.
 pub mod qdrant; // A Qdrant that speaks the true wire.
 pub mod sandbox; // A whole Clara, every service a process.
 pub mod terminal; // A person at a terminal.
+pub mod web; // A piece of the web, with a search engine.
 
 use std::time::{Duration, Instant};
 

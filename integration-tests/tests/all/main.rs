@@ -26,3 +26,4 @@ mod stores; // The contract of every store of memories.
 mod telemetry; // Traces across the bus, and what is never in them.
 mod time_travel; // Replay, why, fork; journals that are kept for ever.
 mod vendors; // The two wires.
+mod web; // Pages and searches.

@@ -21,10 +21,11 @@ use crate::adapters::bubblewrap::Bubblewrap;
 use crate::adapters::rmcp::RmcpConnector;
 use crate::adapters::sql::SqlInstallations;
 use crate::mcp::{Plugins, Servers};
-use crate::registry::Registry;
+use crate::registry::{Registry, Tool};
 use crate::sandbox::Sandbox;
 use crate::tools;
 use crate::tools::sandbox::Place;
+use crate::web::{Engine, Search, Web};
 
 /// Calls that one process runs at the same time.
 const CALLS: usize = 64;
@@ -61,8 +62,12 @@ impl App {
             limit: Duration::from_secs(settings.number("CLARA_MCP_TIMEOUT_SECONDS")),
         });
         let (place, report) = sandbox(settings).await;
-        let built_in = tools::all(bus, &plugins, place.as_ref(), &files, limits, &settings.text("DEFAULT_TIMEZONE"))
-            .with_context(|| format!("open CLARA_FILES_DIR={}: name a folder that can be written", files.display()))?;
+        let mut built_in =
+            tools::all(bus, &plugins, place.as_ref(), &files, limits, &settings.text("DEFAULT_TIMEZONE"))
+                .with_context(|| {
+                    format!("open CLARA_FILES_DIR={}: name a folder that can be written", files.display())
+                })?;
+        built_in.extend(web(settings)?);
         let registry = Registry::new(built_in, Arc::clone(&plugins)).context("register the built-in tools")?;
         let registry = Arc::new(registry);
         let runner = Runner {
@@ -145,6 +150,18 @@ impl App {
             ],
         })
     }
+}
+
+/// The tools of the web, with the engine that is configured.
+fn web(settings: &Settings) -> anyhow::Result<Vec<Arc<dyn Tool>>> {
+    let web = Web::new(settings.list("CLARA_WEB_PRIVATE_HOSTS")).context("prepare the way to the web")?;
+    let engine = match (settings.secret("TAVILY_API_KEY"), settings.optional("SEARXNG_URL")) {
+        (Some(key), _) => Some(Engine::Tavily { base: settings.text("TAVILY_BASE_URL"), key }),
+        (None, Some(base)) => Some(Engine::Searxng { base }),
+        (None, None) => None,
+    };
+    let search = engine.map(|engine| Search { web: web.clone(), engine });
+    Ok(tools::web::all(&web, search))
 }
 
 /// The sandbox that holds here, with what was found; none when none does.

@@ -12,5 +12,6 @@ mod ports; // What it needs from outside.
 mod registry; // The tools there are, and whether arguments fit.
 mod sandbox; // Running other people's code.
 mod tools; // What is built in.
+mod web; // Pages of the web, from public addresses alone.
 
 pub use app::App;

@@ -9,6 +9,7 @@ mod memories; // All memories of a person at once.
 mod plugins; // Servers that offer tools.
 pub(crate) mod sandbox; // Code in the sandbox, and its files.
 mod time; // What time it is.
+pub(crate) mod web; // Pages and searches.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -32,28 +32,6 @@ pub(super) fn knows(name: &str) -> bool {
     CATALOGUE.iter().any(|setting| setting.name == name || setting.aliases.contains(&name))
 }
 
-/// Names of the systems that Clara replaces which have no effect here (yet).
-const FORMER: &[&str] = &[
-    "TOOL_MODEL",
-    "TOOL_API_KEY",
-    "TOOL_BASE_URL",
-    "TOOL_CALL_MODE",
-    "AUTO_CONTINUE_ENABLED",
-    "AUTO_CONTINUE_MAX",
-    "CLARA_GATEWAY_HOST",
-    "CLARA_GATEWAY_PORT",
-    "CLARA_GATEWAY_API_PORT",
-    "CLARA_GATEWAY_SECRET",
-    "GATEWAY_IO_THREADS",
-    "GATEWAY_LLM_THREADS",
-    "GATEWAY_SUMMARY_THREADS",
-    "TARGET_CLASSIFIER",
-];
-
-pub(super) fn is_former(name: &str) -> bool {
-    FORMER.contains(&name)
-}
-
 /// The setting whose name is most alike, if one is alike enough.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     CATALOGUE
@@ -380,6 +358,15 @@ pub const CATALOGUE: &[Setting] = &[
         Kind::Number { min: 1, max: 3600 },
         "60",
         "How long one call of a tool of an MCP server may take",
+    ),
+    setting("TAVILY_API_KEY", Kind::Secret, "", "Key of Tavily, by which web_search searches"),
+    setting("TAVILY_BASE_URL", HTTP, "https://api.tavily.com", "Where Tavily is"),
+    setting("SEARXNG_URL", HTTP, "", "A SearXNG, by which web_search searches when there is no key of Tavily"),
+    setting(
+        "CLARA_WEB_PRIVATE_HOSTS",
+        Kind::Text,
+        "",
+        "host:port of pages that fetch_page may read though they are not on the public internet, with commas between",
     ),
     setting(
         "CLARA_TOOL_TOKENS",

@@ -1,0 +1,23 @@
+//! Settings of the systems that Clara replaces, of which she makes no use.
+
+/// Names of the systems that Clara replaces which have no effect here (yet).
+const FORMER: &[&str] = &[
+    "TOOL_MODEL",
+    "TOOL_API_KEY",
+    "TOOL_BASE_URL",
+    "TOOL_CALL_MODE",
+    "AUTO_CONTINUE_ENABLED",
+    "AUTO_CONTINUE_MAX",
+    "CLARA_GATEWAY_HOST",
+    "CLARA_GATEWAY_PORT",
+    "CLARA_GATEWAY_API_PORT",
+    "CLARA_GATEWAY_SECRET",
+    "GATEWAY_IO_THREADS",
+    "GATEWAY_LLM_THREADS",
+    "GATEWAY_SUMMARY_THREADS",
+    "TARGET_CLASSIFIER",
+];
+
+pub(super) fn is_former(name: &str) -> bool {
+    FORMER.contains(&name)
+}
