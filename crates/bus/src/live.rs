@@ -9,7 +9,7 @@ use domain::ids::{CallId, ConversationId, TurnId};
 use domain::tool::ToolRecord;
 use futures::StreamExt;
 use proto::Wire;
-use proto::live::{ReadSnapshot, Snapshot, StopTurn, TurnDelta};
+use proto::live::{ReadSnapshot, Snapshot, StopTurn, ToolProgress, TurnDelta};
 use tracing::debug;
 
 use crate::{Bus, Subject};
@@ -119,6 +119,16 @@ impl Bus {
     /// A stored record is also a core message: heard without a consumer.
     pub async fn watch_tool_results(&self, turn: TurnId) -> Result<Subscription<ToolRecord>, LiveError> {
         self.watch(Subject::ToolResults(turn)).await
+    }
+
+    /// How far the calls of a turn say that they are. Some may be missed.
+    pub async fn watch_tool_progress(&self, turn: TurnId) -> Result<Subscription<ToolProgress>, LiveError> {
+        self.watch(Subject::ToolProgress(turn)).await
+    }
+
+    /// Tells how far a call is. Nobody may be listening.
+    pub async fn show_tool_progress(&self, turn: TurnId, progress: &ToolProgress) {
+        self.tell(Subject::ToolProgress(turn), progress).await;
     }
 
     async fn watch<T>(&self, subject: Subject<'_>) -> Result<Subscription<T>, LiveError> {

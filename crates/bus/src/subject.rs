@@ -35,6 +35,8 @@ pub enum Subject<'a> {
     Files(&'a ConversationId),
     Dead(&'a str),
     Delta(&'a str, &'a ConversationId),
+    /// How far the calls of a turn say that they are.
+    ToolProgress(TurnId),
     Control(TurnId),
     Snapshot(TurnId),
     /// Those of all turns, to listen on.
@@ -77,6 +79,7 @@ impl fmt::Display for Subject<'_> {
             Subject::Files(conversation) => write!(f, "file.{conversation}.*.*"),
             Subject::Dead(service) => write!(f, "dead.{service}"),
             Subject::Delta(platform, conversation) => write!(f, "delta.{platform}.{conversation}"),
+            Subject::ToolProgress(turn) => write!(f, "tool_progress.{turn}"),
             Subject::Control(turn) => write!(f, "control.{turn}"),
             Subject::Controls => f.write_str("control.*"),
             Subject::Snapshots => f.write_str("snapshot.*"),

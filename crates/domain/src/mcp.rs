@@ -77,6 +77,34 @@ pub struct McpTool {
     pub hash: String,
 }
 
+/// Something that a server lets people read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct McpResource {
+    /// Its address; of a template, with `{name}` for what is to be put in.
+    pub uri: String,
+    pub name: String,
+    pub description: String,
+    pub media_type: String,
+    pub is_template: bool,
+    /// Whether it has changed since it was read; known of those that are subscribed to.
+    pub has_changed: bool,
+}
+
+/// A prompt that a server has ready.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct McpPrompt {
+    pub name: String,
+    pub description: String,
+    pub arguments: Vec<McpArgument>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct McpArgument {
+    pub name: String,
+    pub description: String,
+    pub is_required: bool,
+}
+
 /// What is asked of the tool runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum McpCommand {
@@ -118,6 +146,29 @@ pub enum McpCommand {
         name: String,
         hashes: Vec<String>,
     },
+    /// What it lets people read.
+    Resources {
+        name: String,
+    },
+    Read {
+        name: String,
+        uri: String,
+    },
+    /// Hears of changes of a resource while the server runs, or no more.
+    Subscribe {
+        name: String,
+        uri: String,
+        is_wanted: bool,
+    },
+    Prompts {
+        name: String,
+    },
+    /// A prompt, filled in.
+    Prompt {
+        name: String,
+        prompt: String,
+        arguments: BTreeMap<String, String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,4 +183,8 @@ pub struct McpAnswer {
     pub tools: Vec<McpTool>,
     /// What would be run, for a plan, under which name.
     pub plan: Option<(String, Launch)>,
+    pub resources: Vec<McpResource>,
+    pub prompts: Vec<McpPrompt>,
+    /// What was read. Untrusted words.
+    pub text: String,
 }

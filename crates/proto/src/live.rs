@@ -41,12 +41,22 @@ pub enum Activity {
         detail: String,
     },
     Resuming,
+    /// The tool, and how far it says that it is.
+    ToolProgressed {
+        text: String,
+    },
 }
 
 /// Tells the running replica that the journal holds a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopTurn {
     pub stop: MessageId,
+}
+
+/// How far a running call says that it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolProgress {
+    pub text: String,
 }
 
 /// Asks the running replica for the text so far.
@@ -63,6 +73,7 @@ pub struct Snapshot {
 
 wire!(TurnDelta as v1::TurnDelta);
 wire!(StopTurn as v1::StopTurn);
+wire!(ToolProgress as v1::ToolProgress);
 wire!(ReadSnapshot as v1::ReadSnapshot);
 wire!(Snapshot as v1::Snapshot);
 
@@ -80,6 +91,7 @@ impl From<&TurnDelta> for v1::TurnDelta {
                     Activity::ToolFinished { tool } => (v1::Activity::ToolFinished, tool.as_str()),
                     Activity::Retrying { detail } => (v1::Activity::Retrying, detail.as_str()),
                     Activity::Resuming => (v1::Activity::Resuming, ""),
+                    Activity::ToolProgressed { text } => (v1::Activity::ToolProgressed, text.as_str()),
                 };
                 Kind::Status(v1::StatusChanged { activity: activity.into(), detail: detail.to_owned() })
             }
@@ -100,6 +112,7 @@ impl TryFrom<v1::TurnDelta> for TurnDelta {
                 v1::Activity::ToolFinished => Activity::ToolFinished { tool: status.detail },
                 v1::Activity::Retrying => Activity::Retrying { detail: status.detail },
                 v1::Activity::Resuming => Activity::Resuming,
+                v1::Activity::ToolProgressed => Activity::ToolProgressed { text: status.detail },
                 v1::Activity::Unspecified => return Err(InvalidMessage::Missing("activity")),
             }),
         };
@@ -117,6 +130,19 @@ impl TryFrom<v1::StopTurn> for StopTurn {
     type Error = InvalidMessage;
     fn try_from(raw: v1::StopTurn) -> Result<Self, InvalidMessage> {
         Ok(Self { stop: fields::message(&raw.stop)? })
+    }
+}
+
+impl From<&ToolProgress> for v1::ToolProgress {
+    fn from(value: &ToolProgress) -> Self {
+        Self { text: value.text.clone() }
+    }
+}
+
+impl TryFrom<v1::ToolProgress> for ToolProgress {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::ToolProgress) -> Result<Self, InvalidMessage> {
+        Ok(Self { text: raw.text })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Servers that offer tools.
 
-use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, McpServer, McpTool, Status};
+use domain::mcp::{
+    Launch, McpAnswer, McpArgument, McpCommand, McpPrompt, McpRequest, McpResource, McpServer, McpTool, Status,
+};
 
 use crate::fields::{all, raws, required};
 use crate::{InvalidMessage, v1, wire};
@@ -93,6 +95,62 @@ impl From<v1::McpTool> for McpTool {
     }
 }
 
+impl From<&McpResource> for v1::McpResource {
+    fn from(value: &McpResource) -> Self {
+        Self {
+            uri: value.uri.clone(),
+            name: value.name.clone(),
+            description: value.description.clone(),
+            media_type: value.media_type.clone(),
+            template: value.is_template,
+            changed: value.has_changed,
+        }
+    }
+}
+
+impl From<v1::McpResource> for McpResource {
+    fn from(raw: v1::McpResource) -> Self {
+        Self {
+            uri: raw.uri,
+            name: raw.name,
+            description: raw.description,
+            media_type: raw.media_type,
+            is_template: raw.template,
+            has_changed: raw.changed,
+        }
+    }
+}
+
+impl From<&McpPrompt> for v1::McpPrompt {
+    fn from(value: &McpPrompt) -> Self {
+        let argument = |value: &McpArgument| v1::mcp_prompt::Argument {
+            name: value.name.clone(),
+            description: value.description.clone(),
+            required: value.is_required,
+        };
+        Self {
+            name: value.name.clone(),
+            description: value.description.clone(),
+            arguments: value.arguments.iter().map(argument).collect(),
+        }
+    }
+}
+
+impl From<v1::McpPrompt> for McpPrompt {
+    fn from(raw: v1::McpPrompt) -> Self {
+        let argument = |raw: v1::mcp_prompt::Argument| McpArgument {
+            name: raw.name,
+            description: raw.description,
+            is_required: raw.required,
+        };
+        Self {
+            name: raw.name,
+            description: raw.description,
+            arguments: raw.arguments.into_iter().map(argument).collect(),
+        }
+    }
+}
+
 impl From<&McpRequest> for v1::McpRequest {
     fn from(value: &McpRequest) -> Self {
         use v1::mcp_request::*;
@@ -108,6 +166,15 @@ impl From<&McpRequest> for v1::McpRequest {
             McpCommand::Restart { name } => Command::Restart(Restart { name }),
             McpCommand::Refresh { name } => Command::Refresh(Refresh { name }),
             McpCommand::Approve { name, hashes } => Command::Approve(Approve { name, hashes }),
+            McpCommand::Resources { name } => Command::Resources(Resources { name }),
+            McpCommand::Read { name, uri } => Command::Read(Read { name, uri }),
+            McpCommand::Subscribe { name, uri, is_wanted } => {
+                Command::Subscribe(Subscribe { name, uri, wanted: is_wanted })
+            }
+            McpCommand::Prompts { name } => Command::Prompts(Prompts { name }),
+            McpCommand::Prompt { name, prompt, arguments } => {
+                Command::Prompt(Prompt { name, prompt, arguments: arguments.into_iter().collect() })
+            }
         };
         Self { principal: Some((&value.principal).into()), command: Some(command) }
     }
@@ -129,6 +196,15 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             Command::Restart(Restart { name }) => McpCommand::Restart { name },
             Command::Refresh(Refresh { name }) => McpCommand::Refresh { name },
             Command::Approve(Approve { name, hashes }) => McpCommand::Approve { name, hashes },
+            Command::Resources(Resources { name }) => McpCommand::Resources { name },
+            Command::Read(Read { name, uri }) => McpCommand::Read { name, uri },
+            Command::Subscribe(Subscribe { name, uri, wanted }) => {
+                McpCommand::Subscribe { name, uri, is_wanted: wanted }
+            }
+            Command::Prompts(Prompts { name }) => McpCommand::Prompts { name },
+            Command::Prompt(Prompt { name, prompt, arguments }) => {
+                McpCommand::Prompt { name, prompt, arguments: arguments.into_iter().collect() }
+            }
         };
         Ok(Self { principal: required(raw.principal, "principal")?.try_into()?, command })
     }
@@ -140,7 +216,15 @@ impl From<&McpAnswer> for v1::McpAnswer {
             Some((name, launch)) => (name.clone(), Some(launch.into())),
             None => (String::new(), None),
         };
-        Self { servers: raws(&value.servers), tools: raws(&value.tools), plan, plan_name }
+        Self {
+            servers: raws(&value.servers),
+            tools: raws(&value.tools),
+            plan,
+            plan_name,
+            resources: raws(&value.resources),
+            prompts: raws(&value.prompts),
+            text: value.text.clone(),
+        }
     }
 }
 
@@ -151,6 +235,13 @@ impl TryFrom<v1::McpAnswer> for McpAnswer {
             Some(launch) => Some((raw.plan_name, launch.try_into()?)),
             None => None,
         };
-        Ok(Self { servers: all(raw.servers)?, tools: raw.tools.into_iter().map(Into::into).collect(), plan })
+        Ok(Self {
+            servers: all(raw.servers)?,
+            tools: raw.tools.into_iter().map(Into::into).collect(),
+            plan,
+            resources: raw.resources.into_iter().map(Into::into).collect(),
+            prompts: raw.prompts.into_iter().map(Into::into).collect(),
+            text: raw.text,
+        })
     }
 }

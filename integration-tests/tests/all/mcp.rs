@@ -15,23 +15,22 @@ use testkit::process::command;
 use testkit::sandbox::{Plan, Sandbox};
 use testkit::terminal::Terminal;
 
-use crate::asking::principal;
+use crate::asking::{ANN, principal};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const ANN: &str = "cli-user";
 
 /// Where the real servers are.
-fn servers() -> PathBuf {
+pub(crate) fn servers() -> PathBuf {
     let folder = std::env::var_os("CLARA_TEST_MCP_FOLDER");
     folder.map(PathBuf::from).expect("CLARA_TEST_MCP_FOLDER names real MCP servers: run the tests by `./dev test`")
 }
 
-fn everything() -> PathBuf {
+pub(crate) fn everything() -> PathBuf {
     servers().join("node_modules/@modelcontextprotocol/server-everything")
 }
 
 /// A model that calls the tool that it is told to: `call <name> <arguments>`.
-async fn obedient() -> FakeModel {
+pub(crate) async fn obedient() -> FakeModel {
     FakeModel::start(|asked: &Asked, _| {
         if let Some(result) = asked.results.last() {
             return Act::say(format!("result: {result}"));
@@ -45,7 +44,7 @@ async fn obedient() -> FakeModel {
 }
 
 /// A policy that lets tools of servers run, with the programs of this machine on the path.
-fn plan(model: &FakeModel, folder: &Path) -> Plan {
+pub(crate) fn plan(model: &FakeModel, folder: &Path) -> Plan {
     let policy = folder.join("policy.toml");
     std::fs::write(&policy, "[[rule]]\nruling = 'allow'\ntools = ['group:mcp']\n").unwrap();
     let path = std::env::var_os("PATH").unwrap();
@@ -54,17 +53,23 @@ fn plan(model: &FakeModel, folder: &Path) -> Plan {
     plan.set("CLARA_MCP_TIMEOUT_SECONDS", 2)
 }
 
-async fn mcp(bus: &Bus, user: &str, command: McpCommand) -> Result<McpAnswer, String> {
+pub(crate) async fn mcp(bus: &Bus, user: &str, command: McpCommand) -> Result<McpAnswer, String> {
     let request = McpRequest { principal: principal(user), command };
     bus.request(Endpoints::ToolsMcp, &request, PATIENCE).await.map_err(|err| err.to_string())
 }
 
-async fn install(bus: &Bus, user: &str, name: &str, launch: Launch, for_all: bool) -> Result<McpAnswer, String> {
+pub(crate) async fn install(
+    bus: &Bus,
+    user: &str,
+    name: &str,
+    launch: Launch,
+    for_all: bool,
+) -> Result<McpAnswer, String> {
     let command = McpCommand::Install { source: "test".into(), name: name.into(), launch, for_all };
     mcp(bus, user, command).await
 }
 
-fn process(command: &[&str], env: &[(&str, String)]) -> Launch {
+pub(crate) fn process(command: &[&str], env: &[(&str, String)]) -> Launch {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Launch::Stdio { command: command.iter().map(|part| (*part).to_owned()).collect(), env }
 }
@@ -80,19 +85,19 @@ fn calls(folder: &Path) -> Vec<String> {
     calls.lines().map(str::to_owned).collect()
 }
 
-fn clara(sandbox: &Sandbox, user: &str, arguments: &[&str]) -> Output {
+pub(crate) fn clara(sandbox: &Sandbox, user: &str, arguments: &[&str]) -> Output {
     let mut clara = command("clara", sandbox.folder());
     clara.env("NATS_URL", sandbox.nats.url()).env("CLI_USER_ID", user);
     clara.arg("mcp").args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 #[track_caller]
-fn lines(output: Output) -> Vec<Value> {
+pub(crate) fn lines(output: Output) -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-async fn calls_tool(terminal: &mut Terminal, name: &str, arguments: &str) -> Reply {
+pub(crate) async fn calls_tool(terminal: &mut Terminal, name: &str, arguments: &str) -> Reply {
     terminal.asks(&format!("call {name} {arguments}")).await
 }
 

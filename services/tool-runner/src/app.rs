@@ -60,6 +60,7 @@ impl App {
             servers: Servers::default(),
             admins: settings.list("CLARA_ADMINS"),
             limit: Duration::from_secs(settings.number("CLARA_MCP_TIMEOUT_SECONDS")),
+            bus: bus.clone(),
         });
         let (place, report) = sandbox(settings).await;
         let mut built_in =

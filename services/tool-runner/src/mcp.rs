@@ -2,6 +2,7 @@
 
 mod offer; // What servers offer, and whether it is still what somebody agreed to.
 mod plugins; // Installing, listing, approving: what people do with servers.
+mod reading; // Resources and prompts.
 mod server; // One server: started when it is called, started anew when it ends.
 mod servers; // Those that run in this process.
 mod shown; // What people are shown of them.

@@ -1,13 +1,14 @@
 //! What the runner needs from outside: servers that speak MCP, and a database of those
 //! that people have installed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::mcp::Launch;
+use domain::mcp::{Launch, McpPrompt, McpResource};
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use crate::mcp::Offered;
 
@@ -33,13 +34,31 @@ pub(crate) struct Given {
     pub(crate) text: String,
     /// The tool's own word that it failed.
     pub(crate) is_error: bool,
+    /// What the server wanted to know of the person, and was not told.
+    pub(crate) questions: Vec<String>,
 }
 
 /// A server that is there.
 #[async_trait]
 pub(crate) trait Connection: Send + Sync {
     async fn tools(&self) -> Result<Vec<Offered>, McpError>;
-    async fn call(&self, tool: &str, arguments: Map<String, Value>, limit: Duration) -> Result<Given, McpError>;
+    /// Calls a tool. What the server asks the person meanwhile is answered by `answers`, as
+    /// far as they fit; how far it says that it is goes to `progress`.
+    async fn call(
+        &self,
+        tool: &str,
+        arguments: Map<String, Value>,
+        answers: Option<Map<String, Value>>,
+        limit: Duration,
+        progress: watch::Sender<String>,
+    ) -> Result<Given, McpError>;
+    async fn resources(&self) -> Result<Vec<McpResource>, McpError>;
+    async fn read(&self, uri: &str) -> Result<String, McpError>;
+    /// Hears of changes of a resource, or no more.
+    async fn subscribe(&self, uri: &str, is_wanted: bool) -> Result<(), McpError>;
+    async fn prompts(&self) -> Result<Vec<McpPrompt>, McpError>;
+    /// A prompt, filled in.
+    async fn prompt(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, McpError>;
     /// Waits until its list of tools has changed.
     async fn changed(&self);
     /// Waits until it has ended.

@@ -18,6 +18,10 @@ const FAULTS: usize = 5;
 /// How long the tools of servers are looked for when a turn begins.
 const LOOKUP: Duration = Duration::from_secs(2);
 
+/// Where a call of a server's tool holds what the person answers to the server's own
+/// questions: it is no argument of the tool.
+pub(crate) const ANSWERS: &str = "_answers";
+
 /// How a call ended. The words are read by the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -100,7 +104,9 @@ impl Registry {
         let tool = found.ok_or_else(|| format!("there is no tool `{name}`"))?;
         // A schema that cannot be read is the server's business: it checks by itself.
         if let Ok(validator) = validator(&tool.spec().schema) {
-            check(&validator, &arguments)?;
+            let mut own = arguments.clone();
+            own.as_object_mut().and_then(|own| own.remove(ANSWERS));
+            check(&validator, &own)?;
         }
         Ok((tool, arguments))
     }

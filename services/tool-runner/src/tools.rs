@@ -7,6 +7,7 @@ mod files; // The person's own folder.
 mod ledger; // Tools whose runs are counted elsewhere.
 mod memories; // All memories of a person at once.
 mod plugins; // Servers that offer tools.
+mod reading; // What servers let people read.
 pub(crate) mod sandbox; // Code in the sandbox, and its files.
 mod time; // What time it is.
 pub(crate) mod web; // Pages and searches.
@@ -46,6 +47,7 @@ pub(crate) fn all(
     tools.extend(facts::all(bus));
     tools.extend(memories::all(bus));
     tools.extend(plugins::all(plugins));
+    tools.extend(reading::all(plugins));
     // Without a sandbox that holds there is no code to run.
     tools.extend(place.into_iter().flat_map(sandbox::all));
     tools.extend(files::all(files, limits)?);

@@ -328,6 +328,7 @@ impl Doing {
             Activity::ToolStarted { tool } => self.says(&format!("using {tool}")),
             Activity::Retrying { detail } => self.says(detail),
             Activity::Resuming => self.says("resuming"),
+            Activity::ToolProgressed { text } => self.says(&without_controls(text)),
         }
     }
 

@@ -165,6 +165,7 @@ fn event(message: &MessageId, show: &Show) -> Option<Value> {
                 Activity::ToolFinished { tool } => ("tool_result", tool.as_str()),
                 Activity::Retrying { detail } => ("retrying", detail.as_str()),
                 Activity::Resuming => ("resuming", ""),
+                Activity::ToolProgressed { text } => ("tool_progress", text.as_str()),
             };
             json!({"event": "status", "message": message, "activity": name, "detail": detail})
         }

@@ -35,6 +35,24 @@ pub enum McpCommand {
         /// Only this one.
         name: Option<String>,
     },
+    /// What a server lets people read.
+    Resources { name: String },
+    /// Read a resource of a server.
+    Resource { name: String, uri: String },
+    /// Hear of changes of a resource while its server runs; `resources` marks what changed.
+    Subscribe { name: String, uri: String },
+    /// Hear of them no more.
+    Unsubscribe { name: String, uri: String },
+    /// The prompts that a server has ready.
+    Prompts { name: String },
+    /// A prompt of a server, filled in.
+    Prompt {
+        name: String,
+        prompt: String,
+        /// An argument of it, NAME=VALUE; several with spaces between.
+        #[arg(value_name = "NAME=VALUE")]
+        arguments: Vec<String>,
+    },
     /// Agree to what a server offers now: a tool that changed may not be called before.
     ///
     /// Shows all that a model would read of what is not approved yet, and agrees to just that.

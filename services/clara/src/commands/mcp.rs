@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
-use domain::mcp::{Launch, McpAnswer, McpCommand as Asked, McpRequest, McpServer, McpTool};
+use domain::mcp::{
+    Launch, McpAnswer, McpArgument, McpCommand as Asked, McpPrompt, McpRequest, McpResource, McpServer, McpTool,
+};
 use domain::message::{Principal, without_controls};
 use domain::untrusted::visible;
 use serde_json::{Value, json};
@@ -55,6 +57,15 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         McpCommand::Restart { name } => mcp.servers(&mcp.ask(Asked::Restart { name }).await?),
         McpCommand::Refresh { name } => mcp.servers(&mcp.ask(Asked::Refresh { name: name.unwrap_or_default() }).await?),
         McpCommand::Approve { name, yes } => mcp.approve(name, yes).await,
+        McpCommand::Resources { name } => mcp.resources(&mcp.ask(Asked::Resources { name }).await?),
+        McpCommand::Resource { name, uri } => mcp.text(&mcp.ask(Asked::Read { name, uri }).await?),
+        McpCommand::Subscribe { name, uri } => mcp.subscribe(name, uri, true).await,
+        McpCommand::Unsubscribe { name, uri } => mcp.subscribe(name, uri, false).await,
+        McpCommand::Prompts { name } => mcp.prompts(&mcp.ask(Asked::Prompts { name }).await?),
+        McpCommand::Prompt { name, prompt, arguments } => {
+            let arguments = pairs(&arguments)?;
+            mcp.text(&mcp.ask(Asked::Prompt { name, prompt, arguments }).await?)
+        }
     }
 }
 
@@ -182,6 +193,63 @@ impl Mcp {
             println!("      takes {}", visible(schema));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn resources(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        for McpResource { uri, name, description, media_type, is_template, has_changed } in &answer.resources {
+            if self.json {
+                println!(
+                    "{}",
+                    json!({"uri": uri, "name": name, "description": description, "media_type": media_type,
+                           "template": is_template, "changed": has_changed})
+                );
+                continue;
+            }
+            let kind = if *is_template { "  (a template)" } else { "" };
+            let changed = if *has_changed { "  (changed since it was read)" } else { "" };
+            println!("{}{kind}{changed}", visible(uri));
+            println!("    {}  {}", one_line(&visible(name)), one_line(&visible(description)));
+        }
+        self.none(answer.resources.is_empty(), "It lets nothing be read.")
+    }
+
+    fn prompts(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        for McpPrompt { name, description, arguments } in &answer.prompts {
+            if self.json {
+                let arguments = arguments.iter().map(|McpArgument { name, description, is_required }| {
+                    json!({"name": name, "description": description, "required": is_required})
+                });
+                let arguments: Vec<Value> = arguments.collect();
+                println!("{}", json!({"name": name, "description": description, "arguments": arguments}));
+                continue;
+            }
+            println!("{}  {}", visible(name), one_line(&visible(description)));
+            for McpArgument { name, description, is_required } in arguments {
+                let kind = if *is_required { "" } else { " (may be left out)" };
+                println!("    {}{kind}  {}", visible(name), one_line(&visible(description)));
+            }
+        }
+        self.none(answer.prompts.is_empty(), "It has no prompts ready.")
+    }
+
+    fn text(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        match self.json {
+            true => println!("{}", json!({"text": answer.text})),
+            false => println!("{}", visible(&answer.text)),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn none(&self, is_empty: bool, words: &str) -> anyhow::Result<ExitCode> {
+        if is_empty && !self.json {
+            println!("{words}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn subscribe(&self, name: String, uri: String, is_wanted: bool) -> anyhow::Result<ExitCode> {
+        self.ask(Asked::Subscribe { name, uri: uri.clone(), is_wanted }).await?;
+        self.report(if is_wanted { "subscribed" } else { "unsubscribed" }, &uri)
     }
 
     fn report(&self, done: &str, name: &str) -> anyhow::Result<ExitCode> {

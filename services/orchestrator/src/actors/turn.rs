@@ -42,6 +42,8 @@ pub(crate) enum TurnMsg {
         reply: Result<Answer, ModelError>,
     },
     ToolReplied(CallId, Outcome),
+    /// How far a call says that it is.
+    ToolProgressed(String),
     /// Time to look after calls whose result was not heard.
     LookAfterTools,
     StopHeard,
@@ -124,6 +126,10 @@ impl Actor for Turn {
             TurnMsg::ModelProgressed(progress) => self.on_model_progressed(state, progress).await,
             TurnMsg::ModelReplied { step, reply } => self.on_model_replied(&me, state, step, reply).await,
             TurnMsg::ToolReplied(call, outcome) => self.on_tool_replied(&me, state, call, outcome).await,
+            TurnMsg::ToolProgressed(text) => {
+                state.show.status(Activity::ToolProgressed { text }).await;
+                Ok(())
+            }
             TurnMsg::LookAfterTools => self.on_look_after_tools(&me, state).await,
             TurnMsg::StopHeard => self.on_stop_heard(&me, state).await,
         }
@@ -302,6 +308,8 @@ impl Turn {
         if !state.hears_tools {
             let results = self.with.tools.listen(state.context.request.turn).await?;
             state.watches.extend(hear::tools(results, me));
+            let progress = self.with.bus.watch_tool_progress(state.context.request.turn).await?;
+            state.watches.push(hear::progress(progress, me));
             state.hears_tools = true;
         }
         for call in open {

@@ -1,28 +1,34 @@
 //! Servers that speak MCP, as processes and over streamable HTTP. The only user of the
 //! crate rmcp, which bounds a message to 16 MiB.
 
+mod blocks; // What servers give, as text.
+#[expect(deprecated, reason = "roots go with the next protocol; servers of today ask for them")]
+mod host; // What servers ask of us.
+#[expect(deprecated, reason = "servers of today know no other way to subscribe")]
+mod reading; // What servers let people read.
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::mcp::Launch;
+use domain::mcp::{Launch, McpPrompt, McpResource};
 use domain::untrusted::visible;
 use http::{HeaderName, HeaderValue};
 use rmcp::model::{
-    CallToolRequestParams, ClientRequest, ContentBlock, PaginatedRequestParams, Request, ResourceContents,
-    ServerResult, Tool as RawTool,
+    CallToolRequestParams, ClientRequest, PaginatedRequestParams, Request, ServerResult, Tool as RawTool,
 };
-use rmcp::service::{NotificationContext, PeerRequestOptions, RunningService};
+use rmcp::service::{PeerRequestOptions, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
-use rmcp::{ClientHandler, Peer, RoleClient, ServiceError, ServiceExt};
+use rmcp::{Peer, RoleClient, ServiceError, ServiceExt};
 use serde_json::{Map, Value};
 use service_kit::task::{self, TaskKind};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::host::Host;
 use super::process::{Group, Process, expand};
 use crate::mcp::{Offered, TOOLS};
 use crate::ports::{Connection, Connector, Given, McpError};
@@ -52,20 +58,9 @@ impl Connector for RmcpConnector {
     }
 }
 
-/// What a server is told about us, and what we hear from it unasked.
-struct Host {
-    changed: Arc<Notify>,
-}
-
-impl ClientHandler for Host {
-    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        self.changed.notify_one();
-    }
-}
-
 struct RmcpConnection {
     peer: Peer<RoleClient>,
-    changed: Arc<Notify>,
+    host: Host,
     stop: CancellationToken,
     ended: watch::Receiver<bool>,
 }
@@ -74,9 +69,9 @@ impl RmcpConnector {
     async fn process(&self, command: &[String], env: &BTreeMap<String, String>) -> Result<RmcpConnection, McpError> {
         let Process { stdin, stdout, said, group } =
             Process::start(&self.folder, command, env).map_err(McpError::Start)?;
-        let changed = Arc::new(Notify::new());
-        match (Host { changed: Arc::clone(&changed) }).serve((stdout, stdin)).await {
-            Ok(service) => Ok(RmcpConnection::new(service, changed, Some(group))),
+        let host = Host::new(Some(format!("file://{}", self.folder.display())));
+        match host.clone().serve((stdout, stdin)).await {
+            Ok(service) => Ok(RmcpConnection::new(service, host, Some(group))),
             Err(err) => {
                 group.end(END).await;
                 let said = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -99,10 +94,9 @@ async fn http(url: &str, headers: &BTreeMap<String, String>) -> Result<RmcpConne
     }
     let url = expand(url).map_err(McpError::Start)?;
     let config = StreamableHttpClientTransportConfig::with_uri(url).custom_headers(named);
-    let changed = Arc::new(Notify::new());
-    let host = Host { changed: Arc::clone(&changed) };
-    match host.serve(StreamableHttpClientTransport::from_config(config)).await {
-        Ok(service) => Ok(RmcpConnection::new(service, changed, None)),
+    let host = Host::new(None);
+    match host.clone().serve(StreamableHttpClientTransport::from_config(config)).await {
+        Ok(service) => Ok(RmcpConnection::new(service, host, None)),
         Err(err) if err.is_authorization_required() => {
             Err(McpError::Start("it wants to know who asks: give a header such as Authorization".to_owned()))
         }
@@ -121,7 +115,7 @@ fn without_url(text: &str) -> String {
 }
 
 impl RmcpConnection {
-    fn new(service: RunningService<RoleClient, Host>, changed: Arc<Notify>, group: Option<Group>) -> Self {
+    fn new(service: RunningService<RoleClient, Host>, host: Host, group: Option<Group>) -> Self {
         let (peer, stop, (tell, ended)) = (service.peer().clone(), CancellationToken::new(), watch::channel(false));
         let stopped = stop.clone();
         task::spawn(TaskKind::Watch, "mcp-connection", async move {
@@ -141,7 +135,7 @@ impl RmcpConnection {
             }
             let _ = tell.send(true);
         });
-        Self { peer, changed, stop, ended }
+        Self { peer, host, stop, ended }
     }
 
     /// Gives the way up if the server does not even say that it is there.
@@ -197,27 +191,57 @@ impl Connection for RmcpConnection {
         listed.map_err(|_| McpError::TimedOut(LIST))?.map_err(|err| self.fault(err, LIST))
     }
 
-    async fn call(&self, tool: &str, arguments: Map<String, Value>, limit: Duration) -> Result<Given, McpError> {
+    async fn call(
+        &self,
+        tool: &str,
+        arguments: Map<String, Value>,
+        answers: Option<Map<String, Value>>,
+        limit: Duration,
+        progress: watch::Sender<String>,
+    ) -> Result<Given, McpError> {
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         let request = ClientRequest::CallToolRequest(Request::new(params));
         // Whatever it says of its progress: after this time it is over, and it is told so.
         let options = PeerRequestOptions::with_timeout(limit);
+        let call = self.host.begin(answers, progress);
         let handle = self.peer.send_cancellable_request(request, options).await;
         let handle = handle.map_err(|err| self.fault(err, limit))?;
+        call.is_named(handle.progress_token.clone());
         match handle.await_response().await.map_err(|err| self.fault(err, limit))? {
             ServerResult::CallToolResult(result) => {
-                let mut texts: Vec<String> = result.content.into_iter().map(text).collect();
+                let mut texts: Vec<String> = result.content.into_iter().map(blocks::text).collect();
                 if let (true, Some(structured)) = (texts.is_empty(), result.structured_content) {
                     texts.push(structured.to_string());
                 }
-                Ok(Given { text: texts.join("\n"), is_error: result.is_error.unwrap_or(false) })
+                let (text, is_error) = (texts.join("\n"), result.is_error.unwrap_or(false));
+                Ok(Given { text, is_error, questions: call.questions() })
             }
             _ => Err(McpError::Refused("it answered with something that is no result of a call".to_owned())),
         }
     }
 
+    async fn resources(&self) -> Result<Vec<McpResource>, McpError> {
+        self.list_resources().await
+    }
+
+    async fn read(&self, uri: &str) -> Result<String, McpError> {
+        self.read_resource(uri).await
+    }
+
+    async fn subscribe(&self, uri: &str, is_wanted: bool) -> Result<(), McpError> {
+        self.set_subscribed(uri, is_wanted).await
+    }
+
+    async fn prompts(&self) -> Result<Vec<McpPrompt>, McpError> {
+        self.list_prompts().await
+    }
+
+    async fn prompt(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, McpError> {
+        self.fill_prompt(name, arguments).await
+    }
+
     async fn changed(&self) {
-        self.changed.notified().await;
+        self.host.changed.notified().await;
     }
 
     async fn ended(&self) {
@@ -243,28 +267,6 @@ fn offered(tool: RawTool) -> Offered {
         description: tool.description.map(std::borrow::Cow::into_owned).unwrap_or_default(),
         schema: Value::Object(tool.input_schema.as_ref().clone()).to_string(),
         says_read_only: tool.annotations.and_then(|annotations| annotations.read_only_hint).unwrap_or(false),
-    }
-}
-
-/// What a model reads of a block. What is no text is named.
-fn text(block: ContentBlock) -> String {
-    match block {
-        ContentBlock::Text(text) => text.text,
-        ContentBlock::Image(image) => {
-            format!("[an image of type {}, {} bytes in base64]", image.mime_type, image.data.len())
-        }
-        ContentBlock::Audio(audio) => {
-            format!("[a sound of type {}, {} bytes in base64]", audio.mime_type, audio.data.len())
-        }
-        ContentBlock::Resource(embedded) => match embedded.resource {
-            ResourceContents::TextResourceContents { uri, text, .. } => format!("[{uri}]\n{text}"),
-            ResourceContents::BlobResourceContents { uri, blob, .. } => {
-                format!("[{uri}, {} bytes in base64]", blob.len())
-            }
-            _ => "[a resource of a kind that is not known here]".to_owned(),
-        },
-        ContentBlock::ResourceLink(link) => format!("[{}: {}]", link.name, link.uri),
-        _ => "[something of a kind that is not known here]".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::Serve;
+use bus::{Bus, Serve};
 use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, SERVERS, Status};
 use domain::message::Principal;
 use domain::tool::ToolSpec;
@@ -37,6 +37,8 @@ pub(crate) struct Plugins {
     pub(crate) admins: Vec<String>,
     /// How long one call may take.
     pub(crate) limit: Duration,
+    /// Where people are told how far a call is.
+    pub(crate) bus: Bus,
 }
 
 #[async_trait]
@@ -120,6 +122,11 @@ impl Plugins {
                 info!(server = name, by = user, "approved what an MCP server offers");
                 self.with_tools(user, self.find(user, &name).await?).await
             }
+            McpCommand::Resources { name } => self.resources(user, &name).await,
+            McpCommand::Read { name, uri } => self.read(user, &name, &uri).await,
+            McpCommand::Subscribe { name, uri, is_wanted } => self.subscribe(user, &name, &uri, is_wanted).await,
+            McpCommand::Prompts { name } => self.prompts(user, &name).await,
+            McpCommand::Prompt { name, prompt, arguments } => self.prompt(user, &name, &prompt, &arguments).await,
         }
     }
 
@@ -158,6 +165,7 @@ impl Plugins {
             servers: self.servers.clone(),
             installations: Arc::clone(&self.installations),
             limit: self.limit,
+            bus: self.bus.clone(),
         }
     }
 
@@ -214,7 +222,7 @@ impl Plugins {
         Ok(known)
     }
 
-    async fn find(&self, user: &str, name: &str) -> Result<Installed, String> {
+    pub(super) async fn find(&self, user: &str, name: &str) -> Result<Installed, String> {
         let known = self.of(user).await?.into_iter().find(|known| known.key.name == name);
         known.ok_or_else(|| unknown(name))
     }

@@ -1,18 +1,24 @@
 //! A tool of a server, called as any other.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bus::Bus;
+use domain::guard::cut_middle;
+use domain::ids::TurnId;
 use domain::tool::{ToolRequest, ToolSpec};
+use proto::live::ToolProgress;
 use serde_json::{Map, Value};
 use service_kit::clock::now_ms;
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::Servers;
 use super::server::Link;
-use crate::ports::{Called, Installations, Installed, Key, McpError};
-use crate::registry::{Ended, Tool};
+use crate::ports::{Called, Given, Installations, Installed, Key, McpError};
+use crate::registry::{ANSWERS, Ended, Tool};
 
 pub(super) struct McpTool {
     pub(super) spec: ToolSpec,
@@ -22,6 +28,7 @@ pub(super) struct McpTool {
     pub(super) servers: Servers,
     pub(super) installations: Arc<dyn Installations>,
     pub(super) limit: Duration,
+    pub(super) bus: Bus,
 }
 
 #[async_trait]
@@ -47,7 +54,7 @@ impl Tool for McpTool {
             Err(why) => return Ended::Failed(why),
         }
         let (begun, started_at_ms) = (Instant::now(), now_ms());
-        let (ended, error) = self.ask(&link, arguments).await;
+        let (ended, error) = self.ask(&link, request.call.turn, arguments).await;
         let called = Called {
             key: &self.installed.key,
             user: &request.principal.user,
@@ -73,7 +80,37 @@ pub(super) const BEFORE_CALL: Duration = Duration::from_secs(75 + BUSY.as_secs()
 /// What is to be done about a tool that changed.
 const AGREE: &str = "somebody must look at it and agree: `clara mcp tools`, `clara mcp approve`";
 
+/// How often a person is told how far a call is, at most.
+const TELL: Duration = Duration::from_millis(300);
+/// Longest word of how far a call is, in characters.
+const PROGRESS_CHARS: usize = 200;
+
+/// What a call gave, with what its server wanted to know: to be asked in the conversation.
+fn with_questions(given: Given) -> String {
+    let Given { mut text, questions, .. } = given;
+    for question in questions {
+        text.push_str(&format!("\n\n[The server wanted to ask the person: {question}]"));
+    }
+    if text.contains("[The server wanted to ask the person: ") {
+        text.push_str(&format!(
+            "\n[Ask the person; then call this again with their answers as the object `{ANSWERS}` beside the arguments.]"
+        ));
+    }
+    text
+}
+
 impl McpTool {
+    /// Tells whoever watches the turn how far the server says that it is.
+    async fn tell_progress(&self, turn: TurnId, mut said: watch::Receiver<String>) -> Infallible {
+        while said.changed().await.is_ok() {
+            let text = said.borrow_and_update().clone();
+            let text = cut_middle(&format!("{}: {text}", self.spec.name), PROGRESS_CHARS);
+            self.bus.show_tool_progress(turn, &ToolProgress { text }).await;
+            tokio::time::sleep(TELL).await;
+        }
+        std::future::pending().await
+    }
+
     /// Whether the server offers it as it was agreed to.
     async fn still_is(&self, key: &Key) -> Result<bool, String> {
         let found = self.installations.find(key).await.map_err(|err| err.to_string())?;
@@ -81,7 +118,11 @@ impl McpTool {
         Ok(found.tools.iter().any(|tool| tool.name == self.name && found.is_approved(tool)))
     }
 
-    async fn ask(&self, link: &Link, arguments: Map<String, Value>) -> (Ended, Option<&'static str>) {
+    async fn ask(&self, link: &Link, turn: TurnId, mut arguments: Map<String, Value>) -> (Ended, Option<&'static str>) {
+        let answers = match arguments.remove(ANSWERS) {
+            Some(Value::Object(answers)) => Some(answers),
+            _ => None,
+        };
         let _permit = match tokio::time::timeout(BUSY, link.permits.acquire()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return (Ended::Failed("the server was ended".to_owned()), Some("ended")),
@@ -89,9 +130,16 @@ impl McpTool {
                 return (Ended::Failed("not called: the server is busy with other calls".to_owned()), Some("busy"));
             }
         };
-        match link.connection.call(&self.name, arguments, self.limit).await {
-            Ok(given) if given.is_error => (Ended::Failed(given.text), Some("tool")),
-            Ok(given) => (Ended::Gave(given.text), None),
+        let said = watch::Sender::new(String::new());
+        let telling = self.tell_progress(turn, said.subscribe());
+        let called = link.connection.call(&self.name, arguments, answers, self.limit, said);
+        let called = tokio::select! {
+            called = called => called,
+            never = telling => match never {},
+        };
+        match called {
+            Ok(given) if given.is_error => (Ended::Failed(with_questions(given)), Some("tool")),
+            Ok(given) => (Ended::Gave(with_questions(given)), None),
             Err(err @ (McpError::Refused(_) | McpError::Start(_))) => (Ended::Failed(err.to_string()), Some("refused")),
             Err(err @ McpError::Gone(_)) => (Ended::MayHaveHappened(err.to_string()), Some("gone")),
             Err(err @ McpError::TimedOut(_)) => (Ended::MayHaveHappened(err.to_string()), Some("timeout")),

@@ -8,6 +8,7 @@ use domain::journal::Fault;
 use domain::tool::ToolRecord;
 use futures::FutureExt;
 use model::{ChatModel, ChatRequest, ModelError};
+use proto::live::ToolProgress;
 use ractor::ActorRef;
 use service_kit::task::{self, TaskKind};
 use tokio::sync::mpsc;
@@ -47,6 +48,18 @@ pub(super) fn tools(mut results: Subscription<ToolRecord>, me: &ActorRef<TurnMsg
             }
         }),
     ]
+}
+
+/// How far calls say that they are, as they say it.
+pub(super) fn progress(mut said: Subscription<ToolProgress>, me: &ActorRef<TurnMsg>) -> AbortOnDropHandle<()> {
+    let me = me.clone();
+    spawn("hear-progress", async move {
+        while let Some(ToolProgress { text }) = said.next().await {
+            if me.cast(TurnMsg::ToolProgressed(text)).is_err() {
+                return;
+            }
+        }
+    })
 }
 
 /// Asks the model, mails what comes, and last the reply.

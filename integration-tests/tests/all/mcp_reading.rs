@@ -1,0 +1,118 @@
+//! What MCP servers give beside tools, and what they ask meanwhile: resources, prompts, news,
+//! how far a call is, where they may look, what the person answers.
+
+use domain::mcp::McpCommand;
+use domain::message::{Audience, Route};
+use proto::live::{Activity, DeltaKind};
+use testkit::eventually;
+use testkit::sandbox::Sandbox;
+
+use crate::asking::ANN;
+use crate::mcp::{calls_tool, clara, everything, install, lines, mcp, obedient, plan, process};
+
+/// A Clara with server-everything, whose calls may take a while.
+async fn start(folder: &std::path::Path) -> (testkit::model::FakeModel, Sandbox) {
+    let model = obedient().await;
+    let sandbox = plan(&model, folder).set("CLARA_MCP_TIMEOUT_SECONDS", 20).start().await;
+    let script = everything().join("dist/index.js");
+    let launch = process(&["node", script.to_str().unwrap(), "stdio"], &[]);
+    install(&sandbox.bus().await, ANN, "everything", launch, false).await.unwrap();
+    (model, sandbox)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_and_prompts_are_listed_read_and_filled_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_model, sandbox) = start(folder.path()).await;
+    let listed = lines(clara(&sandbox, ANN, &["resources", "everything", "--json"]));
+    let of = |uri: &str| listed.iter().find(|resource| resource["uri"] == uri).unwrap();
+    assert_eq!(of("demo://resource/dynamic/text/{resourceId}")["template"], true);
+    assert_eq!(of("demo://resource/static/document/features.md")["template"], false);
+    let read = lines(clara(&sandbox, ANN, &["resource", "everything", "demo://resource/dynamic/text/7", "--json"]));
+    assert!(read[0]["text"].as_str().unwrap().contains("Resource 7"), "{read:?}");
+    let prompts = lines(clara(&sandbox, ANN, &["prompts", "everything", "--json"]));
+    let city = prompts.iter().find(|prompt| prompt["name"] == "args-prompt").unwrap();
+    assert_eq!((&city["arguments"][0]["name"], &city["arguments"][0]["required"]), (&"city".into(), &true.into()));
+    let filled = lines(clara(&sandbox, ANN, &["prompt", "everything", "args-prompt", "city=Oslo", "--json"]));
+    assert_eq!(filled[0]["text"], "user: What's weather in Oslo?");
+    let missing = clara(&sandbox, ANN, &["prompt", "everything", "args-prompt"]);
+    assert!(!missing.status.success() && String::from_utf8_lossy(&missing.stderr).contains("city"), "{missing:?}");
+
+    // In words too, as anybody's words; and nobody reads what is another's.
+    let mut terminal = sandbox.terminal("main").await;
+    let reply = calls_tool(&mut terminal, "mcp_resources", r#"{"server_name": "everything"}"#).await;
+    assert!(reply.text.contains("<untrusted") && reply.text.contains("features.md"), "{}", reply.text);
+    let uri = r#"{"server_name": "everything", "uri": "demo://resource/dynamic/text/8"}"#;
+    let reply = calls_tool(&mut terminal, "mcp_read_resource", uri).await;
+    assert!(reply.text.contains("<untrusted") && reply.text.contains("Resource 8"), "{}", reply.text);
+    let filled = r#"{"server_name": "everything", "prompt": "args-prompt", "arguments": {"city": "Rome"}}"#;
+    assert!(calls_tool(&mut terminal, "mcp_get_prompt", filled).await.text.contains("weather in Rome"));
+    let reply = calls_tool(&mut terminal, "mcp_prompts", r#"{"server_name": "everything"}"#).await;
+    assert!(reply.text.contains("args-prompt(city, state?)"), "{}", reply.text);
+    let others = McpCommand::Resources { name: "everything".into() };
+    assert!(mcp(&sandbox.bus().await, "cli-bob", others).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_subscribed_sees_what_changed_since_it_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_model, sandbox) = start(folder.path()).await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    let uri = "demo://resource/static/document/features.md";
+    assert!(clara(&sandbox, ANN, &["subscribe", "everything", uri]).status.success());
+    // From then on the server says every few seconds that it changed.
+    calls_tool(&mut terminal, "everything__toggle-subscriber-updates", "{}").await;
+    let changed = async || {
+        let asked = McpCommand::Resources { name: "everything".into() };
+        let listed = mcp(&bus, ANN, asked).await.unwrap().resources;
+        listed.into_iter().find(|resource| resource.uri == uri).unwrap().has_changed
+    };
+    eventually("it changed", async || changed().await.then_some(())).await;
+    calls_tool(&mut terminal, "everything__toggle-subscriber-updates", "{}").await;
+    mcp(&bus, ANN, McpCommand::Read { name: "everything".into(), uri: uri.into() }).await.unwrap();
+    assert!(!changed().await, "it was read");
+    assert!(clara(&sandbox, ANN, &["unsubscribe", "everything", uri]).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_a_call_is_is_shown_while_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_model, sandbox) = start(folder.path()).await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    let route = Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct };
+    let mut shown = bus.watch_deltas(&route.platform, &terminal.conversation).await.unwrap();
+    let long = r#"{"duration": 1.2, "steps": 3}"#;
+    let reply = calls_tool(&mut terminal, "everything__trigger-long-running-operation", long).await;
+    assert!(reply.text.contains("Long running operation completed"), "{}", reply.text);
+    let mut seen = Vec::new();
+    while let Some(delta) = shown.next().await {
+        match delta.kind {
+            DeltaKind::Status(Activity::ToolProgressed { text }) => seen.push(text),
+            DeltaKind::Status(Activity::ToolFinished { .. }) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(seen[0], "everything__trigger-long-running-operation: 1 of 3", "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_told_where_it_may_look_and_what_the_person_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_model, sandbox) = start(folder.path()).await;
+    let mut terminal = sandbox.terminal("main").await;
+    let reply = calls_tool(&mut terminal, "everything__get-roots-list", "{}").await;
+    assert!(reply.text.contains(&format!("file://{}", sandbox.folder().join("data/mcp").display())), "{}", reply.text);
+    // Nobody has answered: it hears so, and the question comes back into the conversation.
+    let reply = calls_tool(&mut terminal, "everything__trigger-elicitation-request", "{}").await;
+    assert!(reply.text.contains("User declined"), "{}", reply.text);
+    assert!(reply.text.contains("wanted to ask the person") && reply.text.contains("full, legal name"));
+    let known = r#"{"_answers": {"name": "Ida", "integer": 4}}"#;
+    let reply = calls_tool(&mut terminal, "everything__trigger-elicitation-request", known).await;
+    assert!(reply.text.contains("Name: Ida") && reply.text.contains("Favorite Integer: 4"), "{}", reply.text);
+    // What does not fit its form is no answer.
+    let wrong = r#"{"_answers": {"name": "Ida", "integer": 4000}}"#;
+    let reply = calls_tool(&mut terminal, "everything__trigger-elicitation-request", wrong).await;
+    assert!(reply.text.contains("User declined"), "{}", reply.text);
+    let refused = calls_tool(&mut terminal, "everything__echo", r#"{"message": 7, "_answers": {}}"#).await;
+    assert!(refused.text.contains("the arguments do not fit"), "{}", refused.text);
+}

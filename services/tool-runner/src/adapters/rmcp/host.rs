@@ -1,0 +1,230 @@
+//! What servers ask of us and tell us unasked: who we are, where they may look, what the
+//! person answers, how far they are.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::guard::cut_middle;
+use domain::untrusted::visible;
+use rmcp::model::{
+    ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationCapability,
+    Implementation, ListRootsResult, ProgressNotificationParam, ProgressToken, ResourceUpdatedNotificationParam, Root,
+    RootsCapabilities,
+};
+use rmcp::service::{NotificationContext, RequestContext};
+use rmcp::{ClientHandler, ErrorData, RoleClient};
+use serde_json::{Map, Value};
+use tokio::sync::{Notify, watch};
+
+/// Resources that are known to have changed, at most.
+const CHANGED: usize = 256;
+/// Questions of one call that are told, and their length in characters.
+const QUESTIONS: usize = 5;
+const QUESTION_CHARS: usize = 4000;
+
+/// A call that is in work.
+struct Running {
+    token: Option<ProgressToken>,
+    progress: watch::Sender<String>,
+    /// What the person has answered beforehand.
+    answers: Option<Map<String, Value>>,
+    questions: Vec<String>,
+}
+
+#[derive(Default)]
+struct Heard {
+    calls: HashMap<u64, Running>,
+    next: u64,
+    changed: BTreeSet<String>,
+}
+
+/// The side of a connection that a server talks to. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Host {
+    /// The server's folder, if it is a process.
+    root: Option<String>,
+    /// Its list of tools has changed.
+    pub(super) changed: Arc<Notify>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+impl Host {
+    pub(super) fn new(root: Option<String>) -> Self {
+        Self { root, changed: Arc::default(), heard: Arc::default() }
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call begins; what it is told ends with what is given.
+    pub(super) fn begin(&self, answers: Option<Map<String, Value>>, progress: watch::Sender<String>) -> CallGuard {
+        let mut heard = self.heard();
+        heard.next += 1;
+        let number = heard.next;
+        heard.calls.insert(number, Running { token: None, progress, answers, questions: Vec::new() });
+        CallGuard { host: self.clone(), number }
+    }
+
+    /// Whether a resource has changed since it was read.
+    pub(super) fn has_changed(&self, uri: &str) -> bool {
+        self.heard().changed.contains(uri)
+    }
+
+    pub(super) fn was_read(&self, uri: &str) {
+        self.heard().changed.remove(uri);
+    }
+
+    /// What the person answers to a form. It is not said which call asks: one whose answers
+    /// fit is meant. Nobody else's word counts as theirs, so else the question is kept, to be
+    /// asked in the conversation.
+    fn answer(&self, message: &str, schema: &Value) -> ElicitResult {
+        let mut heard = self.heard();
+        if let Some(content) = heard.calls.values().find_map(|call| fitting(call.answers.as_ref()?, schema)) {
+            return ElicitResult::new(ElicitationAction::Accept).with_content(Value::Object(content));
+        }
+        heard.keep(format!("{message}\nIt takes an object of this form: {}", schema["properties"]));
+        ElicitResult::new(ElicitationAction::Decline)
+    }
+}
+
+impl Heard {
+    fn keep(&mut self, question: String) {
+        let question = cut_middle(&visible(&question), QUESTION_CHARS);
+        for call in self.calls.values_mut().filter(|call| call.questions.len() < QUESTIONS) {
+            call.questions.push(question.clone());
+        }
+    }
+}
+
+/// The answers that a form takes, with its defaults for what was left out; nothing if one
+/// that it must have is missing.
+fn fitting(answers: &Map<String, Value>, schema: &Value) -> Option<Map<String, Value>> {
+    let empty = Map::new();
+    let fields = schema["properties"].as_object().unwrap_or(&empty);
+    let content: Map<String, Value> = fields
+        .iter()
+        .filter_map(|(name, field)| {
+            let value = answers.get(name).or_else(|| field.get("default"))?;
+            Some((name.clone(), value.clone()))
+        })
+        .collect();
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let is_whole = required.into_iter().all(|name| content.contains_key(name));
+    let fits = jsonschema::validator_for(schema).is_ok_and(|form| form.is_valid(&Value::Object(content.clone())));
+    (is_whole && fits).then_some(content)
+}
+
+/// A call that is in work, until this is dropped.
+pub(super) struct CallGuard {
+    host: Host,
+    number: u64,
+}
+
+impl CallGuard {
+    /// The name under which the server tells how far it is.
+    pub(super) fn is_named(&self, token: ProgressToken) {
+        if let Some(call) = self.host.heard().calls.get_mut(&self.number) {
+            call.token = Some(token);
+        }
+    }
+
+    /// What the server wanted to know meanwhile, and was not told.
+    pub(super) fn questions(&self) -> Vec<String> {
+        let mut heard = self.host.heard();
+        heard.calls.get_mut(&self.number).map(|call| std::mem::take(&mut call.questions)).unwrap_or_default()
+    }
+}
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        self.host.heard().calls.remove(&self.number);
+    }
+}
+
+impl ClientHandler for Host {
+    fn get_info(&self) -> ClientConfig {
+        let mut capabilities = ClientCapabilities::default();
+        capabilities.roots = Some(RootsCapabilities::default());
+        capabilities.elicitation = Some(ElicitationCapability::default());
+        ClientConfig::new(capabilities, Implementation::new("Clara", env!("CARGO_PKG_VERSION")))
+    }
+
+    async fn list_roots(&self, _: RequestContext<RoleClient>) -> Result<ListRootsResult, ErrorData> {
+        let roots = self.root.iter().map(|root| Root::new(root.clone()).with_name("working folder"));
+        Ok(ListRootsResult::new(roots.collect()))
+    }
+
+    async fn create_elicitation(
+        &self,
+        asked: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        Ok(match asked {
+            ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } => {
+                let schema = serde_json::to_value(requested_schema).unwrap_or_default();
+                self.answer(&message, &schema)
+            }
+            ElicitRequestParams::UrlElicitationParams { message, url, .. } => {
+                self.heard().keep(format!("{message}\nIt wants the person to open {url}"));
+                ElicitResult::new(ElicitationAction::Decline)
+            }
+            _ => ElicitResult::new(ElicitationAction::Decline),
+        })
+    }
+
+    async fn on_progress(&self, said: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        let heard = self.heard();
+        let named = Some(&said.progress_token);
+        if let Some(call) = heard.calls.values().find(|call| call.token.as_ref() == named) {
+            let total = said.total.map(|total| format!(" of {total}")).unwrap_or_default();
+            let message = said.message.map(|message| format!(": {}", visible(&message))).unwrap_or_default();
+            call.progress.send_replace(format!("{}{total}{message}", said.progress));
+        }
+    }
+
+    async fn on_resource_updated(&self, updated: ResourceUpdatedNotificationParam, _: NotificationContext<RoleClient>) {
+        let mut heard = self.heard();
+        if heard.changed.len() < CHANGED {
+            heard.changed.insert(updated.uri);
+        }
+    }
+
+    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
+        self.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_form_is_answered_by_what_the_person_said_and_its_defaults() {
+        let schema = json!({
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "size": {"type": "integer", "default": 3}},
+            "required": ["name"],
+        });
+        let answers = |value: Value| value.as_object().unwrap().clone();
+        assert_eq!(fitting(&answers(json!({"name": "Ida", "other": 1})), &schema).unwrap()["size"], 3);
+        assert_eq!(fitting(&answers(json!({"size": 4})), &schema), None, "what must be there is missing");
+        assert_eq!(fitting(&answers(json!({"name": 4})), &schema), None, "another type");
+    }
+
+    #[test]
+    fn who_was_not_answered_is_told_what_was_asked() {
+        let host = Host::new(None);
+        let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+        let call = host.begin(None, watch::Sender::default());
+        assert_eq!(host.answer("Who are you?", &schema).action, ElicitationAction::Decline);
+        assert!(call.questions()[0].contains("Who are you?"));
+        let known = json!({"name": "Ida"}).as_object().cloned();
+        let _other = host.begin(known, watch::Sender::default());
+        assert_eq!(host.answer("Who are you?", &schema).content, Some(json!({"name": "Ida"})));
+        drop(call);
+        assert_eq!(host.heard().calls.len(), 1);
+    }
+}

@@ -1,0 +1,130 @@
+//! What servers let people read: resources, and prompts that they have ready.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::mcp::{McpArgument, McpPrompt, McpResource};
+use rmcp::ServiceError;
+use rmcp::model::{
+    GetPromptRequestParams, PaginatedRequestParams, Prompt, ReadResourceRequestParams, Role, ServerCapabilities,
+    SubscribeRequestParams, UnsubscribeRequestParams,
+};
+use serde_json::Value;
+
+use super::blocks::{contents, text};
+use super::{PAGES, RmcpConnection};
+use crate::ports::McpError;
+
+/// How long a server may take to give what is read.
+const READ: Duration = Duration::from_secs(30);
+/// Resources or prompts of one server, at most.
+const ITEMS: usize = 1000;
+
+impl RmcpConnection {
+    /// Whether the server says that it has such a thing.
+    fn has(&self, what: &'static str, has: impl Fn(&ServerCapabilities) -> bool) -> Result<(), McpError> {
+        let info = self.peer.peer_info();
+        match info.is_some_and(|info| has(&info.capabilities)) {
+            true => Ok(()),
+            false => Err(McpError::Refused(format!("it offers no {what}"))),
+        }
+    }
+
+    async fn within<T>(&self, asked: impl Future<Output = Result<T, ServiceError>>) -> Result<T, McpError> {
+        let asked = tokio::time::timeout(READ, asked).await;
+        asked.map_err(|_| McpError::TimedOut(READ))?.map_err(|err| self.fault(err, READ))
+    }
+
+    pub(super) async fn list_resources(&self) -> Result<Vec<McpResource>, McpError> {
+        self.has("resources", |has| has.resources.is_some())?;
+        let listed = async {
+            let (mut found, mut cursor) = (Vec::new(), None);
+            for _ in 0..PAGES {
+                let page = PaginatedRequestParams::default().with_cursor(cursor);
+                let page = self.peer.list_resources(Some(page)).await?;
+                found.extend(page.resources.into_iter().map(|resource| McpResource {
+                    has_changed: self.host.has_changed(&resource.uri),
+                    uri: resource.uri,
+                    name: resource.name,
+                    description: resource.description.unwrap_or_default(),
+                    media_type: resource.mime_type.unwrap_or_default(),
+                    is_template: false,
+                }));
+                cursor = page.next_cursor;
+                if cursor.is_none() || found.len() >= ITEMS {
+                    break;
+                }
+            }
+            // A server need not have any.
+            let templates = self.peer.list_resource_templates(None).await;
+            let templates = templates.map(|found| found.resource_templates).unwrap_or_default();
+            found.extend(templates.into_iter().map(|template| McpResource {
+                uri: template.uri_template,
+                name: template.name,
+                description: template.description.unwrap_or_default(),
+                media_type: template.mime_type.unwrap_or_default(),
+                is_template: true,
+                has_changed: false,
+            }));
+            found.truncate(ITEMS);
+            Ok(found)
+        };
+        self.within(listed).await
+    }
+
+    pub(super) async fn read_resource(&self, uri: &str) -> Result<String, McpError> {
+        self.has("resources", |has| has.resources.is_some())?;
+        let read = self.within(self.peer.read_resource(ReadResourceRequestParams::new(uri))).await?;
+        self.host.was_read(uri);
+        Ok(read.contents.into_iter().map(contents).collect::<Vec<_>>().join("\n"))
+    }
+
+    pub(super) async fn set_subscribed(&self, uri: &str, is_wanted: bool) -> Result<(), McpError> {
+        let subscribes = |has: &ServerCapabilities| has.resources.as_ref().and_then(|has| has.subscribe) == Some(true);
+        self.has("news of its resources", subscribes)?;
+        match is_wanted {
+            true => self.within(self.peer.subscribe(SubscribeRequestParams::new(uri))).await,
+            false => self.within(self.peer.unsubscribe(UnsubscribeRequestParams::new(uri))).await,
+        }
+    }
+
+    pub(super) async fn list_prompts(&self) -> Result<Vec<McpPrompt>, McpError> {
+        self.has("prompts", |has| has.prompts.is_some())?;
+        let listed = async {
+            let (mut found, mut cursor) = (Vec::new(), None);
+            for _ in 0..PAGES {
+                let page = PaginatedRequestParams::default().with_cursor(cursor);
+                let page = self.peer.list_prompts(Some(page)).await?;
+                found.extend(page.prompts.into_iter().map(prompt));
+                cursor = page.next_cursor;
+                if cursor.is_none() || found.len() >= ITEMS {
+                    break;
+                }
+            }
+            found.truncate(ITEMS);
+            Ok(found)
+        };
+        self.within(listed).await
+    }
+
+    pub(super) async fn fill_prompt(&self, name: &str, given: &BTreeMap<String, String>) -> Result<String, McpError> {
+        self.has("prompts", |has| has.prompts.is_some())?;
+        let given = given.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
+        let params = GetPromptRequestParams::new(name).with_arguments(given);
+        let filled = self.within(self.peer.get_prompt(params)).await?;
+        let said = filled.messages.into_iter().map(|message| {
+            let who = if message.role == Role::User { "user" } else { "assistant" };
+            format!("{who}: {}", text(message.content))
+        });
+        Ok(said.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+fn prompt(prompt: Prompt) -> McpPrompt {
+    let arguments = prompt.arguments.unwrap_or_default().into_iter().map(|argument| McpArgument {
+        name: argument.name,
+        description: argument.description.unwrap_or_default(),
+        is_required: argument.required.unwrap_or(false),
+    });
+    McpPrompt { name: prompt.name, description: prompt.description.unwrap_or_default(), arguments: arguments.collect() }
+}
