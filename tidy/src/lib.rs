@@ -71,7 +71,8 @@ mod tests {
             ("sqlx::", &["crates/store/"]),
             ("genai::", &["crates/model/", "crates/embed/"]),
             ("candle_core::", &["crates/embed/"]),
-            ("use rmcp::", &["services/tool-runner/src/adapters/"]),
+            ("use rmcp::", &["services/tool-runner/src/adapters/", "services/clara/src/mcp_server"]),
+            ("use reqwest::", &["services/tool-runner/src/web/"]),
             ("\"clara.v1.", &["crates/bus/"]),
         ] {
             check(|name, text| {

@@ -8,11 +8,13 @@ mod markdown; // Rendering as it streams.
 mod piped; // For scripts.
 mod projects; // What the conversation is about.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bus::Server;
 use domain::approval::ApprovalMode;
 use domain::queue::QueueMode;
 use proto::terminal::Saying;
@@ -64,6 +66,35 @@ fn modes() -> String {
     QueueMode::ALL.map(QueueMode::as_str).join(", ")
 }
 
+/// A Clara that can be talked with.
+pub(crate) struct Reached {
+    pub(crate) server: Server,
+    /// Her folder, if she runs here, with what keeps her running.
+    pub(crate) local: Option<(Folder, File)>,
+    /// The model that answers, if it is known here.
+    model: Option<String>,
+}
+
+/// Finds Clara; starts her if she is to run here and does not.
+pub(crate) async fn reach(settings: &Settings, loud: bool) -> anyhow::Result<Reached> {
+    if settings.is_given("NATS_URL") {
+        return Ok(Reached { server: run::server(settings), local: None, model: None });
+    }
+    let folder = Folder::open(settings)?;
+    // Held while this terminal is open, so that she stays.
+    let terminal = folder.open_terminal()?;
+    for line in settings.unknown() {
+        eprintln!("warning: {line}");
+    }
+    let running = folder.ensure_running(|| {
+        if loud && std::io::stderr().is_terminal() {
+            eprintln!("Starting Clara (data in {}) …", folder.path().display());
+        }
+    });
+    let running = running.await?;
+    Ok(Reached { server: running.server(settings), model: Some(running.model), local: Some((folder, terminal)) })
+}
+
 /// Opens a conversation; starts Clara if she is not running here.
 pub(crate) async fn run(
     settings: Settings,
@@ -72,27 +103,7 @@ pub(crate) async fn run(
     timeout: Duration,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let mut server = run::server(&settings);
-    let mut local = None;
-    let mut model = None;
-    if !settings.is_given("NATS_URL") {
-        let folder = Folder::open(&settings)?;
-        // Held while this terminal is open, so that she stays.
-        let terminal = folder.open_terminal()?;
-        let loud = std::io::stderr().is_terminal() && !json;
-        for line in settings.unknown() {
-            eprintln!("warning: {line}");
-        }
-        let running = folder.ensure_running(|| {
-            if loud {
-                eprintln!("Starting Clara (data in {}) …", folder.path().display());
-            }
-        });
-        let running = running.await?;
-        server = running.server(&settings);
-        model = Some(running.model);
-        local = Some((folder, terminal));
-    }
+    let Reached { server, local, model } = reach(&settings, !json).await?;
     let guarded = local.as_ref().map(|(folder, _)| folder.clone());
     let mut client = Client::open(&server, person(&settings), conversation, guarded).await?;
     for path in attach {

@@ -11,6 +11,7 @@ pub mod cli; // What can be typed.
 mod commands; // The operator's tools.
 mod links; // One person, several accounts.
 mod local; // The data folder and what runs in it.
+mod mcp_server; // What she offers to other programs.
 
 use std::process::ExitCode;
 

@@ -359,6 +359,12 @@ pub const CATALOGUE: &[Setting] = &[
         "60",
         "How long one call of a tool of an MCP server may take",
     ),
+    setting(
+        "CLARA_MCP_TOKENS",
+        Kind::Secret,
+        "",
+        "Who may use `clara mcp serve --http`: user=token, with commas between",
+    ),
     setting("TAVILY_API_KEY", Kind::Secret, "", "Key of Tavily, by which web_search searches"),
     setting("TAVILY_BASE_URL", HTTP, "https://api.tavily.com", "Where Tavily is"),
     setting("SEARXNG_URL", HTTP, "", "A SearXNG, by which web_search searches when there is no key of Tavily"),

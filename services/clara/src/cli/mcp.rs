@@ -1,5 +1,7 @@
 //! What `clara mcp` takes.
 
+use std::net::SocketAddr;
+
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +54,25 @@ pub enum McpCommand {
         /// An argument of it, NAME=VALUE; several with spaces between.
         #[arg(value_name = "NAME=VALUE")]
         arguments: Vec<String>,
+    },
+    /// Be such a server: your memories and the chat with Clara, for other programs.
+    ///
+    /// Over standard input and output for whoever runs it (CLI_USER_ID), or with --http for
+    /// those who have a token of CLARA_MCP_TOKENS. Starts Clara if she is to run here.
+    #[command(
+        after_help = "Examples:\n  clara mcp serve\n  CLARA_MCP_TOKENS=ann=$(openssl rand -hex 20) clara mcp serve \
+                            --http 127.0.0.1:8765"
+    )]
+    Serve {
+        /// Serve streamable HTTP at /mcp of this address.
+        #[arg(long, value_name = "HOST:PORT")]
+        http: Option<SocketAddr>,
+        /// A name under which it is reached; only this machine's own if left out.
+        #[arg(long, value_name = "HOST", requires = "http")]
+        host: Vec<String>,
+        /// How long a chat waits for its answer, in seconds.
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        timeout: u64,
     },
     /// Agree to what a server offers now: a tool that changed may not be called before.
     ///

@@ -29,6 +29,9 @@ struct Mcp {
 }
 
 pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> anyhow::Result<ExitCode> {
+    if let McpCommand::Serve { http, host, timeout } = what {
+        return crate::mcp_server::run(settings, http, host, Duration::from_secs(timeout)).await;
+    }
     let mcp = Mcp { bus: attach(settings).await?, principal: person(settings), json };
     match what {
         McpCommand::Install(install) => mcp.install(install).await,
@@ -57,6 +60,7 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         McpCommand::Restart { name } => mcp.servers(&mcp.ask(Asked::Restart { name }).await?),
         McpCommand::Refresh { name } => mcp.servers(&mcp.ask(Asked::Refresh { name: name.unwrap_or_default() }).await?),
         McpCommand::Approve { name, yes } => mcp.approve(name, yes).await,
+        McpCommand::Serve { .. } => bail!("it serves already"),
         McpCommand::Resources { name } => mcp.resources(&mcp.ask(Asked::Resources { name }).await?),
         McpCommand::Resource { name, uri } => mcp.text(&mcp.ask(Asked::Read { name, uri }).await?),
         McpCommand::Subscribe { name, uri } => mcp.subscribe(name, uri, true).await,

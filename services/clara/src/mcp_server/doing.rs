@@ -1,0 +1,183 @@
+//! What each tool, resource and prompt does, by what the services answer.
+
+use std::time::Duration;
+
+use bus::Endpoints;
+use domain::memory::{Fact, FactAnswer, FactCommand, FactRequest, Passage, PassageRequest};
+use domain::message::Principal;
+use domain::turn::ReplyKind;
+use proto::terminal::Saying;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::Way;
+use super::offered::{ABOUT, MEMORIES, MEMORY, WITH_MEMORIES};
+use crate::chat::client::{Client, Seen, Spoken};
+use crate::commands::time;
+
+/// How long the memory service may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Memories that are given at once.
+const MEMORIES_AT_ONCE: u32 = 200;
+
+fn text<'a>(arguments: &'a Value, name: &str) -> Result<&'a str, String> {
+    let given = arguments.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+    given.ok_or_else(|| format!("`{name}` must be a text"))
+}
+
+fn number(arguments: &Value, name: &str, default: u32, most: u32) -> Result<u32, String> {
+    match arguments.get(name) {
+        None | Some(Value::Null) => Ok(default),
+        Some(given) => {
+            let number = given.as_u64().and_then(|number| u32::try_from(number).ok());
+            let fits = number.filter(|number| (1..=most).contains(number));
+            fits.ok_or_else(|| format!("`{name}` must be a whole number from 1 to {most}"))
+        }
+    }
+}
+
+fn lines(facts: &[Fact]) -> String {
+    let line = |fact: &Fact| format!("{}  {}  {}", fact.id, time(fact.created_at_ms), fact.text);
+    facts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl Way {
+    pub(super) async fn tool(
+        &self,
+        person: &Principal,
+        name: &str,
+        arguments: &Value,
+        cancelled: &CancellationToken,
+    ) -> Result<String, String> {
+        match name {
+            "chat" => {
+                let conversation = match arguments.get("conversation") {
+                    None | Some(Value::Null) => "mcp",
+                    Some(_) => text(arguments, "conversation")?,
+                };
+                self.chat(person, conversation, text(arguments, "message")?, cancelled).await
+            }
+            "remember" => {
+                let (id, text) = (uuid::Uuid::now_v7().to_string(), text(arguments, "text")?.to_owned());
+                let command = FactCommand::Remember { id, text, is_key: false, project: String::new() };
+                let known = self.ask(person, command).await?.facts;
+                Ok(format!("Remembered:\n{}", lines(&known)))
+            }
+            "search_memories" => {
+                let limit = number(arguments, "limit", 10, 50)?;
+                self.search(person, text(arguments, "query")?, limit).await
+            }
+            "list_memories" => self.list(person, number(arguments, "limit", 50, MEMORIES_AT_ONCE)?).await,
+            "forget" => {
+                let which = text(arguments, "id")?;
+                // By its id alone: words might take more with them than was meant.
+                self.ask(person, FactCommand::Show { id: which.to_owned() }).await?;
+                let erased = self.ask(person, FactCommand::Forget { which: which.to_owned() }).await?;
+                let left: u64 = erased.proof.iter().map(|searched| searched.found).sum();
+                Ok(format!("Forgotten. {} stores were searched for it; found {left} times.", erased.proof.len()))
+            }
+            _ => Err(format!("there is no tool `{name}`")),
+        }
+    }
+
+    pub(super) async fn resource(&self, person: &Principal, uri: &str) -> Result<String, String> {
+        if uri == MEMORIES {
+            return self.list(person, MEMORIES_AT_ONCE).await;
+        }
+        let id = uri.strip_prefix(MEMORY).filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| format!("there is no resource {uri:?}"))?;
+        let FactAnswer { facts, changes, sources, .. } =
+            self.ask(person, FactCommand::Show { id: id.to_owned() }).await?;
+        let mut told = lines(&facts);
+        for Passage { speaker, text, at_ms, .. } in &sources {
+            told.push_str(&format!("\ncomes from  {}  {speaker}: {text}", time(*at_ms)));
+        }
+        for change in &changes {
+            told.push_str(&format!("\n{}  {}  {}", change.event, time(change.at_ms), change.new));
+        }
+        Ok(told)
+    }
+
+    pub(super) async fn prompt(&self, person: &Principal, name: &str, given: &Value) -> Result<String, String> {
+        match name {
+            ABOUT => {
+                let known = self.list(person, MEMORIES_AT_ONCE).await?;
+                Ok(format!("This is what is known of me; take it into account.\n\n{known}"))
+            }
+            WITH_MEMORIES => {
+                let question = text(given, "question")?;
+                let found = self.search(person, question, 10).await?;
+                Ok(format!("{question}\n\nThis may help, from what is known of me:\n{found}"))
+            }
+            _ => Err(format!("there is no prompt `{name}`")),
+        }
+    }
+
+    async fn ask(&self, person: &Principal, command: FactCommand) -> Result<FactAnswer, String> {
+        let request = FactRequest { principal: person.clone(), asking: None, command };
+        self.bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await.map_err(|err| err.to_string())
+    }
+
+    async fn list(&self, person: &Principal, limit: u32) -> Result<String, String> {
+        let command = FactCommand::List { limit, before: None, project: String::new() };
+        let known = self.ask(person, command).await?.facts;
+        Ok(if known.is_empty() { "Nothing yet.".to_owned() } else { lines(&known) })
+    }
+
+    async fn search(&self, person: &Principal, query: &str, limit: u32) -> Result<String, String> {
+        let known = self.ask(person, FactCommand::Search { query: query.to_owned(), limit }).await?.facts;
+        let request = PassageRequest { principal: person.clone(), group: None, query: query.to_owned(), limit };
+        let said: Vec<Passage> = self
+            .bus
+            .request(Endpoints::MemoryPassages, &request, PATIENCE)
+            .await
+            .map_err(|err: bus::RequestError| err.to_string())?;
+        let said = said.iter().map(|said| format!("{}  {}: {}", time(said.at_ms), said.speaker, said.text));
+        let said: Vec<String> = said.collect();
+        Ok(match (known.is_empty(), said.is_empty()) {
+            (true, true) => "Nothing was found.".to_owned(),
+            _ => format!("Remembered:\n{}\n\nSaid:\n{}", lines(&known), said.join("\n")),
+        })
+    }
+
+    /// Says something and waits for the reply that names it; a client that gives up stops it.
+    async fn chat(
+        &self,
+        person: &Principal,
+        conversation: &str,
+        message: &str,
+        cancelled: &CancellationToken,
+    ) -> Result<String, String> {
+        let told = |err: anyhow::Error| format!("{err:#}");
+        let client = Client::open(&self.server, person.clone(), conversation.to_owned(), None).await;
+        let mut client = client.map_err(told)?;
+        let message = match client.say(Saying::text(message.to_owned())).await.map_err(told)? {
+            Spoken::Accepted(message) => message,
+            Spoken::Refused(because) => return Err(because),
+        };
+        let deadline = tokio::time::Instant::now() + self.patience;
+        let mut is_stopped = false;
+        loop {
+            let seen = tokio::select! {
+                seen = client.next() => seen.map_err(told)?,
+                () = cancelled.cancelled(), if !is_stopped => {
+                    is_stopped = true;
+                    client.say(Saying::Stop).await.map_err(told)?;
+                    continue;
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(format!("no answer within {:?}; it will still come in that conversation", self.patience));
+                }
+            };
+            match seen {
+                Seen::Reply(reply) if reply.answers.contains(&message) => {
+                    return match reply.kind {
+                        ReplyKind::Failed | ReplyKind::Refused => Err(reply.text),
+                        _ => Ok(reply.text),
+                    };
+                }
+                Seen::Reply(_) | Seen::Delta(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Over streamable HTTP, for those who have a token. A token says who asks; without one
+//! nothing is answered, and without any the server does not start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use domain::message::Principal;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use secrecy::ExposeSecret;
+use service_kit::settings::Settings;
+
+use super::Clara;
+
+/// Shortest token, in bytes: one that nobody guesses.
+const TOKEN_BYTES: usize = 20;
+/// Longest request, in bytes.
+const BODY_BYTES: usize = 1024 * 1024;
+
+/// Who has which token, by their hashes: so comparing them tells nothing by its time.
+#[derive(Clone)]
+pub(super) struct Tokens(Arc<Vec<(blake3::Hash, String)>>);
+
+impl Tokens {
+    /// Reads `CLARA_MCP_TOKENS`: `user=token` with commas between.
+    pub(super) fn read(settings: &Settings) -> Result<Self, String> {
+        let given = settings.secret("CLARA_MCP_TOKENS");
+        let given = given.ok_or("set CLARA_MCP_TOKENS to `user=token`: nobody is served without a token")?;
+        let mut tokens = Vec::new();
+        for pair in given.expose_secret().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            // What is wrong is told without the token.
+            let (user, token) = pair.split_once('=').ok_or("CLARA_MCP_TOKENS: each must be `user=token`")?;
+            if user.is_empty() || token.len() < TOKEN_BYTES {
+                return Err(format!("CLARA_MCP_TOKENS: a token of {user:?} needs at least {TOKEN_BYTES} characters"));
+            }
+            tokens.push((blake3::hash(token.as_bytes()), user.to_owned()));
+        }
+        match tokens.is_empty() {
+            true => Err("CLARA_MCP_TOKENS names nobody".to_owned()),
+            false => Ok(Self(Arc::new(tokens))),
+        }
+    }
+
+    fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
+        let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let token = given.strip_prefix("Bearer ").or_else(|| given.strip_prefix("bearer "))?;
+        let hash = blake3::hash(token.trim().as_bytes());
+        let (_, user) = self.0.iter().find(|(known, _)| *known == hash)?;
+        Some(Principal { user: user.clone(), name: user.clone(), tenant: "local".into() })
+    }
+}
+
+pub(super) async fn serve(clara: Clara, address: SocketAddr, hosts: Vec<String>, tokens: Tokens) -> anyhow::Result<()> {
+    // Pages of elsewhere have no business here, whatever token a browser may hold.
+    let own = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"].map(str::to_owned);
+    let origins = own.into_iter().chain(hosts.iter().map(|host| format!("https://{host}:*")));
+    let mut config =
+        StreamableHttpServerConfig::default().with_allowed_origins(origins).with_max_request_body_bytes(BODY_BYTES);
+    let stop = config.cancellation_token.clone();
+    if !hosts.is_empty() {
+        config = config.with_allowed_hosts(hosts);
+    }
+    let service =
+        StreamableHttpService::new(move || Ok(clara.clone()), Arc::new(LocalSessionManager::default()), config);
+    let router = Router::new().nest_service("/mcp", service).layer(middleware::from_fn_with_state(tokens, known));
+    let listener = tokio::net::TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("listen on {address}: name another with --http"))?;
+    eprintln!("Clara serves MCP at http://{}/mcp", listener.local_addr()?);
+    let stopped = async move {
+        // Without a signal to wait for there is none to obey.
+        let _ = tokio::signal::ctrl_c().await;
+        stop.cancel();
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await.context("serve MCP")
+}
+
+/// Lets those in who have a token, and says who they are.
+async fn known(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
+    match tokens.principal(request.headers()) {
+        Some(principal) => {
+            request.extensions_mut().insert(principal);
+            next.run(request).await
+        }
+        None => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer realm=\"clara\"")]).into_response(),
+    }
+}
