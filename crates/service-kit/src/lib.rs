@@ -4,6 +4,7 @@
 //! traces; [`supervision`] is the tree that restarts what fails; [`health`]
 //! answers probes; [`run`] puts them into the order of a clean start and stop.
 
+pub mod breaker; // Leaving what fails alone for a while.
 pub mod clock; // The only clock the services read.
 pub mod crash; // Where the chaos suite kills; nothing elsewhere.
 pub mod health; // Liveness and readiness over HTTP.

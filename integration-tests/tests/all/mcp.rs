@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use bus::{Bus, Endpoints};
-use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest};
+use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, Status};
 use domain::turn::{Reply, ReplyKind};
 use serde_json::Value;
 use testkit::eventually;
@@ -264,20 +264,56 @@ async fn a_server_that_misbehaves_is_nobody_elses_trouble() {
     let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "long"}"#).await;
     assert!(reply.text.contains("characters left out") && reply.text.len() < 200_000, "{}", reply.text.len());
     // What may have happened is asked about, and not done again.
-    for how in ["crash", "hang", "huge"] {
-        let reply = calls_tool(&mut terminal, "bad__do", &format!(r#"{{"how": "{how}"}}"#)).await;
+    for how in ["crash", "huge"] {
+        let reply = when_it_is_there(&mut terminal, how).await;
         assert_eq!(reply.kind, ReplyKind::Question, "{how}: {}", reply.text);
         terminal.asks("skip").await;
-    }
-    // It rests after it failed, and is started anew.
-    let deadline = tokio::time::Instant::now() + testkit::DEADLINE;
-    while !calls_tool(&mut terminal, "bad__do", r#"{"how": "well"}"#).await.text.contains("done: well") {
-        assert!(tokio::time::Instant::now() < deadline, "it starts anew");
+        let after = when_it_is_there(&mut terminal, &format!("after-{how}")).await;
+        assert!(after.text.contains(&format!("done: after-{how}")), "{}", after.text);
     }
     let ran = calls(folder.path());
-    for how in ["crash", "hang", "huge", "inject", "well"] {
+    for how in ["crash", "huge", "inject", "after-huge"] {
         assert_eq!(ran.iter().filter(|ran| *ran == how).count(), 1, "{how} ran once: {ran:?}");
     }
+}
+
+/// Calls the server as soon as it is there: it rests after it failed, and is started anew.
+async fn when_it_is_there(terminal: &mut Terminal, how: &str) -> Reply {
+    let deadline = tokio::time::Instant::now() + testkit::DEADLINE;
+    loop {
+        let reply = calls_tool(terminal, "bad__do", &format!(r#"{{"how": "{how}"}}"#)).await;
+        if !reply.text.contains("the server `bad` is not there") {
+            return reply;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it starts anew");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_does_not_answer_again_and_again_is_left_alone() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).set("CLARA_MCP_TIMEOUT_SECONDS", 1).start().await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    install(&bus, ANN, "bad", rogue(folder.path()), false).await.unwrap();
+    install(&bus, ANN, "good", rogue(folder.path()), false).await.unwrap();
+    assert_eq!(when_it_is_there(&mut terminal, "hang").await.kind, ReplyKind::Question);
+    terminal.asks("skip").await;
+    eventually("one that does not even say that it is there is ended", async || {
+        let listed = mcp(&bus, ANN, McpCommand::List).await.unwrap().servers;
+        listed.iter().any(|server| server.name == "bad" && server.status == Status::Failed).then_some(())
+    })
+    .await;
+    assert!(when_it_is_there(&mut terminal, "well").await.text.contains("done: well"));
+    for _ in 0..3 {
+        assert_eq!(when_it_is_there(&mut terminal, "hang").await.kind, ReplyKind::Question);
+        terminal.asks("skip").await;
+    }
+    let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "hang"}"#).await;
+    assert!(reply.text.contains("left alone for up to 5 minutes"), "{}", reply.text);
+    assert!(calls_tool(&mut terminal, "good__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
+    // One that hangs does not even take the next call.
+    let ran = calls(folder.path());
+    assert!(ran.len() <= 6 && ran.last().is_some_and(|last| last == "well"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

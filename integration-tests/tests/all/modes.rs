@@ -135,7 +135,7 @@ async fn group_is_answered_together_after_it_fell_silent() {
     assert_eq!(reply.text, "[Ann]: part 0 + [Bob]: part 1 + [Ann]: part 2");
     let asked = model.asked();
     let offered = asked[0].body["tools"].as_array().unwrap().iter().map(|tool| tool["function"]["name"].clone());
-    assert_eq!(offered.collect::<Vec<_>>(), ["calculate", "current_time"]);
+    assert_eq!(offered.collect::<Vec<_>>(), ["calculate", "current_time", "fetch_page"]);
     assert!(asked[1].results[0].contains("there is no tool `forget`"), "{:?}", asked[1].results);
     assert_eq!(asked.len(), 2);
 }

@@ -9,10 +9,10 @@ use domain::message::Audience;
 use learn::relation::{Relation, relevant};
 use learn::strength::rank;
 use recall::terms;
+use service_kit::breaker::Breaker;
 use service_kit::clock::now_ms;
 use tracing::warn;
 
-use crate::breaker::Breaker;
 use crate::indexes::Found;
 use crate::indexes::Repetitions::AsRanked;
 use crate::learning::{New, Plan, dynamics, is_beside, plan};

@@ -8,7 +8,6 @@ mod actors; // Who answers and who listens.
 mod adapters; // The databases behind the ports.
 mod app; // Building and running.
 mod background; // Work that nobody waits for.
-mod breaker; // Stores that do not answer.
 pub mod import; // From the systems that Clara replaces.
 mod indexes; // What was said, ready to be searched.
 mod knowledge; // What is known of people.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use embed::{EmbedError, Embedder};
 use recall::Embedding;
+use service_kit::breaker::Breaker;
 use service_kit::clock::now_ms;
 use tracing::warn;
 
-use crate::breaker::Breaker;
 use crate::indexes::{Found, Indexes, Repetitions};
 use crate::mirrors::VectorStore;
 use crate::ports::MemoryError;

@@ -14,6 +14,7 @@ use service_kit::supervision::Part;
 use store::Database;
 use tracing::{info, warn};
 
+use crate::actors::breakers::Breakers;
 use crate::actors::lister::Lister;
 use crate::actors::runner::Runner;
 use crate::actors::stops::Stops;
@@ -77,6 +78,7 @@ impl App {
             replica: bus.replica().to_owned(),
             result_chars: limits.result_chars,
             stops: Stops::default(),
+            breakers: Breakers::default(),
         };
         Ok(Self {
             bus: bus.clone(),

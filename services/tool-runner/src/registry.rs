@@ -28,6 +28,8 @@ pub(crate) enum Ended {
     Gave(String),
     /// It said no, or went wrong, and nothing more of it happens.
     Failed(String),
+    /// Nobody could be asked, so nothing happened.
+    Unreachable(String),
     /// Nobody knows.
     MayHaveHappened(String),
 }

@@ -9,9 +9,11 @@ use domain::guard::{cut_middle, cut_result};
 use domain::ids::CallId;
 use domain::tool::{Outcome, OutcomeKind, Resume, ToolRecord, ToolRequest, resume};
 use serde_json::Value;
+use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{info, instrument, warn};
 
+use super::breakers::{Breakers, FAILURES, REST};
 use super::stops::Stops;
 use crate::registry::{Ended, Registry, Tool};
 
@@ -25,6 +27,7 @@ pub(crate) struct Runner {
     pub(crate) replica: String,
     pub(crate) result_chars: usize,
     pub(crate) stops: Stops,
+    pub(crate) breakers: Breakers,
 }
 
 #[async_trait]
@@ -94,21 +97,35 @@ impl Runner {
     async fn execute(&self, request: &ToolRequest, tool: &dyn Tool, arguments: Value) -> Outcome {
         let begun = Instant::now();
         let limit = Duration::from_millis(tool.spec().timeout_ms);
+        let breaker = self.breakers.of(&request.principal.user, tool.spec());
+        if !breaker.claim(now_ms()) {
+            return Outcome::failed(format!(
+                "not called: it did not answer {FAILURES} times in a row, and is left alone for up to {} minutes",
+                REST.as_secs() / 60
+            ));
+        }
         let stopped = self.stops.of(request.call.turn);
         let called = async {
             tokio::select! {
                 // What is dropped here ends, with every process of it.
-                () = stopped => Ended::MayHaveHappened("the turn was stopped".to_owned()),
-                ended = tool.call(request, arguments) => ended,
+                () = stopped => None,
+                ended = tool.call(request, arguments) => Some(ended),
             }
         };
         let ended = tokio::time::timeout(limit, called).await;
+        match &ended {
+            // A server that is not there rests by itself.
+            Ok(Some(Ended::Unreachable(_)) | None) => {}
+            ended => breaker.note(!matches!(ended, Err(_) | Ok(Some(Ended::MayHaveHappened(_)))), now_ms()),
+        }
+        let stop = || Ended::MayHaveHappened("the turn was stopped".to_owned());
+        let ended = ended.map(|ended| ended.unwrap_or_else(stop));
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (kind, text) = match ended {
             Ok(Ended::Gave(text)) => (OutcomeKind::Succeeded, cut_result(&text, self.result_chars)),
             // Errors are not cut, for their end often says what is wrong; but for the
             // ones that could not be stored.
-            Ok(Ended::Failed(why)) => (OutcomeKind::Failed, cut_middle(&why, ERROR_CHARS)),
+            Ok(Ended::Failed(why) | Ended::Unreachable(why)) => (OutcomeKind::Failed, cut_middle(&why, ERROR_CHARS)),
             Ok(Ended::MayHaveHappened(why)) if tool.spec().effect.may_run_again() => (OutcomeKind::Failed, why),
             Ok(Ended::MayHaveHappened(why)) => (OutcomeKind::Unknown, why),
             Err(_) if tool.spec().effect.may_run_again() => {

@@ -43,7 +43,9 @@ impl Tool for McpTool {
         };
         let link = match self.servers.connect(&self.installed).await {
             Ok(link) => link,
-            Err(why) => return Ended::Failed(format!("the server `{}` is not there: {why}", self.installed.key.name)),
+            Err(why) => {
+                return Ended::Unreachable(format!("the server `{}` is not there: {why}", self.installed.key.name));
+            }
         };
         // It may have started just now, and offer something else than was agreed to.
         match self.still_is(&self.installed.key).await {
