@@ -39,6 +39,8 @@ pub struct ModelConfig {
     pub max_tokens: u32,
     pub timeout: Duration,
     pub retries: u32,
+    /// Whether calls of tools are written as XML, rather than in the vendor's own form.
+    pub xml_calls: bool,
 }
 
 /// The providers with their prefix, in the order in which a key chooses one.
@@ -81,6 +83,7 @@ impl ModelConfig {
             max_tokens: u32::try_from(settings.number("CLARA_MODEL_MAX_TOKENS")).unwrap_or(u32::MAX),
             timeout: Duration::from_secs(settings.number("CLARA_MODEL_TIMEOUT_SECONDS")),
             retries: u32::try_from(settings.number("CLARA_MODEL_RETRIES")).unwrap_or(0),
+            xml_calls: settings.text("TOOL_CALL_MODE") == "xml",
         })
     }
 

@@ -11,6 +11,7 @@ mod offline; // Fixed rules, no network.
 mod retry; // Trying again, as the vendor asks.
 mod tokens; // Counting tokens.
 mod vendor; // Anthropic and OpenAI-compatible endpoints.
+mod xml; // Tool calls as text.
 
 use std::sync::Arc;
 
@@ -80,7 +81,8 @@ pub fn open(config: &ModelConfig, images: Arc<dyn Images>) -> Result<Arc<dyn Cha
             };
             let vendor = vendor::Vendor::new(wire, endpoint.clone(), config.timeout, images)
                 .map_err(|err| ModelError { fault: Fault::Rejected, detail: err.to_string() })?;
-            Arc::new(retry::Patient::new(vendor, config.retries))
+            let patient = Arc::new(retry::Patient::new(vendor, config.retries));
+            if config.xml_calls { Arc::new(xml::Xml(patient)) } else { patient }
         }
     })
 }

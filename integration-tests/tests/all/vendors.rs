@@ -1,6 +1,7 @@
 //! The two wires: streaming, tool calls by deltas, usage, tiers, headers.
 
 use domain::turn::ReplyKind;
+use proto::live::{DeltaKind, TurnDelta};
 use testkit::model::{Act, Asked, FakeModel};
 use testkit::sandbox::{Plan, Sandbox};
 
@@ -44,6 +45,49 @@ async fn anthropic_wire() {
     let plan = Sandbox::plan().with(model.as_anthropic());
     let (model, _sandbox) = check(model, plan).await;
     assert_eq!(model.asked()[0].model, "claude-sonnet-4-5");
+}
+
+/// A model that knows no native calls: they are text, which nobody is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_as_xml() {
+    let model = FakeModel::start(|asked, _| {
+        let said = asked.last_user.as_str();
+        if said.starts_with("<function_results>") {
+            return Act::say(format!("It is {}", said.lines().nth(2).unwrap_or_default()));
+        }
+        match said {
+            "sum" => Act::Say(
+                [
+                    "I calc",
+                    "ulate. <func",
+                    "tion_calls>\n<invoke name=\"calculate\">\n<parameter name=\"expression\">",
+                    "6*7</parameter>\n</invoke>\n</function_",
+                    "calls>",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
+            ),
+            other => Act::say(format!("re: {other} <b>")),
+        }
+    })
+    .await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).set("TOOL_CALL_MODE", "xml").start().await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    let mut shown = bus.watch_deltas("cli", &terminal.conversation).await.unwrap();
+    let reply = terminal.asks("sum").await;
+    assert_eq!((reply.text.as_str(), reply.tool_calls), ("It is 6*7 = 42", 1), "{:?}", model.faults());
+    let mut texts = String::new();
+    while !texts.contains("42") {
+        if let Some(TurnDelta { kind: DeltaKind::Text { tail, .. }, .. }) = shown.next().await {
+            texts.push_str(&tail);
+        }
+    }
+    assert_eq!(texts, "I calculate. It is 6*7 = 42", "no part of a call is shown");
+    assert_eq!(terminal.asks("and on").await.text, "re: and on <b>");
+    let asked = model.asked();
+    assert!(asked.iter().all(|asked| asked.body["tools"].is_null()), "no tool goes out in the vendor's form");
+    assert!(asked[0].body["messages"][0]["content"].as_str().unwrap().contains(r#"{"name":"calculate""#));
+    assert_eq!(model.faults(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -230,6 +230,12 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     setting("CLARA_HISTORY_MESSAGES", Kind::Number { min: 0, max: 500 }, "30", "History messages in a prompt, at most"),
     setting(
+        "TOOL_CALL_MODE",
+        Kind::Choice(&["native", "langchain", "xml"]),
+        "native",
+        "How models call tools: in the vendor's form (langchain too), or as XML for models that know none",
+    ),
+    setting(
         "GATEWAY_MAX_TOOL_ITERATIONS",
         Kind::Number { min: 1, max: 1000 },
         "75",

@@ -5,7 +5,6 @@ const FORMER: &[&str] = &[
     "TOOL_MODEL",
     "TOOL_API_KEY",
     "TOOL_BASE_URL",
-    "TOOL_CALL_MODE",
     "AUTO_CONTINUE_ENABLED",
     "AUTO_CONTINUE_MAX",
     "CLARA_GATEWAY_HOST",
