@@ -58,6 +58,8 @@ pub struct McpServer {
     /// Why it failed last; empty if it did not.
     pub last_error: String,
     pub installed_by: String,
+    /// Whether it starts anew when its files change.
+    pub is_reloaded: bool,
     pub installed_at_ms: i64,
 }
 
@@ -145,6 +147,11 @@ pub enum McpCommand {
     Approve {
         name: String,
         hashes: Vec<String>,
+    },
+    /// Starts it anew whenever its files change, or no more.
+    HotReload {
+        name: String,
+        is_wanted: bool,
     },
     /// What it lets people read.
     Resources {

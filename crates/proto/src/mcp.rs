@@ -47,6 +47,7 @@ impl From<&McpServer> for v1::McpServer {
             tools: value.tools,
             last_error: value.last_error.clone(),
             installed_by: value.installed_by.clone(),
+            hot_reload: value.is_reloaded,
             installed_at_ms: value.installed_at_ms,
         }
     }
@@ -64,6 +65,7 @@ impl TryFrom<v1::McpServer> for McpServer {
             tools: raw.tools,
             last_error: raw.last_error,
             installed_by: raw.installed_by,
+            is_reloaded: raw.hot_reload,
             installed_at_ms: raw.installed_at_ms,
         })
     }
@@ -166,6 +168,7 @@ impl From<&McpRequest> for v1::McpRequest {
             McpCommand::Restart { name } => Command::Restart(Restart { name }),
             McpCommand::Refresh { name } => Command::Refresh(Refresh { name }),
             McpCommand::Approve { name, hashes } => Command::Approve(Approve { name, hashes }),
+            McpCommand::HotReload { name, is_wanted } => Command::HotReload(HotReload { name, wanted: is_wanted }),
             McpCommand::Resources { name } => Command::Resources(Resources { name }),
             McpCommand::Read { name, uri } => Command::Read(Read { name, uri }),
             McpCommand::Subscribe { name, uri, is_wanted } => {
@@ -196,6 +199,7 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             Command::Restart(Restart { name }) => McpCommand::Restart { name },
             Command::Refresh(Refresh { name }) => McpCommand::Refresh { name },
             Command::Approve(Approve { name, hashes }) => McpCommand::Approve { name, hashes },
+            Command::HotReload(HotReload { name, wanted }) => McpCommand::HotReload { name, is_wanted: wanted },
             Command::Resources(Resources { name }) => McpCommand::Resources { name },
             Command::Read(Read { name, uri }) => McpCommand::Read { name, uri },
             Command::Subscribe(Subscribe { name, uri, wanted }) => {

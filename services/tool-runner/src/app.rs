@@ -21,7 +21,7 @@ use crate::actors::stops::Stops;
 use crate::adapters::bubblewrap::Bubblewrap;
 use crate::adapters::rmcp::RmcpConnector;
 use crate::adapters::sql::SqlInstallations;
-use crate::mcp::{Plugins, Servers};
+use crate::mcp::{Plugins, Servers, Watched};
 use crate::registry::{Registry, Tool};
 use crate::sandbox::Sandbox;
 use crate::tools;
@@ -37,6 +37,7 @@ pub struct App {
     runner: Arc<Runner>,
     lister: Arc<Lister>,
     plugins: Arc<Plugins>,
+    watched: Arc<Watched>,
 }
 
 impl App {
@@ -85,17 +86,23 @@ impl App {
             runner: Arc::new(runner),
             lister: Arc::new(Lister { registry, sandbox: report }),
             plugins,
+            watched: Arc::new(Watched {
+                folder: settings
+                    .optional("MCP_SERVERS_DIR")
+                    .map_or_else(|| settings.data_dir().join(".mcp_servers"), PathBuf::from),
+                file: settings.optional("CLARA_MCP_CONFIG").map(PathBuf::from),
+            }),
         })
     }
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, runner, lister, plugins } = self;
+        let Self { bus, runner, lister, plugins, watched } = self;
         let (of_sandbox, of_stops, of_reports) = (bus.clone(), bus.clone(), bus.clone());
         let (for_sandbox, stops, reporter) = (Arc::clone(&runner), runner.stops.clone(), Arc::clone(&lister));
         let (of_lister, of_servers, of_plugins) = (bus.clone(), bus.clone(), bus.clone());
         let for_servers = Arc::clone(&runner);
-        let parent_of = Arc::clone(&plugins);
+        let (parent_of, watching) = (Arc::clone(&plugins), Arc::clone(&plugins));
         Ok(Service {
             name: "tool-runner",
             parts: vec![
@@ -120,6 +127,13 @@ impl App {
                 Part::new("tool-runner/sandbox", move |stop| {
                     let (bus, runner) = (of_sandbox.clone(), Arc::clone(&for_sandbox));
                     async move { Ok(bus.consume(Consumer::ToolSandbox, CALLS, runner, stop).await?) }
+                }),
+                Part::new("tool-runner/mcp-files", move |stop| {
+                    let (plugins, watched) = (Arc::clone(&watching), Arc::clone(&watched));
+                    async move {
+                        plugins.watch(&watched, &stop).await;
+                        Ok(())
+                    }
                 }),
                 Part::new("tool-runner/stops", move |stop| {
                     let (bus, stops) = (of_stops.clone(), stops.clone());

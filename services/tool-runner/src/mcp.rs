@@ -1,5 +1,6 @@
 //! MCP servers: from a name that people give to tools that models call.
 
+mod declared; // What configuration files declare.
 mod offer; // What servers offer, and whether it is still what somebody agreed to.
 mod plugins; // Installing, listing, approving: what people do with servers.
 mod reading; // Resources and prompts.
@@ -8,7 +9,9 @@ mod servers; // Those that run in this process.
 mod shown; // What people are shown of them.
 mod source; // From a name to what would be run.
 mod tool; // One of their tools.
+mod watcher; // Keeps what files declare.
 
 pub(crate) use offer::{Offered, TOOLS, usable};
 pub(crate) use plugins::{INSTALL, Plugins};
 pub(crate) use servers::Servers;
+pub(crate) use watcher::Watched;

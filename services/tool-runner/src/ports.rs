@@ -87,6 +87,8 @@ pub(crate) struct Installed {
     pub(crate) source: String,
     pub(crate) launch: Launch,
     pub(crate) is_enabled: bool,
+    /// Whether it starts anew when its files change.
+    pub(crate) is_reloaded: bool,
     /// What it offered when it was asked last.
     pub(crate) tools: Vec<Offered>,
     /// The hashes of those that somebody agreed to.
@@ -134,6 +136,10 @@ pub(crate) trait Installations: Send + Sync {
     async fn set_tools(&self, key: &Key, launch: &Launch, tools: &[Offered]) -> Result<(), InstallationsError>;
     /// Agrees to those of what it offers now that have these hashes.
     async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, InstallationsError>;
+    /// Whether it is to start anew when its files change.
+    async fn reload(&self, key: &Key, is_wanted: bool) -> Result<bool, InstallationsError>;
+    /// Those that are to, whoever they belong to.
+    async fn reloaded(&self) -> Result<Vec<Installed>, InstallationsError>;
     async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError>;
     async fn note_call(&self, called: &Called<'_>) -> Result<(), InstallationsError>;
 }

@@ -2,10 +2,12 @@
 //!
 //! Names follow the systems that Clara replaces, so that their users can move.
 
+mod tools; // What she may do.
+
 use super::kind::Kind;
 
 /// One setting.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub name: &'static str,
     /// Other names that are read, weaker than `name`.
@@ -49,7 +51,25 @@ const fn setting(name: &'static str, kind: Kind, default: &'static str, help: &'
 }
 
 /// All settings, in the order in which they are shown.
-pub const CATALOGUE: &[Setting] = &[
+pub const CATALOGUE: &[Setting] =
+    &joined::<{ FIRST.len() + tools::TOOLS.len() + LAST.len() }>([FIRST, tools::TOOLS, LAST]);
+
+/// One list of several. `N` is how many they are.
+const fn joined<const N: usize>(parts: [&'static [Setting]; 3]) -> [Setting; N] {
+    let mut all = [FIRST[0]; N];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut index = 0;
+        while index < parts[part].len() {
+            all[at] = parts[part][index];
+            (at, index) = (at + 1, index + 1);
+        }
+        part += 1;
+    }
+    all
+}
+
+const FIRST: &[Setting] = &[
     // Where Clara lives.
     setting(
         "CLARA_CONFIG",
@@ -320,78 +340,10 @@ pub const CATALOGUE: &[Setting] = &[
         default: domain::message::STOP_PHRASES,
         help: "Messages that stop the running turn, separated by commas",
     },
-    // Tools and storage.
-    setting(
-        "CLARA_POLICY_FILE",
-        Kind::Path,
-        "",
-        "Rules for who may use which tool; policy.toml in the data folder if not set",
-    ),
-    setting(
-        "CLARA_ADMINS",
-        Kind::Text,
-        "cli-user",
-        "Users who may install MCP servers and approve other people's calls, such as cli-user,discord-123",
-    ),
-    setting(
-        "SANDBOX_MODE",
-        Kind::Choice(&["auto", "bubblewrap", "docker", "incus", "incus-vm", "off"]),
-        "auto",
-        "Where code runs; what does not hold here is not used, and then no code runs at all",
-    ),
-    setting(
-        "CLARA_SANDBOX_SECONDS",
-        Kind::Number { min: 1, max: 3600 },
-        "120",
-        "How long one run in the sandbox may take",
-    ),
-    setting(
-        "CLARA_SANDBOX_MEMORY_MB",
-        Kind::Number { min: 16, max: 1 << 20 },
-        "512",
-        "Memory of one run in the sandbox, of all its processes together",
-    ),
-    setting("CLARA_SANDBOX_PROCESSES", Kind::Number { min: 4, max: 10_000 }, "64", "Processes and threads of one run"),
-    setting("CLARA_SANDBOX_FILE_MB", Kind::Number { min: 1, max: 1 << 20 }, "100", "Largest file that a run writes"),
-    setting(
-        "CLARA_SANDBOX_FOLDER_MB",
-        Kind::Number { min: 1, max: 1 << 20 },
-        "1024",
-        "What a person's working folder may hold when a run begins",
-    ),
-    setting(
-        "CLARA_MCP_TIMEOUT_SECONDS",
-        Kind::Number { min: 1, max: 3600 },
-        "60",
-        "How long one call of a tool of an MCP server may take",
-    ),
-    setting(
-        "CLARA_MCP_TOKENS",
-        Kind::Secret,
-        "",
-        "Who may use `clara mcp serve --http`: user=token, with commas between",
-    ),
-    setting("TAVILY_API_KEY", Kind::Secret, "", "Key of Tavily, by which web_search searches"),
-    setting("TAVILY_BASE_URL", HTTP, "https://api.tavily.com", "Where Tavily is"),
-    setting("SEARXNG_URL", HTTP, "", "A SearXNG, by which web_search searches when there is no key of Tavily"),
-    setting(
-        "CLARA_WEB_PRIVATE_HOSTS",
-        Kind::Text,
-        "",
-        "host:port of pages that fetch_page may read though they are not on the public internet, with commas between",
-    ),
-    setting(
-        "CLARA_TOOL_TOKENS",
-        Kind::Number { min: 500, max: 200_000 },
-        "10000",
-        "What a prompt carries of tools, at most, in tokens; the others are found by `search_tools`",
-    ),
-    setting(
-        "CLARA_APPROVAL_MINUTES",
-        Kind::Number { min: 1, max: 10_080 },
-        "60",
-        "How long a call waits for a person's word before it is dropped",
-    ),
+];
+
+const LAST: &[Setting] = &[
+    // Storage.
     setting("CLARA_FILES_DIR", Kind::Path, "", "Folder of people's own files; `files` in the data folder if not set"),
     setting(
         "CLARA_MAX_FILE_SIZE",

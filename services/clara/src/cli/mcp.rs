@@ -32,6 +32,13 @@ pub enum McpCommand {
     Disable { name: String },
     /// End a server; it starts anew when it is used.
     Restart { name: String },
+    /// Start a server anew whenever its files change: one that was installed from a path.
+    HotReload {
+        name: String,
+        /// No more.
+        #[arg(long)]
+        off: bool,
+    },
     /// Start servers anew and read what they offer now.
     Refresh {
         /// Only this one.

@@ -58,6 +58,7 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         McpCommand::Enable { name } => mcp.servers(&mcp.ask(Asked::Enable { name, is_enabled: true }).await?),
         McpCommand::Disable { name } => mcp.servers(&mcp.ask(Asked::Enable { name, is_enabled: false }).await?),
         McpCommand::Restart { name } => mcp.servers(&mcp.ask(Asked::Restart { name }).await?),
+        McpCommand::HotReload { name, off } => mcp.servers(&mcp.ask(Asked::HotReload { name, is_wanted: !off }).await?),
         McpCommand::Refresh { name } => mcp.servers(&mcp.ask(Asked::Refresh { name: name.unwrap_or_default() }).await?),
         McpCommand::Approve { name, yes } => mcp.approve(name, yes).await,
         McpCommand::Serve { .. } => bail!("it serves already"),
@@ -320,6 +321,6 @@ fn to_json(server: &McpServer) -> Value {
     json!({
         "name": server.name, "owner": server.owner, "source": server.source, "status": server.status.as_str(),
         "tools": server.tools, "last_error": server.last_error, "installed_by": server.installed_by,
-        "installed_at_ms": server.installed_at_ms, "runs": shown(&server.launch),
+        "installed_at_ms": server.installed_at_ms, "hot_reload": server.is_reloaded, "runs": shown(&server.launch),
     })
 }

@@ -12,18 +12,26 @@ use store::{Database, Migration, Row, StoreError, Value};
 use crate::mcp::Offered;
 use crate::ports::{Called, Installations, InstallationsError, Installed, Key};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "mcp",
-    sqlite: include_str!("../../migrations/0001_mcp.sqlite.sql"),
-    postgres: include_str!("../../migrations/0001_mcp.postgres.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "mcp",
+        sqlite: include_str!("../../migrations/0001_mcp.sqlite.sql"),
+        postgres: include_str!("../../migrations/0001_mcp.postgres.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "hot_reload",
+        sqlite: include_str!("../../migrations/0002_hot_reload.sqlite.sql"),
+        postgres: include_str!("../../migrations/0002_hot_reload.postgres.sql"),
+    },
+];
 
 /// How long calls are kept: 30 days.
 const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 const COLUMNS: &str =
-    "user_id, name, source_url, launch, enabled, tools, approved, last_error, installed_by, installed_at";
+    "user_id, name, source_url, launch, enabled, hot_reload, tools, approved, last_error, installed_by, installed_at";
 
 /// How a server is reached, as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -120,6 +128,18 @@ impl Installations for SqlInstallations {
         Ok(true)
     }
 
+    async fn reload(&self, key: &Key, is_wanted: bool) -> Result<bool, InstallationsError> {
+        let [owner, name] = of(key);
+        let sql = "UPDATE mcp_servers SET hot_reload = $3 WHERE user_id = $1 AND name = $2";
+        Ok(self.database.execute(sql, &[owner, name, i64::from(is_wanted).into()]).await? > 0)
+    }
+
+    async fn reloaded(&self) -> Result<Vec<Installed>, InstallationsError> {
+        let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE hot_reload <> 0 ORDER BY name, user_id");
+        let rows = self.database.fetch(&sql, &[]).await?;
+        Ok(rows.iter().map(installed).collect::<Result<_, _>>()?)
+    }
+
     async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError> {
         let [owner, name] = of(key);
         let why = why[..why.floor_char_boundary(2000)].replace('\0', "");
@@ -208,6 +228,7 @@ fn installed(row: &Row) -> Result<Installed, StoreError> {
         source: row.text("source_url")?,
         launch,
         is_enabled: row.integer("enabled")? != 0,
+        is_reloaded: row.integer("hot_reload")? != 0,
         tools: serde_json::from_str(&row.text("tools")?).unwrap_or_default(),
         approved: serde_json::from_str(&row.text("approved")?).unwrap_or_default(),
         last_error: row.text("last_error")?,

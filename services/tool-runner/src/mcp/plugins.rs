@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::server::start;
 use super::source::{Found, check_launch, check_name, plan};
 use super::tool::{BEFORE_CALL, McpTool};
+use super::watcher::path_of;
 use super::{Offered, Servers, shown};
 use crate::ports::{Connector, Installations, Installed, Key};
 use crate::registry::Tool;
@@ -122,6 +123,15 @@ impl Plugins {
                 info!(server = name, by = user, "approved what an MCP server offers");
                 self.with_tools(user, self.find(user, &name).await?).await
             }
+            McpCommand::HotReload { name, is_wanted } => {
+                self.admin(user)?;
+                let installed = self.find(user, &name).await?;
+                if is_wanted && path_of(&installed).is_none() {
+                    return Err(format!("`{name}` was not installed from a path here: nothing of it can be watched"));
+                }
+                self.installations.reload(&installed.key, is_wanted).await.map_err(|err| err.to_string())?;
+                self.one(user, &name).await
+            }
             McpCommand::Resources { name } => self.resources(user, &name).await,
             McpCommand::Read { name, uri } => self.read(user, &name, &uri).await,
             McpCommand::Subscribe { name, uri, is_wanted } => self.subscribe(user, &name, &uri, is_wanted).await,
@@ -171,7 +181,13 @@ impl Plugins {
 
     /// Starts it once, reads what it offers, and keeps it only if that went well. Whoever
     /// agreed to run it is shown what it offers, and may disable it.
-    async fn install(&self, user: &str, key: Key, source: String, launch: Launch) -> Result<McpAnswer, String> {
+    pub(super) async fn install(
+        &self,
+        user: &str,
+        key: Key,
+        source: String,
+        launch: Launch,
+    ) -> Result<McpAnswer, String> {
         check_name(&key.name)?;
         check_launch(&launch)?;
         let known = self.of(user).await?;
@@ -191,6 +207,7 @@ impl Plugins {
             source,
             launch,
             is_enabled: true,
+            is_reloaded: false,
             approved: tools.iter().map(Offered::hash).collect(),
             tools,
             last_error: String::new(),

@@ -221,6 +221,7 @@ mod tests {
             source: String::new(),
             launch: Launch::Stdio { command: vec!["/no/such/program".into()], env: Default::default() },
             is_enabled: true,
+            is_reloaded: false,
             tools: Vec::new(),
             approved: Default::default(),
             last_error: String::new(),

@@ -19,6 +19,7 @@ pub(super) fn server(installed: Installed, status: Status, last_error: String, i
         tools: u32::try_from(installed.tools.len()).unwrap_or(u32::MAX),
         last_error: if is_theirs { last_error } else { String::new() },
         installed_by: installed.installed_by,
+        is_reloaded: installed.is_reloaded,
         installed_at_ms: installed.installed_at_ms,
     }
 }

@@ -29,6 +29,7 @@ enum Doing {
     Disable,
     Restart,
     Refresh,
+    HotReload,
 }
 
 struct PluginTool {
@@ -102,6 +103,18 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
             Doing::Restart,
         ),
         tool(
+            "mcp_hot_reload",
+            "Starts an MCP server anew whenever its files change; it must have been installed from a path.",
+            again,
+            Risk::Moderate,
+            json!({
+                "server_name": {"type": "string", "minLength": 1, "maxLength": 32, "description": "The server's name"},
+                "enable": {"type": "boolean", "description": "false ends it"},
+            }),
+            named,
+            Doing::HotReload,
+        ),
+        tool(
             "mcp_refresh",
             "Starts MCP servers anew and reads what they offer now: one, or all.",
             again,
@@ -155,6 +168,10 @@ impl Builtin for PluginTool {
             Doing::Enable => Ok(servers(&ask(McpCommand::Enable { name, is_enabled: true }).await?)),
             Doing::Disable => Ok(servers(&ask(McpCommand::Enable { name, is_enabled: false }).await?)),
             Doing::Restart => Ok(servers(&ask(McpCommand::Restart { name }).await?)),
+            Doing::HotReload => {
+                let is_wanted = arguments.get("enable").and_then(Value::as_bool).unwrap_or(true);
+                Ok(servers(&ask(McpCommand::HotReload { name, is_wanted }).await?))
+            }
             Doing::Refresh => Ok(servers(&ask(McpCommand::Refresh { name }).await?)),
         }
     }

@@ -1,0 +1,1 @@
+ALTER TABLE mcp_servers ADD COLUMN hot_reload BIGINT NOT NULL DEFAULT 0

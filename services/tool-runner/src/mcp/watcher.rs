@@ -1,0 +1,236 @@
+//! Keeps what configuration files declare, and starts servers anew whose own files change:
+//! looks every few seconds. Files and folders are the operator's, who has agreed to what
+//! stands in them by putting it there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use domain::mcp::Launch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::declared::{Declared, declared};
+use super::{Plugins, Servers};
+use crate::ports::{Installed, Key};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// The pause before a server is tried again that did not start; doubles up to the longest.
+const PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// Longest configuration file, in bytes, and how many are read.
+const FILE_BYTES: u64 = 1024 * 1024;
+const FILES: usize = 200;
+/// Files of one server that are watched, at most.
+const WATCHED: usize = 2000;
+/// Before the path of the file that declares a server.
+const MARK: &str = "file:";
+
+/// What is watched.
+pub(crate) struct Watched {
+    /// Files of our own, one server each, also in `local` and `remote`.
+    pub(crate) folder: PathBuf,
+    /// A file of others, if one is named.
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// What is wrong with each file, as it was told last.
+    told: BTreeMap<PathBuf, Vec<String>>,
+    /// Servers that did not start: when they are tried again, and after which pause.
+    resting: HashMap<String, (Launch, Instant, Duration)>,
+    /// When the files of a server changed last.
+    changed: HashMap<Key, SystemTime>,
+}
+
+impl Plugins {
+    /// Looks until it is told to stop.
+    pub(crate) async fn watch(&self, watched: &Watched, stop: &CancellationToken) {
+        let mut known = Known::default();
+        loop {
+            if stop.run_until_cancelled(self.look_at_files(watched, &mut known)).await.is_none() {
+                return;
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn look_at_files(&self, watched: &Watched, known: &mut Known) {
+        let (folder, file) = (watched.folder.clone(), watched.file.clone());
+        let Ok(read) = tokio::task::spawn_blocking(move || read(&folder, file.as_deref())).await else { return };
+        let installed = match self.installations.of("").await {
+            Ok(installed) => installed,
+            Err(err) => {
+                warn!(error = %err, "failed to read which servers are installed");
+                return;
+            }
+        };
+        self.keep(read, &installed, known).await;
+        self.start_what_changed(known).await;
+    }
+
+    /// Makes the installed servers those that the files declare, as far as files declared
+    /// them; what people have installed stays.
+    async fn keep(&self, read: Vec<(PathBuf, String)>, installed: &[Installed], known: &mut Known) {
+        let mut wanted: BTreeMap<String, (String, Declared)> = BTreeMap::new();
+        // A file with a fault in it takes nothing away.
+        let mut faulty = BTreeSet::new();
+        for (path, text) in read {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let (servers, faults) = declared(stem, &text);
+            let source = format!("{MARK}{}", path.display());
+            if !faults.is_empty() {
+                faulty.insert(source.clone());
+            }
+            if known.told.get(&path).is_none_or(|told| *told != faults) {
+                for why in &faults {
+                    warn!(file = %path.display(), why, "a configuration file declares a server that cannot be used");
+                }
+                known.told.insert(path.clone(), faults);
+            }
+            for server in servers {
+                wanted.entry(server.name.clone()).or_insert_with(|| (source.clone(), server));
+            }
+        }
+        for there in installed.iter().filter(|there| there.source.starts_with(MARK)) {
+            let is_wanted = wanted.get(&there.key.name);
+            match is_wanted {
+                Some((_, server)) if server.launch == there.launch => {
+                    if server.is_enabled != there.is_enabled {
+                        self.allow(&there.key, server.is_enabled).await;
+                    }
+                }
+                None if faulty.contains(&there.source) => {}
+                // Its file is gone, or says something else now.
+                _ => {
+                    self.servers.end(&there.key);
+                    match self.installations.remove(&there.key).await {
+                        Ok(_) => info!(server = there.key.name, "removed a server that no file declares any more"),
+                        Err(err) => warn!(error = %err, "failed to remove a server that no file declares any more"),
+                    }
+                }
+            }
+        }
+        for (name, (source, server)) in wanted {
+            let there = installed.iter().find(|there| there.key.name == name);
+            // What people have installed under this name stays.
+            let is_there = there.is_some_and(|there| !there.source.starts_with(MARK) || there.launch == server.launch);
+            if !is_there {
+                self.add(source, server, known).await;
+            }
+        }
+    }
+
+    async fn allow(&self, key: &Key, is_enabled: bool) {
+        if let Err(err) = self.installations.enable(key, is_enabled).await {
+            warn!(error = %err, "failed to enable or disable a server");
+        }
+        if !is_enabled {
+            self.servers.end(key);
+        }
+    }
+
+    async fn add(&self, source: String, server: Declared, known: &mut Known) {
+        let now = Instant::now();
+        let last = known.resting.get(&server.name).filter(|(launch, ..)| *launch == server.launch);
+        let pause = match last {
+            Some((_, until, _)) if *until > now => return,
+            Some((.., pause)) => (*pause * 2).min(LONGEST_PAUSE),
+            None => PAUSE,
+        };
+        let key = Key { owner: String::new(), name: server.name.clone() };
+        match self.install("", key.clone(), source, server.launch.clone()).await {
+            Ok(_) => {
+                info!(server = server.name, "installed a server that a file declares");
+                known.resting.remove(&server.name);
+                if !server.is_enabled {
+                    self.allow(&key, false).await;
+                }
+            }
+            Err(why) => {
+                warn!(server = server.name, why, "a server that a file declares cannot be used");
+                known.resting.insert(server.name, (server.launch, now + pause, pause));
+            }
+        }
+    }
+
+    /// Starts those anew whose files changed, if somebody wants that of them.
+    async fn start_what_changed(&self, known: &mut Known) {
+        let all = match self.installations.reloaded().await {
+            Ok(all) => all,
+            Err(err) => {
+                warn!(error = %err, "failed to read which servers are started anew when they change");
+                return;
+            }
+        };
+        for there in all.into_iter().filter(|there| there.is_enabled) {
+            let Some(path) = path_of(&there) else { continue };
+            let Ok(Some(newest)) = tokio::task::spawn_blocking(move || newest(&path)).await else { continue };
+            let before = known.changed.insert(there.key.clone(), newest);
+            if before.is_some_and(|before| before != newest) {
+                info!(server = there.key.name, "the files of a server changed: it starts anew");
+                restart(&self.servers, &there).await;
+            }
+        }
+    }
+}
+
+async fn restart(servers: &Servers, there: &Installed) {
+    servers.end(&there.key);
+    if let Err(why) = servers.connect(there).await {
+        warn!(server = there.key.name, why, "a server whose files changed did not start");
+    }
+}
+
+/// Where a server's own files are, if they are here.
+pub(super) fn path_of(there: &Installed) -> Option<PathBuf> {
+    let Launch::Stdio { .. } = there.launch else { return None };
+    Some(PathBuf::from(&there.source)).filter(|path| path.is_absolute())
+}
+
+/// The configuration files with what stands in them.
+fn read(folder: &Path, file: Option<&Path>) -> Vec<(PathBuf, String)> {
+    let mut files: Vec<PathBuf> = ["", "local", "remote"]
+        .into_iter()
+        .flat_map(|part| std::fs::read_dir(folder.join(part)).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        // As MyPalClara lays them out: a file, or a folder with a `config.json`.
+        .map(|path| if path.is_dir() { path.join("config.json") } else { path })
+        .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+        .collect();
+    files.sort();
+    files.truncate(FILES);
+    files.extend(file.map(Path::to_owned));
+    let is_small =
+        |path: &PathBuf| std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= FILE_BYTES);
+    files
+        .into_iter()
+        .filter(is_small)
+        .filter_map(|path| std::fs::read_to_string(&path).ok().map(|text| (path, text)))
+        .collect()
+}
+
+/// When something under a path changed last; what others have written there is left out.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let (mut open, mut newest, mut seen) = (vec![path.to_owned()], None, 0);
+    while let Some(path) = open.pop() {
+        seen += 1;
+        if seen > WATCHED {
+            break;
+        }
+        let Ok(found) = std::fs::metadata(&path) else { continue };
+        if found.is_dir() {
+            let is_own = |name: &str| !matches!(name, "node_modules" | ".git" | ".venv" | "__pycache__" | "target");
+            let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+            open.extend(entries.filter(|entry| entry.file_name().to_str().is_some_and(is_own)).map(|e| e.path()));
+        } else {
+            newest = newest.max(found.modified().ok());
+        }
+    }
+    newest
+}
