@@ -72,7 +72,7 @@ mod tests {
             ("genai::", &["crates/model/", "crates/embed/"]),
             ("candle_core::", &["crates/embed/"]),
             ("use rmcp::", &["services/tool-runner/src/adapters/", "services/clara/src/mcp_server"]),
-            ("use reqwest::", &["services/tool-runner/src/web/"]),
+            ("use reqwest::", &["services/tool-runner/src/web/", "crates/testkit/"]),
             ("\"clara.v1.", &["crates/bus/"]),
         ] {
             check(|name, text| {

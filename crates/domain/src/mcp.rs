@@ -27,6 +27,8 @@ pub enum Status {
     Running,
     /// Could not be started, or ended; it is tried again after a while.
     Failed,
+    /// Wants to know who asks, and nobody has authorised it.
+    PendingAuth,
     Disabled,
 }
 
@@ -36,12 +38,15 @@ impl Status {
             Self::Stopped => "stopped",
             Self::Running => "running",
             Self::Failed => "error",
+            Self::PendingAuth => "pending_auth",
             Self::Disabled => "disabled",
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Stopped, Self::Running, Self::Failed, Self::Disabled].into_iter().find(|status| status.as_str() == text)
+        [Self::Stopped, Self::Running, Self::Failed, Self::PendingAuth, Self::Disabled]
+            .into_iter()
+            .find(|status| status.as_str() == text)
     }
 }
 
@@ -107,6 +112,55 @@ pub struct McpArgument {
     pub is_required: bool,
 }
 
+/// What a page led back with that authorised a server (RFC 6749, 4.1.2; RFC 9207).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Callback {
+    pub code: String,
+    pub state: String,
+    pub issuer: Option<String>,
+}
+
+/// Reads it from the whole address that the page led to, or takes the code with its state.
+pub fn callback(code: &str, state: &str) -> Callback {
+    let Some((_, query)) = code.trim().split_once('?') else {
+        return Callback { code: code.trim().to_owned(), state: state.trim().to_owned(), issuer: None };
+    };
+    let query = query.split('#').next().unwrap_or_default();
+    let mut found = Callback::default();
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        match name {
+            "code" => found.code = decoded(value),
+            "state" => found.state = decoded(value),
+            "iss" => found.issuer = Some(decoded(value)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A value of a query, without its percent-encoding.
+fn decoded(value: &str) -> String {
+    let (mut plain, mut rest) = (Vec::new(), value.as_bytes());
+    while let [first, after @ ..] = rest {
+        let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        (plain, rest) = match (first, after) {
+            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                plain.push(hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0));
+                (plain, after)
+            }
+            (b'+', after) => {
+                plain.push(b' ');
+                (plain, after)
+            }
+            (other, after) => {
+                plain.push(*other);
+                (plain, after)
+            }
+        };
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
 /// What is asked of the tool runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum McpCommand {
@@ -153,6 +207,28 @@ pub enum McpCommand {
         name: String,
         is_wanted: bool,
     },
+    /// Begins to authorise it; the answer's text is the address that somebody must open.
+    OauthStart {
+        name: String,
+        /// Where that page leads back to.
+        redirect_uri: String,
+    },
+    /// What the page led back with.
+    OauthComplete {
+        name: String,
+        code: String,
+        state: String,
+        issuer: Option<String>,
+    },
+    OauthStatus {
+        name: String,
+    },
+    /// Tokens that somebody has from elsewhere.
+    OauthSetToken {
+        name: String,
+        access_token: String,
+        refresh_token: Option<String>,
+    },
     /// What it lets people read.
     Resources {
         name: String,
@@ -194,4 +270,20 @@ pub struct McpAnswer {
     pub prompts: Vec<McpPrompt>,
     /// What was read. Untrusted words.
     pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_page_led_back_with_is_read_from_its_address() {
+        let issuer = Some("https://as.example".to_owned());
+        let expected = Callback { code: "a b/c".into(), state: "x=y".into(), issuer };
+        let address = "http://127.0.0.1:1/callback?code=a+b%2Fc&state=x%3Dy&iss=https%3A%2F%2Fas.example#z";
+        assert_eq!(callback(address, ""), expected);
+        assert_eq!(callback(" abc ", "def"), Callback { code: "abc".into(), state: "def".into(), issuer: None });
+        assert_eq!(callback("http://x/?error=access_denied", ""), Callback::default());
+        assert_eq!(callback("?code=%zz%4", "").code, "%zz%4");
+    }
 }

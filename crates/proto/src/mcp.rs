@@ -4,7 +4,7 @@ use domain::mcp::{
     Launch, McpAnswer, McpArgument, McpCommand, McpPrompt, McpRequest, McpResource, McpServer, McpTool, Status,
 };
 
-use crate::fields::{all, raws, required};
+use crate::fields::{all, optional_text, raws, required};
 use crate::{InvalidMessage, v1, wire};
 
 wire!(McpRequest as v1::McpRequest);
@@ -169,6 +169,16 @@ impl From<&McpRequest> for v1::McpRequest {
             McpCommand::Refresh { name } => Command::Refresh(Refresh { name }),
             McpCommand::Approve { name, hashes } => Command::Approve(Approve { name, hashes }),
             McpCommand::HotReload { name, is_wanted } => Command::HotReload(HotReload { name, wanted: is_wanted }),
+            McpCommand::OauthStart { name, redirect_uri } => Command::OauthStart(OauthStart { name, redirect_uri }),
+            McpCommand::OauthComplete { name, code, state, issuer } => {
+                Command::OauthComplete(OauthComplete { name, code, state, issuer: issuer.unwrap_or_default() })
+            }
+            McpCommand::OauthStatus { name } => Command::OauthStatus(OauthStatus { name }),
+            McpCommand::OauthSetToken { name, access_token, refresh_token } => Command::OauthSetToken(OauthSetToken {
+                name,
+                access_token,
+                refresh_token: refresh_token.unwrap_or_default(),
+            }),
             McpCommand::Resources { name } => Command::Resources(Resources { name }),
             McpCommand::Read { name, uri } => Command::Read(Read { name, uri }),
             McpCommand::Subscribe { name, uri, is_wanted } => {
@@ -200,6 +210,14 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             Command::Refresh(Refresh { name }) => McpCommand::Refresh { name },
             Command::Approve(Approve { name, hashes }) => McpCommand::Approve { name, hashes },
             Command::HotReload(HotReload { name, wanted }) => McpCommand::HotReload { name, is_wanted: wanted },
+            Command::OauthStart(OauthStart { name, redirect_uri }) => McpCommand::OauthStart { name, redirect_uri },
+            Command::OauthComplete(OauthComplete { name, code, state, issuer }) => {
+                McpCommand::OauthComplete { name, code, state, issuer: optional_text(issuer) }
+            }
+            Command::OauthStatus(OauthStatus { name }) => McpCommand::OauthStatus { name },
+            Command::OauthSetToken(OauthSetToken { name, access_token, refresh_token }) => {
+                McpCommand::OauthSetToken { name, access_token, refresh_token: optional_text(refresh_token) }
+            }
             Command::Resources(Resources { name }) => McpCommand::Resources { name },
             Command::Read(Read { name, uri }) => McpCommand::Read { name, uri },
             Command::Subscribe(Subscribe { name, uri, wanted }) => {

@@ -14,6 +14,7 @@ mod import; // What people have elsewhere.
 mod lost; // Turns that stand in no queue, calls that may have happened.
 mod mcp; // Servers that offer tools.
 mod mcp_files; // Servers that files declare.
+mod mcp_oauth; // Servers that want to know who asks.
 mod mcp_reading; // What servers let people read, and what they ask meanwhile.
 mod mcp_server; // What other programs see of her.
 mod memories; // What is learnt, what becomes of it, who sees it.

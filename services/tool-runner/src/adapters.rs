@@ -4,5 +4,7 @@ pub(crate) mod bubblewrap; // The sandbox by bubblewrap.
 mod cgroup; // Limits on all processes of a run together.
 mod process; // Processes that go with all that they started.
 pub(crate) mod rmcp; // The only user of the crate rmcp.
+pub(crate) mod sealed; // Secrets at rest.
 mod seccomp; // Which system calls code may make.
 pub(crate) mod sql; // What people have installed, and what was called.
+pub(crate) mod vault; // What servers were authorised with.

@@ -19,8 +19,10 @@ use crate::actors::lister::Lister;
 use crate::actors::runner::Runner;
 use crate::actors::stops::Stops;
 use crate::adapters::bubblewrap::Bubblewrap;
-use crate::adapters::rmcp::RmcpConnector;
+use crate::adapters::rmcp::{OAuth, RmcpConnector};
+use crate::adapters::sealed::MasterKey;
 use crate::adapters::sql::SqlInstallations;
+use crate::adapters::vault::Vault;
 use crate::mcp::{Plugins, Servers, Watched};
 use crate::registry::{Registry, Tool};
 use crate::sandbox::Sandbox;
@@ -54,11 +56,15 @@ impl App {
             Some(_) | None => Database::sqlite(&settings.data_dir().join("tools.sqlite")).await,
         };
         let database = database.context("open the database of tools")?;
+        let key = MasterKey::open(settings.secret("CLARA_SECRET_KEY"), &settings.data_dir().join("secrets.key"));
+        let oauth = Arc::new(OAuth { vault: Vault::new(database.clone(), key.context("open the key of secrets")?) });
         let installations: Arc<SqlInstallations> = Arc::new(SqlInstallations::prepare(database).await?);
-        let connector = Arc::new(RmcpConnector { folder: settings.data_dir().join("mcp") });
+        let folder = settings.data_dir().join("mcp");
+        let connector = Arc::new(RmcpConnector { folder, oauth: Arc::clone(&oauth) });
         let plugins = Arc::new(Plugins {
             installations,
             connector,
+            authorities: oauth,
             servers: Servers::default(),
             admins: settings.list("CLARA_ADMINS"),
             limit: Duration::from_secs(settings.number("CLARA_MCP_TIMEOUT_SECONDS")),

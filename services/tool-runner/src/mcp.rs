@@ -1,5 +1,6 @@
 //! MCP servers: from a name that people give to tools that models call.
 
+mod authorising; // Servers that want to know who asks.
 mod declared; // What configuration files declare.
 mod offer; // What servers offer, and whether it is still what somebody agreed to.
 mod plugins; // Installing, listing, approving: what people do with servers.

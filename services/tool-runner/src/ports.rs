@@ -18,6 +18,9 @@ pub(crate) enum McpError {
     /// It could not be started, or did not speak.
     #[error("it did not start: {0}")]
     Start(String),
+    /// It wants to know who asks.
+    #[error("it wants to know who asks: `clara mcp oauth-start` authorises it, or give a header such as Authorization")]
+    Unauthorized,
     /// It said no: nothing was done.
     #[error("{0}")]
     Refused(String),
@@ -69,7 +72,38 @@ pub(crate) trait Connection: Send + Sync {
 
 #[async_trait]
 pub(crate) trait Connector: Send + Sync {
-    async fn connect(&self, launch: &Launch) -> Result<Arc<dyn Connection>, McpError>;
+    async fn connect(&self, key: &Key, launch: &Launch) -> Result<Arc<dyn Connection>, McpError>;
+}
+
+/// Where the authorisation of a server stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Authority {
+    None,
+    /// Somebody is to open a page.
+    Begun,
+    Given,
+}
+
+/// What an authorisation server gave when somebody had agreed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Authorization {
+    pub(crate) code: String,
+    pub(crate) state: String,
+    /// Which server it was, if it said so (RFC 9207).
+    pub(crate) issuer: Option<String>,
+}
+
+/// Authorising servers, each under its address: what was given for one goes to no other.
+/// Errors are in words, for the person.
+#[async_trait]
+pub(crate) trait Authorities: Send + Sync {
+    /// Begins; gives the address that somebody must open, which leads back to `redirect_uri`.
+    async fn start(&self, key: &Key, url: &str, redirect_uri: &str) -> Result<String, String>;
+    async fn complete(&self, key: &Key, url: &str, given: &Authorization) -> Result<(), String>;
+    /// Takes tokens that somebody has from elsewhere.
+    async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String>;
+    async fn authority(&self, key: &Key, url: &str) -> Result<Authority, String>;
+    async fn forget(&self, key: &Key) -> Result<(), String>;
 }
 
 /// Whose server, and which.

@@ -62,6 +62,23 @@ pub enum McpCommand {
         #[arg(value_name = "NAME=VALUE")]
         arguments: Vec<String>,
     },
+    /// Authorise a server that wants to know who asks (OAuth): gives the address to open, and waits
+    /// until somebody has agreed there.
+    OauthStart {
+        name: String,
+        /// Where the page leads back to; then nothing is waited for, and `oauth-complete` takes what it led to.
+        #[arg(long, value_name = "URL")]
+        redirect_uri: Option<String>,
+        /// How long to wait, in seconds.
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        timeout: u64,
+    },
+    /// Complete an authorisation with the address that the page led to.
+    OauthComplete { name: String, address: String },
+    /// Where the authorisation of a server stands.
+    OauthStatus { name: String },
+    /// Use a token that you have: read from standard input, a refresh token on a second line.
+    OauthSetToken { name: String },
     /// Be such a server: your memories and the chat with Clara, for other programs.
     ///
     /// Over standard input and output for whoever runs it (CLI_USER_ID), or with --http for

@@ -1,5 +1,7 @@
 //! Servers that offer tools: installed after they were seen, looked into, approved.
 
+mod authorise; // Waiting for somebody who agrees on a page.
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -8,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
 use domain::mcp::{
-    Launch, McpAnswer, McpArgument, McpCommand as Asked, McpPrompt, McpRequest, McpResource, McpServer, McpTool,
+    Callback, Launch, McpAnswer, McpArgument, McpCommand as Asked, McpPrompt, McpRequest, McpResource, McpServer,
+    McpTool, Status, callback,
 };
 use domain::message::{Principal, without_controls};
 use domain::untrusted::visible;
@@ -62,6 +65,25 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         McpCommand::Refresh { name } => mcp.servers(&mcp.ask(Asked::Refresh { name: name.unwrap_or_default() }).await?),
         McpCommand::Approve { name, yes } => mcp.approve(name, yes).await,
         McpCommand::Serve { .. } => bail!("it serves already"),
+        McpCommand::OauthStart { name, redirect_uri: Some(redirect_uri), .. } => {
+            let answer = mcp.ask(Asked::OauthStart { name, redirect_uri }).await?;
+            mcp.text(&answer)
+        }
+        McpCommand::OauthStart { name, redirect_uri: None, timeout } => {
+            mcp.authorise(name, Duration::from_secs(timeout)).await
+        }
+        McpCommand::OauthComplete { name, address } => {
+            let Callback { code, state, issuer } = callback(&address, "");
+            mcp.tools(&mcp.ask(Asked::OauthComplete { name, code, state, issuer }).await?)
+        }
+        McpCommand::OauthStatus { name } => mcp.text(&mcp.ask(Asked::OauthStatus { name }).await?),
+        McpCommand::OauthSetToken { name } => {
+            let mut lines = std::io::stdin().lines();
+            let access_token = lines.next().context("give the token on standard input")??.trim().to_owned();
+            let refresh_token = lines.next().transpose()?.map(|line| line.trim().to_owned());
+            let refresh_token = refresh_token.filter(|token| !token.is_empty());
+            mcp.tools(&mcp.ask(Asked::OauthSetToken { name, access_token, refresh_token }).await?)
+        }
         McpCommand::Resources { name } => mcp.resources(&mcp.ask(Asked::Resources { name }).await?),
         McpCommand::Resource { name, uri } => mcp.text(&mcp.ask(Asked::Read { name, uri }).await?),
         McpCommand::Subscribe { name, uri } => mcp.subscribe(name, uri, true).await,
@@ -118,6 +140,11 @@ impl Mcp {
         let answer = self.ask(Asked::Install { source, name: name.clone(), launch, for_all: all }).await?;
         if self.json {
             return self.tools(&answer);
+        }
+        let is_pending = answer.servers.iter().any(|server| server.status == Status::PendingAuth);
+        if is_pending {
+            println!("Installed `{name}`, which wants to know who asks: `clara mcp oauth-start {name}` authorises it.");
+            return Ok(ExitCode::SUCCESS);
         }
         println!("Installed `{name}`. It offers:");
         self.tools(&answer)?;

@@ -4,6 +4,7 @@
 mod blocks; // What servers give, as text.
 #[expect(deprecated, reason = "roots go with the next protocol; servers of today ask for them")]
 mod host; // What servers ask of us.
+mod oauth; // Authorising.
 #[expect(deprecated, reason = "servers of today know no other way to subscribe")]
 mod reading; // What servers let people read.
 
@@ -21,6 +22,7 @@ use rmcp::model::{
 };
 use rmcp::service::{PeerRequestOptions, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::auth::AuthClient;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{Peer, RoleClient, ServiceError, ServiceExt};
 use serde_json::{Map, Value};
@@ -29,9 +31,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::host::Host;
+pub(crate) use self::oauth::OAuth;
 use super::process::{Group, Process, expand};
 use crate::mcp::{Offered, TOOLS};
-use crate::ports::{Connection, Connector, Given, McpError};
+use crate::ports::{Connection, Connector, Given, Key, McpError};
 
 /// How long a process has to end when it was told to.
 const END: Duration = Duration::from_secs(2);
@@ -45,14 +48,15 @@ const PING: Duration = Duration::from_secs(5);
 /// Starts servers; each process has this folder as its own.
 pub(crate) struct RmcpConnector {
     pub(crate) folder: PathBuf,
+    pub(crate) oauth: Arc<OAuth>,
 }
 
 #[async_trait]
 impl Connector for RmcpConnector {
-    async fn connect(&self, launch: &Launch) -> Result<Arc<dyn Connection>, McpError> {
+    async fn connect(&self, key: &Key, launch: &Launch) -> Result<Arc<dyn Connection>, McpError> {
         let connection = match launch {
             Launch::Stdio { command, env } => self.process(command, env).await?,
-            Launch::Http { url, headers } => http(url, headers).await?,
+            Launch::Http { url, headers } => self.http(key, url, headers).await?,
         };
         Ok(Arc::new(connection))
     }
@@ -80,28 +84,44 @@ impl RmcpConnector {
             }
         }
     }
+
+    async fn http(
+        &self,
+        key: &Key,
+        address: &str,
+        headers: &BTreeMap<String, String>,
+    ) -> Result<RmcpConnection, McpError> {
+        let mut named = HashMap::new();
+        for (name, value) in headers {
+            let invalid = |_| McpError::Start(format!("the header {name} is none"));
+            let header = HeaderName::try_from(name.as_str()).map_err(|err| invalid(err.to_string()))?;
+            let value = expand(value).map_err(McpError::Start)?;
+            let mut value = HeaderValue::try_from(value).map_err(|err| invalid(err.to_string()))?;
+            value.set_sensitive(true);
+            named.insert(header, value);
+        }
+        let url = expand(address).map_err(McpError::Start)?;
+        let config = StreamableHttpClientTransportConfig::with_uri(url).custom_headers(named);
+        let host = Host::new(None);
+        let served = match self.oauth.manager(key, address).await.map_err(McpError::Start)? {
+            Some(manager) => {
+                let client = AuthClient::new(client()?, manager);
+                host.clone().serve(StreamableHttpClientTransport::with_client(client, config)).await
+            }
+            None => host.clone().serve(StreamableHttpClientTransport::from_config(config)).await,
+        };
+        match served {
+            Ok(service) => Ok(RmcpConnection::new(service, host, None)),
+            Err(err) if err.is_authorization_required() => Err(McpError::Unauthorized),
+            Err(err) => Err(McpError::Start(without_url(&err.to_string()))),
+        }
+    }
 }
 
-async fn http(url: &str, headers: &BTreeMap<String, String>) -> Result<RmcpConnection, McpError> {
-    let mut named = HashMap::new();
-    for (name, value) in headers {
-        let invalid = |_| McpError::Start(format!("the header {name} is none"));
-        let header = HeaderName::try_from(name.as_str()).map_err(|err| invalid(err.to_string()))?;
-        let value = expand(value).map_err(McpError::Start)?;
-        let mut value = HeaderValue::try_from(value).map_err(|err| invalid(err.to_string()))?;
-        value.set_sensitive(true);
-        named.insert(header, value);
-    }
-    let url = expand(url).map_err(McpError::Start)?;
-    let config = StreamableHttpClientTransportConfig::with_uri(url).custom_headers(named);
-    let host = Host::new(None);
-    match host.clone().serve(StreamableHttpClientTransport::from_config(config)).await {
-        Ok(service) => Ok(RmcpConnection::new(service, host, None)),
-        Err(err) if err.is_authorization_required() => {
-            Err(McpError::Start("it wants to know who asks: give a header such as Authorization".to_owned()))
-        }
-        Err(err) => Err(McpError::Start(without_url(&err.to_string()))),
-    }
+/// What asks on behalf of somebody who is authorised: tokens follow no redirect.
+fn client() -> Result<reqwest::Client, McpError> {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+    client.map_err(|err| McpError::Start(err.to_string()))
 }
 
 /// An error without the address, which may hold a key.

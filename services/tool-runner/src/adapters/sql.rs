@@ -25,6 +25,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0002_hot_reload.sqlite.sql"),
         postgres: include_str!("../../migrations/0002_hot_reload.postgres.sql"),
     },
+    Migration {
+        version: 3,
+        name: "oauth",
+        sqlite: include_str!("../../migrations/0003_oauth.sqlite.sql"),
+        postgres: include_str!("../../migrations/0003_oauth.postgres.sql"),
+    },
 ];
 
 /// How long calls are kept: 30 days.

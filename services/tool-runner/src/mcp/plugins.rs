@@ -18,7 +18,7 @@ use super::source::{Found, check_launch, check_name, plan};
 use super::tool::{BEFORE_CALL, McpTool};
 use super::watcher::path_of;
 use super::{Offered, Servers, shown};
-use crate::ports::{Connector, Installations, Installed, Key};
+use crate::ports::{Authorities, Authorization, Connector, Installations, Installed, Key, McpError};
 use crate::registry::Tool;
 
 /// How long an install may take: packages are fetched.
@@ -33,6 +33,7 @@ const MANIFEST_BYTES: u64 = 1024 * 1024;
 pub(crate) struct Plugins {
     pub(crate) installations: Arc<dyn Installations>,
     pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) authorities: Arc<dyn Authorities>,
     pub(crate) servers: Servers,
     /// Users who may install: what is installed runs here.
     pub(crate) admins: Vec<String>,
@@ -71,6 +72,7 @@ impl Plugins {
                 let key = self.find(user, &name).await?.key;
                 self.servers.end(&key);
                 self.installations.remove(&key).await.map_err(|err| err.to_string())?;
+                self.authorities.forget(&key).await?;
                 info!(server = name, by = user, "uninstalled an MCP server");
                 Ok(McpAnswer::default())
             }
@@ -131,6 +133,14 @@ impl Plugins {
                 }
                 self.installations.reload(&installed.key, is_wanted).await.map_err(|err| err.to_string())?;
                 self.one(user, &name).await
+            }
+            McpCommand::OauthStart { name, redirect_uri } => self.oauth_start(user, &name, &redirect_uri).await,
+            McpCommand::OauthComplete { name, code, state, issuer } => {
+                self.oauth_complete(user, &name, Authorization { code, state, issuer }).await
+            }
+            McpCommand::OauthStatus { name } => self.oauth_status(user, &name).await,
+            McpCommand::OauthSetToken { name, access_token, refresh_token } => {
+                self.oauth_set_token(user, &name, &access_token, refresh_token.as_deref()).await
             }
             McpCommand::Resources { name } => self.resources(user, &name).await,
             McpCommand::Read { name, uri } => self.read(user, &name, &uri).await,
@@ -198,10 +208,17 @@ impl Plugins {
         if known.iter().any(|known| known.key.name == key.name) {
             return Err(is_there);
         }
-        let started = tokio::time::timeout(INSTALL, start(self.connector.as_ref(), &launch)).await;
-        let started = started.unwrap_or_else(|_| Err(format!("it did not start within {INSTALL:?}")));
-        let (connection, tools) = started.map_err(|why| format!("not installed: {why}"))?;
-        connection.close().await;
+        let started = tokio::time::timeout(INSTALL, start(self.connector.as_ref(), &key, &launch)).await;
+        let (tools, last_error) = match started {
+            Ok(Ok((connection, tools))) => {
+                connection.close().await;
+                (tools, String::new())
+            }
+            // What it offers is read, and agreed to, when somebody has authorised it.
+            Ok(Err(why @ McpError::Unauthorized)) => (Vec::new(), why.to_string()),
+            Ok(Err(why)) => return Err(format!("not installed: {why}")),
+            Err(_) => return Err(format!("not installed: it did not start within {INSTALL:?}")),
+        };
         let installed = Installed {
             key,
             source,
@@ -210,7 +227,7 @@ impl Plugins {
             is_reloaded: false,
             approved: tools.iter().map(Offered::hash).collect(),
             tools,
-            last_error: String::new(),
+            last_error,
             installed_by: user.to_owned(),
             installed_at_ms: now_ms(),
         };
@@ -221,7 +238,7 @@ impl Plugins {
         self.with_tools(user, installed).await
     }
 
-    fn admin(&self, user: &str) -> Result<(), String> {
+    pub(super) fn admin(&self, user: &str) -> Result<(), String> {
         match self.is_admin(user) {
             true => Ok(()),
             false => Err("only an administrator may do that: CLARA_ADMINS names them".to_owned()),
@@ -249,7 +266,7 @@ impl Plugins {
         self.shown(user, vec![installed]).await
     }
 
-    async fn with_tools(&self, user: &str, installed: Installed) -> Result<McpAnswer, String> {
+    pub(super) async fn with_tools(&self, user: &str, installed: Installed) -> Result<McpAnswer, String> {
         let tools = shown::tools(&installed);
         Ok(McpAnswer { tools, ..self.shown(user, vec![installed]).await? })
     }

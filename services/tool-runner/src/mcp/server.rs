@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::{Offered, usable};
-use crate::ports::{Connection, Connector, Installations, Installed, Key};
+use crate::ports::{Connection, Connector, Installations, Installed, Key, McpError};
 
 /// How long a server may take to start and to list its tools.
 const START: Duration = Duration::from_secs(60);
@@ -156,7 +156,8 @@ impl Server {
         let (launch, key, me) = (self.launch.clone(), self.key.clone(), me.clone());
         task::spawn(TaskKind::Work, "start-mcp-server", async move {
             let started = async {
-                let (connection, tools) = start(connector.as_ref(), &launch).await?;
+                let (connection, tools) =
+                    start(connector.as_ref(), &key, &launch).await.map_err(|err| err.to_string())?;
                 match installations.set_tools(&key, &launch, &tools).await {
                     Ok(()) => Ok(connection),
                     Err(err) => {
@@ -221,7 +222,7 @@ impl Server {
         let (key, launch, me) = (self.key.clone(), self.launch.clone(), me.clone());
         task::spawn(TaskKind::Work, "read-mcp-tools", async move {
             let read = async {
-                let tools = list(connection.as_ref()).await?;
+                let tools = list(connection.as_ref()).await.map_err(|err| err.to_string())?;
                 installations.set_tools(&key, &launch, &tools).await.map_err(|err| err.to_string())
             };
             let read = matches!(tokio::time::timeout(START, read).await, Ok(Ok(())));
@@ -290,20 +291,21 @@ impl Server {
 /// not called until they agree again.
 pub(super) async fn start(
     connector: &dyn Connector,
+    key: &Key,
     launch: &Launch,
-) -> Result<(Arc<dyn Connection>, Vec<Offered>), String> {
-    let connection = connector.connect(launch).await.map_err(|err| err.to_string())?;
+) -> Result<(Arc<dyn Connection>, Vec<Offered>), McpError> {
+    let connection = connector.connect(key, launch).await?;
     match list(connection.as_ref()).await {
         Ok(tools) => Ok((connection, tools)),
-        Err(why) => {
+        Err(err) => {
             connection.close().await;
-            Err(why)
+            Err(err)
         }
     }
 }
 
-async fn list(connection: &dyn Connection) -> Result<Vec<Offered>, String> {
-    Ok(usable(connection.tools().await.map_err(|err| err.to_string())?))
+async fn list(connection: &dyn Connection) -> Result<Vec<Offered>, McpError> {
+    Ok(usable(connection.tools().await?))
 }
 
 fn watch(me: ActorRef<ServerMsg>, connection: Arc<dyn Connection>, number: u64) -> AbortOnDropHandle<()> {

@@ -207,15 +207,19 @@ mod tests {
     use store::Database;
 
     use super::*;
-    use crate::adapters::rmcp::RmcpConnector;
+    use crate::adapters::rmcp::{OAuth, RmcpConnector};
+    use crate::adapters::sealed::MasterKey;
     use crate::adapters::sql::SqlInstallations;
+    use crate::adapters::vault::Vault;
 
     #[tokio::test]
     async fn another_parent_takes_the_place_of_one_that_ended() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::sqlite(&folder.path().join("tools.sqlite")).await.unwrap();
+        let key = MasterKey::open(None, &folder.path().join("secrets.key")).unwrap();
+        let oauth = Arc::new(OAuth { vault: Vault::new(database.clone(), key) });
         let installations = Arc::new(SqlInstallations::prepare(database).await.unwrap());
-        let connector = Arc::new(RmcpConnector { folder: folder.path().to_owned() });
+        let connector = Arc::new(RmcpConnector { folder: folder.path().to_owned(), oauth });
         let installed = Installed {
             key: Key { owner: String::new(), name: "none".into() },
             source: String::new(),

@@ -10,18 +10,29 @@ use crate::ports::Installed;
 
 /// A server as a person sees it; `is_theirs`: they may see how it is run, and why it failed.
 pub(super) fn server(installed: Installed, status: Status, last_error: String, is_theirs: bool) -> McpServer {
+    let status = match status {
+        _ if !installed.is_enabled => Status::Disabled,
+        Status::Stopped if awaits(&installed) => Status::PendingAuth,
+        status => status,
+    };
     McpServer {
         name: installed.key.name,
         owner: installed.key.owner,
         source: url(&installed.source),
         launch: if is_theirs { masked(installed.launch) } else { hidden(installed.launch) },
-        status: if installed.is_enabled { status } else { Status::Disabled },
+        status,
         tools: u32::try_from(installed.tools.len()).unwrap_or(u32::MAX),
         last_error: if is_theirs { last_error } else { String::new() },
         installed_by: installed.installed_by,
         is_reloaded: installed.is_reloaded,
         installed_at_ms: installed.installed_at_ms,
     }
+}
+
+/// Whether somebody has to authorise it before anything of it is known.
+fn awaits(installed: &Installed) -> bool {
+    let is_far = matches!(installed.launch, Launch::Http { .. });
+    is_far && installed.tools.is_empty() && installed.approved.is_empty() && !installed.last_error.is_empty()
 }
 
 /// All that a model would read of the tools, for whoever is to agree to it.

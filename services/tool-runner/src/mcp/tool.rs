@@ -142,7 +142,9 @@ impl McpTool {
         match called {
             Ok(given) if given.is_error => (Ended::Failed(with_questions(given)), Some("tool")),
             Ok(given) => (Ended::Gave(with_questions(given)), None),
-            Err(err @ (McpError::Refused(_) | McpError::Start(_))) => (Ended::Failed(err.to_string()), Some("refused")),
+            Err(err @ (McpError::Refused(_) | McpError::Start(_) | McpError::Unauthorized)) => {
+                (Ended::Failed(err.to_string()), Some("refused"))
+            }
             Err(err @ McpError::Gone(_)) => (Ended::MayHaveHappened(err.to_string()), Some("gone")),
             Err(err @ McpError::TimedOut(_)) => (Ended::MayHaveHappened(err.to_string()), Some("timeout")),
         }

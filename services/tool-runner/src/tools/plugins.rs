@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::mcp::{Launch, McpAnswer, McpCommand, McpServer};
+use domain::mcp::{Callback, Launch, McpAnswer, McpCommand, McpServer, callback};
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
@@ -16,6 +16,9 @@ use crate::registry::{Builtin, Tool};
 
 /// How long a server may take that is started, in milliseconds: packages are fetched.
 const STARTING_MS: u64 = INSTALL.as_millis() as u64 + 20_000;
+
+/// Where a page leads back to whose address somebody copies: nobody listens there.
+const COPIED: &str = "http://127.0.0.1:8765/callback";
 
 #[derive(Clone, Copy)]
 enum Doing {
@@ -30,6 +33,9 @@ enum Doing {
     Restart,
     Refresh,
     HotReload,
+    OauthStart,
+    OauthComplete,
+    OauthStatus,
 }
 
 struct PluginTool {
@@ -103,6 +109,41 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
             Doing::Restart,
         ),
         tool(
+            "mcp_oauth_start",
+            "Begins to authorise an MCP server; gives the address that the person must open, who then brings the \
+             address that it led to, for mcp_oauth_complete.",
+            Effect::Once,
+            Risk::Moderate,
+            json!({
+                "server_name": {"type": "string", "minLength": 1, "maxLength": 32, "description": "The server's name"},
+                "redirect_uri": {"type": "string", "maxLength": 2000, "description": "Where the page leads back to; left out: to this machine, where the person copies the address"},
+            }),
+            named,
+            Doing::OauthStart,
+        ),
+        tool(
+            "mcp_oauth_complete",
+            "Completes the authorisation of an MCP server.",
+            Effect::Once,
+            Risk::Moderate,
+            json!({
+                "server_name": {"type": "string", "minLength": 1, "maxLength": 32, "description": "The server's name"},
+                "code": {"type": "string", "minLength": 1, "maxLength": 16384, "description": "The whole address that the page led to, or its `code`"},
+                "state": {"type": "string", "maxLength": 16384, "description": "Its `state`, if `code` is not the whole address"},
+            }),
+            &["server_name", "code"],
+            Doing::OauthComplete,
+        ),
+        tool(
+            "mcp_oauth_status",
+            "Tells where the authorisation of an MCP server stands.",
+            read,
+            Risk::Safe,
+            name(),
+            named,
+            Doing::OauthStatus,
+        ),
+        tool(
             "mcp_hot_reload",
             "Starts an MCP server anew whenever its files change; it must have been installed from a path.",
             again,
@@ -168,6 +209,18 @@ impl Builtin for PluginTool {
             Doing::Enable => Ok(servers(&ask(McpCommand::Enable { name, is_enabled: true }).await?)),
             Doing::Disable => Ok(servers(&ask(McpCommand::Enable { name, is_enabled: false }).await?)),
             Doing::Restart => Ok(servers(&ask(McpCommand::Restart { name }).await?)),
+            Doing::OauthStart => {
+                let given = text(&arguments, "redirect_uri");
+                let redirect_uri = if given.is_empty() { COPIED } else { given }.to_owned();
+                let address = ask(McpCommand::OauthStart { name, redirect_uri }).await?.text;
+                Ok(format!("The person must open {address} and bring the address that it leads to."))
+            }
+            Doing::OauthComplete => {
+                let Callback { code, state, issuer } = callback(text(&arguments, "code"), text(&arguments, "state"));
+                let answer = ask(McpCommand::OauthComplete { name, code, state, issuer }).await?;
+                Ok(format!("Authorised. It offers:\n{}", tools(&answer)))
+            }
+            Doing::OauthStatus => Ok(ask(McpCommand::OauthStatus { name }).await?.text),
             Doing::HotReload => {
                 let is_wanted = arguments.get("enable").and_then(Value::as_bool).unwrap_or(true);
                 Ok(servers(&ask(McpCommand::HotReload { name, is_wanted }).await?))

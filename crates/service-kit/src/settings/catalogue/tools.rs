@@ -48,6 +48,12 @@ pub(super) const TOOLS: &[Setting] = &[
         "How long one call of a tool of an MCP server may take",
     ),
     setting(
+        "CLARA_SECRET_KEY",
+        Kind::Secret,
+        "",
+        "Key under which tokens are kept, 64 hexadecimal digits; `secrets.key` in the data folder if not set",
+    ),
+    setting(
         "MCP_SERVERS_DIR",
         Kind::Path,
         "",

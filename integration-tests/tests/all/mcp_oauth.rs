@@ -1,0 +1,174 @@
+//! Servers that want to know who asks: authorised by a person, with tokens that nobody else
+//! sees, and by nobody who cannot be trusted (attacks S15, S16).
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use domain::mcp::{Launch, McpCommand, Status};
+use domain::turn::ReplyKind;
+use serde_json::Value;
+use testkit::model::FakeModel;
+use testkit::oauth::{Protected, Quirk};
+use testkit::process::command;
+use testkit::sandbox::Sandbox;
+use testkit::terminal::Terminal;
+use testkit::web::FakeWeb;
+
+use crate::asking::ANN;
+use crate::mcp::{calls_tool, clara, install, lines, mcp, obedient, plan};
+
+async fn start(folder: &std::path::Path, server: &Protected, replicas: usize) -> (FakeModel, Sandbox, Terminal) {
+    let model = obedient().await;
+    let sandbox = plan(&model, folder).set("CLARA_MCP_TIMEOUT_SECONDS", 20).replicas(replicas).start().await;
+    let launch = Launch::Http { url: server.url(), headers: Default::default() };
+    let answer = install(&sandbox.bus().await, ANN, "far", launch, false).await.unwrap();
+    assert_eq!(answer.servers[0].status, Status::PendingAuth, "{answer:?}");
+    let terminal = sandbox.terminal("main").await;
+    (model, sandbox, terminal)
+}
+
+/// Opens a page as a browser does; where it led to in the end.
+async fn open(address: &str) -> String {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let page = client.get(address).send().await.unwrap();
+    page.headers()["location"].to_str().unwrap().to_owned()
+}
+
+fn complete(back: &str) -> McpCommand {
+    let domain::mcp::Callback { code, state, issuer } = domain::mcp::callback(back, "");
+    McpCommand::OauthComplete { name: "far".into(), code, state, issuer }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_agrees_on_a_page_and_the_tokens_are_nobody_elses() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await);
+    let (model, mut sandbox, mut terminal) = start(folder.path(), &server, 1).await;
+    let gone = calls_tool(&mut terminal, "far__whoami", "{}").await;
+    assert!(gone.text.contains("there is no tool `far__whoami`"), "{}", gone.text);
+
+    // The command waits for what the page leads back to.
+    let mut waiting = command("clara", sandbox.folder());
+    waiting.env("NATS_URL", sandbox.nats.url()).env("CLI_USER_ID", ANN).stdout(Stdio::piped());
+    let mut waiting = waiting.args(["mcp", "--json", "oauth-start", "far"]).spawn().unwrap();
+    let mut said = BufReader::new(waiting.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let address = serde_json::from_str::<Value>(&line).unwrap()["open"].as_str().unwrap().to_owned();
+    assert!(address.starts_with(&format!("http://{}/authorize?", server.address)), "{address}");
+    let page = reqwest::get(&address).await.unwrap();
+    assert_eq!(page.text().await.unwrap(), "Clara has heard. You can close this page.");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(waiting.wait().unwrap().success() && rest.contains(r#""name":"far__whoami""#), "{rest}");
+
+    assert!(calls_tool(&mut terminal, "far__whoami", "{}").await.text.contains("you are known"));
+    sandbox.kill("tool-runner", 0);
+    sandbox.start_service("tool-runner", 0);
+    sandbox.ready(1).await;
+    assert!(calls_tool(&mut terminal, "far__whoami", "{}").await.text.contains("you are known"), "after a restart");
+    assert_eq!(server.called().len(), 2);
+    assert_eq!(lines(clara(&sandbox, ANN, &["oauth-status", "far", "--json"]))[0]["text"], "authorised");
+
+    // No token stands anywhere in plain, nor what it could be had with.
+    let asked = model.asked().iter().map(|asked| asked.body.to_string()).collect::<String>();
+    let mut kept = asked.into_bytes();
+    for file in std::fs::read_dir(sandbox.folder().join("data")).unwrap().map(|file| file.unwrap().path()) {
+        kept.extend(std::fs::read(file).unwrap_or_default());
+    }
+    for log in std::fs::read_dir(sandbox.folder()).unwrap().map(|file| file.unwrap().path()) {
+        kept.extend(std::fs::read(log).unwrap_or_default());
+    }
+    for token in server.tokens().into_iter().chain(["code-canary".into()]) {
+        assert!(!kept.windows(token.len()).any(|part| part == token.as_bytes()), "{token}");
+    }
+    assert!(clara(&sandbox, ANN, &["uninstall", "far"]).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_renewed_by_whichever_replica_asks() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::ShortLived).await);
+    let (_model, sandbox, mut terminal) = start(folder.path(), &server, 2).await;
+    let bus = sandbox.bus().await;
+    let begin = McpCommand::OauthStart { name: "far".into(), redirect_uri: "http://127.0.0.1:1/callback".into() };
+    let address = mcp(&bus, ANN, begin).await.unwrap().text;
+    let answer = mcp(&bus, ANN, complete(&open(&address).await)).await.unwrap();
+    assert!(answer.tools[0].is_approved, "{answer:?}");
+    for _ in 0..4 {
+        let reply = calls_tool(&mut terminal, "far__whoami", "{}").await;
+        assert!(reply.kind == ReplyKind::Answered && reply.text.contains("you are known"), "{}", reply.text);
+    }
+    let renewed = server.asked().iter().filter(|asked| *asked == "POST /token").count();
+    assert_eq!(renewed, 2, "one for the code, one that renewed: {:?}", server.asked());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_counts_once_and_only_for_who_began() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await);
+    let (_model, sandbox, _terminal) = start(folder.path(), &server, 1).await;
+    let bus = sandbox.bus().await;
+    let begin = |uri: &str| McpCommand::OauthStart { name: "far".into(), redirect_uri: uri.to_owned() };
+    for elsewhere in ["http://evil.example/", "http://127.0.0.1.evil.example/", "javascript:alert(1)"] {
+        assert!(mcp(&bus, ANN, begin(elsewhere)).await.unwrap_err().contains("leads nowhere safe"));
+    }
+    assert!(mcp(&bus, "cli-bob", begin("http://127.0.0.1:1/callback")).await.is_err());
+    let address = mcp(&bus, ANN, begin("http://127.0.0.1:1/callback")).await.unwrap().text;
+    let back = open(&address).await;
+    let forged = [
+        back.replace("state=", "state=x"),
+        back.replace("iss=http%3A%2F%2F127", "iss=https%3A%2F%2F128"),
+        back.split("&iss=").next().unwrap().to_owned(),
+        back.replace("code=", "nocode="),
+    ];
+    for forged in forged {
+        assert!(mcp(&bus, ANN, complete(&forged)).await.is_err(), "{forged}");
+    }
+    mcp(&bus, ANN, complete(&back)).await.unwrap();
+    let again = mcp(&bus, ANN, complete(&back)).await.unwrap_err();
+    assert!(again.contains("used already"), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_authorised_by_whom_nobody_can_trust() {
+    let near = FakeWeb::start().await;
+    let model = obedient().await;
+    for (quirk, why) in [
+        (Quirk::NoPkce, "PKCE"),
+        (Quirk::Page("javascript:alert(1)"), ""),
+        (Quirk::Page("https://as.example/$(calc)"), "nobody should open"),
+        (Quirk::Page("http://as.example/authorize"), "nobody should open"),
+        (Quirk::Issuer, ""),
+        (Quirk::MetadataAt("http://169.254.169.254/latest/meta-data".into()), ""),
+        (Quirk::MetadataAt("file:///etc/passwd".into()), ""),
+        (Quirk::MetadataAt("gopher://127.0.0.1/x".into()), ""),
+    ] {
+        let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(quirk.clone()).await);
+        let sandbox = plan(&model, folder.path()).only(&["tool-runner"]).start().await;
+        let bus = sandbox.bus().await;
+        let launch = Launch::Http { url: server.url(), headers: Default::default() };
+        install(&bus, ANN, "far", launch, false).await.unwrap();
+        let begin = McpCommand::OauthStart { name: "far".into(), redirect_uri: "http://127.0.0.1:1/callback".into() };
+        let begun = mcp(&bus, ANN, begin).await;
+        match (&quirk, &begun) {
+            // What a challenge points to is left alone; the well-known place is as good.
+            (Quirk::MetadataAt(_), Ok(answer)) => {
+                assert!(answer.text.starts_with(&format!("http://{}/authorize?", server.address)), "{}", answer.text);
+            }
+            (_, Err(said)) => assert!(said.contains(why), "{quirk:?}: {said}"),
+            (_, Ok(answer)) => panic!("{quirk:?}: {}", answer.text),
+        }
+    }
+    assert_eq!(near.asked(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_from_elsewhere_is_taken_and_never_shown() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await);
+    let (_model, sandbox, _terminal) = start(folder.path(), &server, 1).await;
+    let mut set = command("clara", sandbox.folder());
+    set.env("NATS_URL", sandbox.nats.url()).env("CLI_USER_ID", ANN).args(["mcp", "oauth-set-token", "far"]);
+    let mut set = set.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut set.stdin.take().unwrap(), b"at-wrong-canary\n").unwrap();
+    let output = set.wait_with_output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success() && said.contains("authorised, but") && !said.contains("canary"), "{said}");
+}

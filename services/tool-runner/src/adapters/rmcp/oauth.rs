@@ -1,0 +1,255 @@
+//! Authorisation by OAuth 2.1, as MCP has it
+//! (<https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization>): discovery,
+//! registration, PKCE, refresh are rmcp's; what is kept, and what is refused, is ours.
+//!
+//! An authorisation may be begun in one process and completed in another: all of it stands in
+//! the vault.
+
+use async_trait::async_trait;
+use domain::untrusted::visible;
+use rmcp::transport::auth::{
+    AuthError, AuthorizationManager, AuthorizationMetadataSource, CredentialStore, OAuthClientConfig, StateStore,
+    StoredAuthorizationState, StoredCredentials,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use service_kit::clock::now_ms;
+use tracing::warn;
+
+use crate::adapters::vault::{Part, Vault, VaultError};
+use crate::ports::{Authorities, Authority, Authorization, Key};
+
+/// How long a person may take to authorise, in seconds.
+const FLOW_SECONDS: u64 = 3600;
+/// As which we register.
+const NAME: &str = "Clara";
+
+/// Who we are to the server that authorises.
+#[derive(Serialize, Deserialize)]
+struct Client {
+    id: String,
+    secret: Option<String>,
+    scopes: Vec<String>,
+    redirect_uri: String,
+}
+
+impl Client {
+    fn config(self) -> OAuthClientConfig {
+        let config = OAuthClientConfig::new(self.id, self.redirect_uri).with_scopes(self.scopes);
+        match self.secret {
+            Some(secret) => config.with_client_secret(secret),
+            None => config,
+        }
+    }
+}
+
+pub(crate) struct OAuth {
+    pub(crate) vault: Vault,
+}
+
+impl OAuth {
+    /// Who asks for a server with the tokens that are kept; nothing if there are none.
+    pub(super) async fn manager(&self, key: &Key, url: &str) -> Result<Option<AuthorizationManager>, String> {
+        let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
+        if kept.is_none_or(|kept| kept.token_response.is_none()) {
+            return Ok(None);
+        }
+        let mut manager = self.prepared(key, url).await?;
+        if !manager.initialize_from_store().await.map_err(refused)? {
+            return Ok(None);
+        }
+        if let Some(client) = self.vault.find::<Client>(key, url, Part::Client).await.map_err(told)? {
+            manager.configure_client(client.config()).map_err(refused)?;
+        }
+        Ok(Some(manager))
+    }
+
+    async fn prepared(&self, key: &Key, url: &str) -> Result<AuthorizationManager, String> {
+        // Addresses near us are asked for only if the server itself is near.
+        let mut manager = AuthorizationManager::new(url).await.map_err(refused)?;
+        let kept = Kept { vault: self.vault.clone(), key: key.clone(), url: url.to_owned() };
+        manager.set_credential_store(kept.clone());
+        manager.set_state_store(kept);
+        Ok(manager)
+    }
+
+    async fn discovered(&self, key: &Key, url: &str) -> Result<AuthorizationManager, String> {
+        let mut manager = self.prepared(key, url).await?;
+        let found = manager.resolve_metadata().await.map_err(refused)?;
+        let methods = found.metadata.code_challenge_methods_supported.as_deref();
+        let is_fallback = found.source == AuthorizationMetadataSource::LegacyEndpointFallback;
+        // The protocol has clients refuse who does not say that they know PKCE.
+        if !is_fallback && !methods.is_some_and(|methods| methods.iter().any(|method| method == "S256")) {
+            return Err(
+                "its authorisation server does not offer PKCE with S256, without which a code can be stolen".to_owned()
+            );
+        }
+        manager.set_metadata(found.metadata);
+        Ok(manager)
+    }
+}
+
+#[async_trait]
+impl Authorities for OAuth {
+    async fn start(&self, key: &Key, url: &str, redirect_uri: &str) -> Result<String, String> {
+        let mut manager = self.discovered(key, url).await?;
+        let scopes = manager.select_scopes(None, &[]);
+        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+        let config = manager.register_client(NAME, redirect_uri, &scopes).await.map_err(refused)?;
+        manager.configure_client(config.clone()).map_err(refused)?;
+        let client = Client {
+            id: config.client_id,
+            secret: config.client_secret,
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            redirect_uri: redirect_uri.to_owned(),
+        };
+        self.vault.keep(key, url, Part::Client, &client).await.map_err(told)?;
+        let address = manager.get_authorization_url(&scopes).await.map_err(refused)?;
+        check_address(&address)?;
+        Ok(address)
+    }
+
+    async fn complete(&self, key: &Key, url: &str, given: &Authorization) -> Result<(), String> {
+        let client: Option<Client> = self.vault.find(key, url, Part::Client).await.map_err(told)?;
+        let client = client.ok_or("no authorisation has begun: `clara mcp oauth-start` begins one")?;
+        let mut manager = self.discovered(key, url).await?;
+        manager.configure_client(client.config()).map_err(refused)?;
+        let Authorization { code, state, issuer } = given;
+        let exchanged = manager.exchange_code_for_token_with_issuer(code, state, issuer.as_deref()).await;
+        exchanged.map(|_| ()).map_err(refused)
+    }
+
+    async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String> {
+        let token = json!({"access_token": access, "token_type": "Bearer", "refresh_token": refresh});
+        let token = serde_json::from_value(token).map_err(|_| "that is no token".to_owned())?;
+        let known: Option<Client> = self.vault.find(key, url, Part::Client).await.map_err(told)?;
+        let id = known.map_or_else(|| NAME.to_lowercase(), |client| client.id);
+        let credentials = StoredCredentials::new(id, Some(token), Vec::new(), None);
+        self.vault.keep(key, url, Part::Credentials, &credentials).await.map_err(told)
+    }
+
+    async fn authority(&self, key: &Key, url: &str) -> Result<Authority, String> {
+        let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
+        let flow: Option<StoredAuthorizationState> = self.vault.find(key, url, Part::Flow).await.map_err(told)?;
+        Ok(match (kept.and_then(|kept| kept.token_response), flow) {
+            (Some(_), _) => Authority::Given,
+            (None, Some(_)) => Authority::Begun,
+            (None, None) => Authority::None,
+        })
+    }
+
+    async fn forget(&self, key: &Key) -> Result<(), String> {
+        self.vault.forget(key).await.map_err(told)
+    }
+}
+
+/// Whether a person may be sent there (attack S16): a page over TLS, or on this machine.
+fn check_address(address: &str) -> Result<(), String> {
+    let url = reqwest::Url::parse(address).map_err(|_| "its authorisation server names no page".to_owned())?;
+    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let is_page = url.scheme() == "https" || (url.scheme() == "http" && is_local);
+    // Whoever pastes it into a shell runs nothing by it.
+    let is_plain = address.chars().all(|c| c.is_ascii_graphic() && !"`$\\\"'<>|;()".contains(c));
+    match is_page && is_plain {
+        true => Ok(()),
+        false => Err("its authorisation server leads to an address that nobody should open".to_owned()),
+    }
+}
+
+/// An error in words, without secrets: those of servers are cut.
+fn refused(err: AuthError) -> String {
+    let text = match &err {
+        AuthError::AuthorizationRequired => "it has to be authorised anew: `clara mcp oauth-start`".to_owned(),
+        AuthError::PkceUnsupported => "its authorisation server does not offer PKCE with S256".to_owned(),
+        AuthError::InternalError(why) if why.contains("state not found") => {
+            "this answer belongs to no authorisation that has begun, or was used already".to_owned()
+        }
+        AuthError::HttpError(_) => "its authorisation server cannot be reached".to_owned(),
+        other => visible(&other.to_string()),
+    };
+    text.chars().take(500).collect()
+}
+
+fn told(err: VaultError) -> String {
+    err.to_string()
+}
+
+/// What rmcp keeps of one server.
+#[derive(Clone)]
+struct Kept {
+    vault: Vault,
+    key: Key,
+    url: String,
+}
+
+fn failed(err: VaultError) -> AuthError {
+    AuthError::CredentialStoreError(err.to_string())
+}
+
+#[async_trait]
+impl CredentialStore for Kept {
+    async fn load(&self) -> Result<Option<StoredCredentials>, AuthError> {
+        self.vault.find(&self.key, &self.url, Part::Credentials).await.map_err(failed)
+    }
+
+    async fn save(&self, credentials: StoredCredentials) -> Result<(), AuthError> {
+        self.vault.keep(&self.key, &self.url, Part::Credentials, &credentials).await.map_err(failed)
+    }
+
+    async fn clear(&self) -> Result<(), AuthError> {
+        warn!(server = self.key.name, "the tokens of a server count no more");
+        self.vault.drop(&self.key, Part::Credentials).await.map_err(failed)
+    }
+
+    async fn on_refresh_token_rejected(&self, _: &StoredCredentials) -> Result<(), AuthError> {
+        self.clear().await
+    }
+}
+
+/// One authorisation at a time: who begins another drops the one before.
+#[async_trait]
+impl StateStore for Kept {
+    async fn save(&self, _: &str, state: StoredAuthorizationState) -> Result<(), AuthError> {
+        self.vault.keep(&self.key, &self.url, Part::Flow, &state).await.map_err(failed)
+    }
+
+    async fn load(&self, csrf_token: &str) -> Result<Option<StoredAuthorizationState>, AuthError> {
+        let kept: Option<StoredAuthorizationState> =
+            self.vault.find(&self.key, &self.url, Part::Flow).await.map_err(failed)?;
+        let now = u64::try_from(now_ms() / 1000).unwrap_or(0);
+        let is_meant = |kept: &StoredAuthorizationState| {
+            // By their hashes: comparing them tells nothing by its time.
+            blake3::hash(kept.csrf_token.as_bytes()) == blake3::hash(csrf_token.as_bytes())
+                && now.saturating_sub(kept.created_at) <= FLOW_SECONDS
+        };
+        Ok(kept.filter(is_meant))
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), AuthError> {
+        self.vault.drop(&self.key, Part::Flow).await.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attack S16.
+    #[test]
+    fn nobody_is_sent_to_what_is_no_page() {
+        for address in [
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "http://as.example/authorize",
+            "https://as.example/$(calc)",
+            "https://as.example/a b",
+            "https://as.example/`id`",
+            "",
+        ] {
+            assert!(check_address(address).is_err(), "{address}");
+        }
+        for address in ["https://as.example/authorize?a=b%20c&d=e", "http://127.0.0.1:9/authorize?x=y"] {
+            check_address(address).unwrap();
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What servers were authorised with: kept by server, sealed, on SQLite and PostgreSQL.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::{Database, StoreError};
+
+use super::sealed::MasterKey;
+use crate::ports::Key;
+
+/// The parts of what is kept. Each is sealed for its own server, address and part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Who we are to the server that authorises.
+    Client,
+    /// An authorisation that has begun.
+    Flow,
+    /// The tokens.
+    Credentials,
+}
+
+impl Part {
+    fn column(self) -> &'static str {
+        match self {
+            Part::Client => "client",
+            Part::Flow => "flow",
+            Part::Credentials => "credentials",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Vault {
+    database: Database,
+    key: MasterKey,
+}
+
+/// Why something was not kept or found.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum VaultError {
+    #[error("the database of tools did not answer")]
+    Database(#[from] StoreError),
+    #[error("{0}")]
+    Seal(String),
+}
+
+impl Vault {
+    pub(crate) fn new(database: Database, key: MasterKey) -> Self {
+        Self { database, key }
+    }
+
+    /// Tokens never go anywhere else than where they were given for: they are sealed for the
+    /// address too.
+    fn place(key: &Key, url: &str, part: Part) -> String {
+        format!("mcp\n{}\n{}\n{url}\n{}", key.owner, key.name, part.column())
+    }
+
+    pub(super) async fn keep(
+        &self,
+        key: &Key,
+        url: &str,
+        part: Part,
+        value: &impl Serialize,
+    ) -> Result<(), VaultError> {
+        let text = serde_json::to_string(value).map_err(|err| VaultError::Seal(err.to_string()))?;
+        let sealed = self.key.seal(&key.owner, &Self::place(key, url, part), &text).map_err(VaultError::Seal)?;
+        let column = part.column();
+        let sql = format!(
+            "INSERT INTO mcp_oauth_tokens (user_id, server_name, {column}) VALUES ($1, $2, $3) \
+             ON CONFLICT (user_id, server_name) DO UPDATE SET {column} = $3"
+        );
+        let values = [key.owner.as_str().into(), key.name.as_str().into(), sealed.into()];
+        self.database.execute(&sql, &values).await?;
+        Ok(())
+    }
+
+    /// What is kept of a server; nothing if it was kept for another address, or with another key.
+    pub(super) async fn find<T: DeserializeOwned>(
+        &self,
+        key: &Key,
+        url: &str,
+        part: Part,
+    ) -> Result<Option<T>, VaultError> {
+        let column = part.column();
+        let sql = format!("SELECT {column} AS sealed FROM mcp_oauth_tokens WHERE user_id = $1 AND server_name = $2");
+        let rows = self.database.fetch(&sql, &[key.owner.as_str().into(), key.name.as_str().into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let text = self.key.unseal(&key.owner, &Self::place(key, url, part), &row.text("sealed")?);
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    pub(super) async fn drop(&self, key: &Key, part: Part) -> Result<(), VaultError> {
+        let column = part.column();
+        let sql = format!("UPDATE mcp_oauth_tokens SET {column} = '' WHERE user_id = $1 AND server_name = $2");
+        self.database.execute(&sql, &[key.owner.as_str().into(), key.name.as_str().into()]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn forget(&self, key: &Key) -> Result<(), VaultError> {
+        let sql = "DELETE FROM mcp_oauth_tokens WHERE user_id = $1 AND server_name = $2";
+        self.database.execute(sql, &[key.owner.as_str().into(), key.name.as_str().into()]).await?;
+        Ok(())
+    }
+}

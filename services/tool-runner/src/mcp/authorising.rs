@@ -1,0 +1,133 @@
+//! Authorising servers that want to know who asks. What they offer is read, and agreed to, once
+//! that is done: as an install does.
+
+use std::sync::Arc;
+
+use domain::mcp::{Launch, McpAnswer};
+use tracing::info;
+
+use super::server::start;
+use super::{INSTALL, Offered, Plugins};
+use crate::ports::{Authority, Authorization, Installed};
+
+/// Longest address that leads back, code, state, or token, in bytes.
+const GIVEN_BYTES: usize = 16 * 1024;
+
+impl Plugins {
+    pub(super) async fn oauth_start(&self, user: &str, name: &str, redirect_uri: &str) -> Result<McpAnswer, String> {
+        let (installed, url) = self.authorised(user, name).await?;
+        let text = self.authorities.start(&installed.key, &url, check_redirect(redirect_uri)?).await?;
+        Ok(McpAnswer { text, ..McpAnswer::default() })
+    }
+
+    pub(super) async fn oauth_complete(
+        &self,
+        user: &str,
+        name: &str,
+        given: Authorization,
+    ) -> Result<McpAnswer, String> {
+        let Authorization { code, state, issuer } = &given;
+        if code.is_empty() || state.is_empty() {
+            return Err("give the whole address that the page led to: it holds `code` and `state`".to_owned());
+        }
+        [Some(code), Some(state), issuer.as_ref()].into_iter().flatten().try_for_each(|part| bounded(part))?;
+        let (installed, url) = self.authorised(user, name).await?;
+        self.authorities.complete(&installed.key, &url, &given).await?;
+        info!(server = name, by = user, "authorised an MCP server");
+        self.read_anew(user, installed).await
+    }
+
+    pub(super) async fn oauth_status(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
+        let (installed, url) = self.authorised(user, name).await?;
+        let text = match self.authorities.authority(&installed.key, &url).await? {
+            Authority::None => "none: `clara mcp oauth-start` begins one",
+            Authority::Begun => "begun: somebody must open the address that it gave",
+            Authority::Given => "authorised",
+        };
+        Ok(McpAnswer { text: text.to_owned(), ..McpAnswer::default() })
+    }
+
+    pub(super) async fn oauth_set_token(
+        &self,
+        user: &str,
+        name: &str,
+        access: &str,
+        refresh: Option<&str>,
+    ) -> Result<McpAnswer, String> {
+        for token in [Some(access), refresh].into_iter().flatten() {
+            bounded(token)?;
+            if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
+                return Err("a token is a line without spaces".to_owned());
+            }
+        }
+        let (installed, url) = self.authorised(user, name).await?;
+        self.authorities.set(&installed.key, &url, access, refresh).await?;
+        self.read_anew(user, installed).await
+    }
+
+    /// A server with its address, for an administrator.
+    async fn authorised(&self, user: &str, name: &str) -> Result<(Installed, String), String> {
+        self.admin(user)?;
+        let installed = self.find(user, name).await?;
+        match &installed.launch {
+            Launch::Http { url, .. } => Ok((installed.clone(), url.clone())),
+            Launch::Stdio { .. } => Err(format!("`{name}` runs here: it is not authorised over the web")),
+        }
+    }
+
+    /// Starts it with what it was authorised with; what it offers the first time is agreed to.
+    async fn read_anew(&self, user: &str, installed: Installed) -> Result<McpAnswer, String> {
+        self.servers.end(&installed.key);
+        let started = start(Arc::as_ref(&self.connector), &installed.key, &installed.launch);
+        let started = tokio::time::timeout(INSTALL, started).await;
+        let started = started.map_err(|_| format!("authorised, but it did not start within {INSTALL:?}"))?;
+        let (connection, tools) = started.map_err(|why| format!("authorised, but {why}"))?;
+        connection.close().await;
+        let is_first = installed.tools.is_empty() && installed.approved.is_empty();
+        let stored = self.installations.set_tools(&installed.key, &installed.launch, &tools).await;
+        stored.map_err(|err| err.to_string())?;
+        if is_first {
+            let hashes = tools.iter().map(Offered::hash).collect();
+            self.installations.approve(&installed.key, &hashes).await.map_err(|err| err.to_string())?;
+        }
+        let name = installed.key.name;
+        self.with_tools(user, self.find(user, &name).await?).await
+    }
+}
+
+/// An address that leads back here: over TLS, or to this machine.
+fn check_redirect(address: &str) -> Result<&str, String> {
+    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+    let is_local = local.iter().any(|host| {
+        let rest = address.strip_prefix(host);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+    });
+    let is_plain = address.len() <= 2000 && address.chars().all(|c| c.is_ascii_graphic()) && !address.contains('#');
+    match (is_local || address.starts_with("https://")) && is_plain {
+        true => Ok(address),
+        false => Err(format!("{address:?} leads nowhere safe: name https://…, or http://127.0.0.1:<port>/…")),
+    }
+}
+
+fn bounded(text: &str) -> Result<(), String> {
+    match text.len() <= GIVEN_BYTES {
+        true => Ok(()),
+        false => Err(format!("it is longer than {GIVEN_BYTES} bytes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sent_to_this_machine_or_over_tls_alone() {
+        for fine in ["http://127.0.0.1:8123/callback", "http://localhost/x", "https://clara.example/oauth/callback"] {
+            check_redirect(fine).unwrap();
+        }
+        for bad in ["http://127.0.0.1.evil.example/", "http://evil.example/", "javascript:alert(1)", "https://a b", ""]
+        {
+            assert!(check_redirect(bad).is_err(), "{bad}");
+        }
+    }
+}
