@@ -212,6 +212,9 @@ pub enum McpCommand {
         name: String,
         /// Where that page leads back to.
         redirect_uri: String,
+        /// As whom, when somebody has registered us there.
+        client_id: Option<String>,
+        client_secret: Option<String>,
     },
     /// What the page led back with.
     OauthComplete {

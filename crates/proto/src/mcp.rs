@@ -169,7 +169,14 @@ impl From<&McpRequest> for v1::McpRequest {
             McpCommand::Refresh { name } => Command::Refresh(Refresh { name }),
             McpCommand::Approve { name, hashes } => Command::Approve(Approve { name, hashes }),
             McpCommand::HotReload { name, is_wanted } => Command::HotReload(HotReload { name, wanted: is_wanted }),
-            McpCommand::OauthStart { name, redirect_uri } => Command::OauthStart(OauthStart { name, redirect_uri }),
+            McpCommand::OauthStart { name, redirect_uri, client_id, client_secret } => {
+                Command::OauthStart(OauthStart {
+                    name,
+                    redirect_uri,
+                    client_id: client_id.unwrap_or_default(),
+                    client_secret: client_secret.unwrap_or_default(),
+                })
+            }
             McpCommand::OauthComplete { name, code, state, issuer } => {
                 Command::OauthComplete(OauthComplete { name, code, state, issuer: issuer.unwrap_or_default() })
             }
@@ -210,7 +217,14 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             Command::Refresh(Refresh { name }) => McpCommand::Refresh { name },
             Command::Approve(Approve { name, hashes }) => McpCommand::Approve { name, hashes },
             Command::HotReload(HotReload { name, wanted }) => McpCommand::HotReload { name, is_wanted: wanted },
-            Command::OauthStart(OauthStart { name, redirect_uri }) => McpCommand::OauthStart { name, redirect_uri },
+            Command::OauthStart(OauthStart { name, redirect_uri, client_id, client_secret }) => {
+                McpCommand::OauthStart {
+                    name,
+                    redirect_uri,
+                    client_id: optional_text(client_id),
+                    client_secret: optional_text(client_secret),
+                }
+            }
             Command::OauthComplete(OauthComplete { name, code, state, issuer }) => {
                 McpCommand::OauthComplete { name, code, state, issuer: optional_text(issuer) }
             }

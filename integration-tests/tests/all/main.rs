@@ -6,6 +6,7 @@ mod asking; // What tests ask the memory service.
 mod attachments; // Files that come with messages.
 mod bad_input; // What is refused, and how.
 mod command; // The clara command, as people and scripts use it.
+mod conformance; // What others say a client of MCP must do.
 mod conversation; // The main job, end to end.
 mod databases; // The memory service on both databases.
 mod erasures; // What is erased, and where nothing of it may be left.

@@ -14,6 +14,7 @@ use testkit::model::{Act, Asked, FakeModel};
 use testkit::process::command;
 use testkit::sandbox::{Plan, Sandbox};
 use testkit::terminal::Terminal;
+use testkit::web::FakeWeb;
 
 use crate::asking::{ANN, principal};
 
@@ -175,6 +176,16 @@ async fn servers_elsewhere_and_of_python_are_called_alike() {
     install(&bus, ANN, "time", time, false).await.unwrap();
     let reply = calls_tool(&mut terminal, "time__get_current_time", r#"{"timezone": "Europe/Oslo"}"#).await;
     assert!(reply.text.contains("Europe/Oslo") && reply.text.contains("datetime"), "{}", reply.text);
+    let (web, python) = (FakeWeb::start().await, servers().join("python").display().to_string());
+    let fetch = process(
+        &["python3", "-m", "mcp_server_fetch", "--ignore-robots-txt", "--allow-private-ips"],
+        &[("PYTHONPATH", python)],
+    );
+    install(&bus, ANN, "fetch", fetch, false).await.unwrap();
+    // As it is: to simplify a page it would install a package of npm first.
+    let page = format!(r#"{{"url": "http://{}/wombats", "raw": true}}"#, web.address);
+    let reply = calls_tool(&mut terminal, "fetch__fetch", &page).await;
+    assert!(reply.text.contains("digs at night"), "{}", reply.text);
     // One that goes is nobody else's business.
     drop(_serving);
     let away = calls_tool(&mut terminal, "far__echo", r#"{"message": "still there?"}"#).await;

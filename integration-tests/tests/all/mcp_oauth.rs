@@ -34,6 +34,11 @@ async fn open(address: &str) -> String {
     page.headers()["location"].to_str().unwrap().to_owned()
 }
 
+fn begin(redirect_uri: &str) -> McpCommand {
+    let redirect_uri = redirect_uri.to_owned();
+    McpCommand::OauthStart { name: "far".into(), redirect_uri, client_id: None, client_secret: None }
+}
+
 fn complete(back: &str) -> McpCommand {
     let domain::mcp::Callback { code, state, issuer } = domain::mcp::callback(back, "");
     McpCommand::OauthComplete { name: "far".into(), code, state, issuer }
@@ -89,8 +94,7 @@ async fn tokens_are_renewed_by_whichever_replica_asks() {
     let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::ShortLived).await);
     let (_model, sandbox, mut terminal) = start(folder.path(), &server, 2).await;
     let bus = sandbox.bus().await;
-    let begin = McpCommand::OauthStart { name: "far".into(), redirect_uri: "http://127.0.0.1:1/callback".into() };
-    let address = mcp(&bus, ANN, begin).await.unwrap().text;
+    let address = mcp(&bus, ANN, begin("http://127.0.0.1:1/callback")).await.unwrap().text;
     let answer = mcp(&bus, ANN, complete(&open(&address).await)).await.unwrap();
     assert!(answer.tools[0].is_approved, "{answer:?}");
     for _ in 0..4 {
@@ -106,7 +110,6 @@ async fn an_answer_counts_once_and_only_for_who_began() {
     let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await);
     let (_model, sandbox, _terminal) = start(folder.path(), &server, 1).await;
     let bus = sandbox.bus().await;
-    let begin = |uri: &str| McpCommand::OauthStart { name: "far".into(), redirect_uri: uri.to_owned() };
     for elsewhere in ["http://evil.example/", "http://127.0.0.1.evil.example/", "javascript:alert(1)"] {
         assert!(mcp(&bus, ANN, begin(elsewhere)).await.unwrap_err().contains("leads nowhere safe"));
     }
@@ -146,8 +149,7 @@ async fn nobody_is_authorised_by_whom_nobody_can_trust() {
         let bus = sandbox.bus().await;
         let launch = Launch::Http { url: server.url(), headers: Default::default() };
         install(&bus, ANN, "far", launch, false).await.unwrap();
-        let begin = McpCommand::OauthStart { name: "far".into(), redirect_uri: "http://127.0.0.1:1/callback".into() };
-        let begun = mcp(&bus, ANN, begin).await;
+        let begun = mcp(&bus, ANN, begin("http://127.0.0.1:1/callback")).await;
         match (&quirk, &begun) {
             // What a challenge points to is left alone; the well-known place is as good.
             (Quirk::MetadataAt(_), Ok(answer)) => {

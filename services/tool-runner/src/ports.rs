@@ -84,6 +84,15 @@ pub(crate) enum Authority {
     Given,
 }
 
+/// How an authorisation is to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Begin {
+    /// Where the page leads back to.
+    pub(crate) redirect_uri: String,
+    /// As whom, with its secret if it has one, when somebody has registered us; else we register.
+    pub(crate) client: Option<(String, Option<String>)>,
+}
+
 /// What an authorisation server gave when somebody had agreed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authorization {
@@ -97,8 +106,8 @@ pub(crate) struct Authorization {
 /// Errors are in words, for the person.
 #[async_trait]
 pub(crate) trait Authorities: Send + Sync {
-    /// Begins; gives the address that somebody must open, which leads back to `redirect_uri`.
-    async fn start(&self, key: &Key, url: &str, redirect_uri: &str) -> Result<String, String>;
+    /// Begins; gives the address that somebody must open.
+    async fn start(&self, key: &Key, url: &str, begin: &Begin) -> Result<String, String>;
     async fn complete(&self, key: &Key, url: &str, given: &Authorization) -> Result<(), String>;
     /// Takes tokens that somebody has from elsewhere.
     async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String>;

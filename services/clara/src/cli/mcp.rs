@@ -69,6 +69,12 @@ pub enum McpCommand {
         /// Where the page leads back to; then nothing is waited for, and `oauth-complete` takes what it led to.
         #[arg(long, value_name = "URL")]
         redirect_uri: Option<String>,
+        /// As whom, when you have registered her there; else she registers herself.
+        #[arg(long, value_name = "ID")]
+        client_id: Option<String>,
+        /// That client has a secret: read from standard input.
+        #[arg(long, requires = "client_id")]
+        client_secret: bool,
         /// How long to wait, in seconds.
         #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=3600))]
         timeout: u64,

@@ -65,12 +65,14 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         McpCommand::Refresh { name } => mcp.servers(&mcp.ask(Asked::Refresh { name: name.unwrap_or_default() }).await?),
         McpCommand::Approve { name, yes } => mcp.approve(name, yes).await,
         McpCommand::Serve { .. } => bail!("it serves already"),
-        McpCommand::OauthStart { name, redirect_uri: Some(redirect_uri), .. } => {
-            let answer = mcp.ask(Asked::OauthStart { name, redirect_uri }).await?;
-            mcp.text(&answer)
-        }
-        McpCommand::OauthStart { name, redirect_uri: None, timeout } => {
-            mcp.authorise(name, Duration::from_secs(timeout)).await
+        McpCommand::OauthStart { name, redirect_uri, client_id, client_secret, timeout } => {
+            let client_secret = client_secret.then(|| line("the client's secret")).transpose()?;
+            match redirect_uri {
+                Some(redirect_uri) => {
+                    mcp.text(&mcp.ask(Asked::OauthStart { name, redirect_uri, client_id, client_secret }).await?)
+                }
+                None => mcp.authorise(name, client_id, client_secret, Duration::from_secs(timeout)).await,
+            }
         }
         McpCommand::OauthComplete { name, address } => {
             let Callback { code, state, issuer } = callback(&address, "");
@@ -78,10 +80,7 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         }
         McpCommand::OauthStatus { name } => mcp.text(&mcp.ask(Asked::OauthStatus { name }).await?),
         McpCommand::OauthSetToken { name } => {
-            let mut lines = std::io::stdin().lines();
-            let access_token = lines.next().context("give the token on standard input")??.trim().to_owned();
-            let refresh_token = lines.next().transpose()?.map(|line| line.trim().to_owned());
-            let refresh_token = refresh_token.filter(|token| !token.is_empty());
+            let (access_token, refresh_token) = (line("the token")?, line("the refresh token").ok());
             mcp.tools(&mcp.ask(Asked::OauthSetToken { name, access_token, refresh_token }).await?)
         }
         McpCommand::Resources { name } => mcp.resources(&mcp.ask(Asked::Resources { name }).await?),
@@ -290,6 +289,16 @@ impl Mcp {
             false => println!("`{name}` is {done}."),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A line of standard input, for what is not to stand in a command.
+fn line(what: &str) -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    match line.trim() {
+        "" => bail!("give {what} on standard input"),
+        given => Ok(given.to_owned()),
     }
 }
 

@@ -67,6 +67,8 @@ struct RmcpConnection {
     host: Host,
     stop: CancellationToken,
     ended: watch::Receiver<bool>,
+    /// For whom a server is asked that may want to know it, and where.
+    asking: Option<(Arc<OAuth>, Key, String)>,
 }
 
 impl RmcpConnector {
@@ -75,7 +77,7 @@ impl RmcpConnector {
             Process::start(&self.folder, command, env).map_err(McpError::Start)?;
         let host = Host::new(Some(format!("file://{}", self.folder.display())));
         match host.clone().serve((stdout, stdin)).await {
-            Ok(service) => Ok(RmcpConnection::new(service, host, Some(group))),
+            Ok(service) => Ok(RmcpConnection::new(service, host, Some(group), None)),
             Err(err) => {
                 group.end(END).await;
                 let said = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -111,8 +113,16 @@ impl RmcpConnector {
             None => host.clone().serve(StreamableHttpClientTransport::from_config(config)).await,
         };
         match served {
-            Ok(service) => Ok(RmcpConnection::new(service, host, None)),
-            Err(err) if err.is_authorization_required() => Err(McpError::Unauthorized),
+            Ok(service) => {
+                let asking = Some((Arc::clone(&self.oauth), key.clone(), address.to_owned()));
+                Ok(RmcpConnection::new(service, host, None, asking))
+            }
+            Err(err) if err.is_authorization_required() || err.auth_challenge().is_some() => {
+                if let Some(challenge) = err.auth_challenge() {
+                    self.oauth.note_challenge(key, address, challenge).await;
+                }
+                Err(McpError::Unauthorized)
+            }
             Err(err) => Err(McpError::Start(without_url(&err.to_string()))),
         }
     }
@@ -135,7 +145,12 @@ fn without_url(text: &str) -> String {
 }
 
 impl RmcpConnection {
-    fn new(service: RunningService<RoleClient, Host>, host: Host, group: Option<Group>) -> Self {
+    fn new(
+        service: RunningService<RoleClient, Host>,
+        host: Host,
+        group: Option<Group>,
+        asking: Option<(Arc<OAuth>, Key, String)>,
+    ) -> Self {
         let (peer, stop, (tell, ended)) = (service.peer().clone(), CancellationToken::new(), watch::channel(false));
         let stopped = stop.clone();
         task::spawn(TaskKind::Watch, "mcp-connection", async move {
@@ -155,7 +170,7 @@ impl RmcpConnection {
             }
             let _ = tell.send(true);
         });
-        Self { peer, host, stop, ended }
+        Self { peer, host, stop, ended, asking }
     }
 
     /// Gives the way up if the server does not even say that it is there.
@@ -189,8 +204,15 @@ impl RmcpConnection {
 
     /// What an error means; a way that is broken is given up, so that the next call finds
     /// a new one.
-    fn fault(&self, err: ServiceError, limit: Duration) -> McpError {
+    async fn fault(&self, err: ServiceError, limit: Duration) -> McpError {
+        if let (Some(challenge), Some((oauth, key, address))) = (err.auth_challenge(), &self.asking) {
+            oauth.note_challenge(key, address, challenge).await;
+        }
         match err {
+            err if err.is_authorization_required() || err.auth_challenge().is_some() => {
+                self.stop.cancel();
+                McpError::Unauthorized
+            }
             ServiceError::McpError(refused) => McpError::Refused(visible(&refused.message)),
             ServiceError::Timeout { .. } => {
                 self.ping();
@@ -208,7 +230,10 @@ impl RmcpConnection {
 impl Connection for RmcpConnection {
     async fn tools(&self) -> Result<Vec<Offered>, McpError> {
         let listed = tokio::time::timeout(LIST, self.list()).await;
-        listed.map_err(|_| McpError::TimedOut(LIST))?.map_err(|err| self.fault(err, LIST))
+        match listed.map_err(|_| McpError::TimedOut(LIST))? {
+            Ok(tools) => Ok(tools),
+            Err(err) => Err(self.fault(err, LIST).await),
+        }
     }
 
     async fn call(
@@ -224,10 +249,16 @@ impl Connection for RmcpConnection {
         // Whatever it says of its progress: after this time it is over, and it is told so.
         let options = PeerRequestOptions::with_timeout(limit);
         let call = self.host.begin(answers, progress);
-        let handle = self.peer.send_cancellable_request(request, options).await;
-        let handle = handle.map_err(|err| self.fault(err, limit))?;
-        call.is_named(handle.progress_token.clone());
-        match handle.await_response().await.map_err(|err| self.fault(err, limit))? {
+        let asked = async {
+            let handle = self.peer.send_cancellable_request(request, options).await?;
+            call.is_named(handle.progress_token.clone());
+            handle.await_response().await
+        };
+        let answer = match asked.await {
+            Ok(answer) => answer,
+            Err(err) => return Err(self.fault(err, limit).await),
+        };
+        match answer {
             ServerResult::CallToolResult(result) => {
                 let mut texts: Vec<String> = result.content.into_iter().map(blocks::text).collect();
                 if let (true, Some(structured)) = (texts.is_empty(), result.structured_content) {

@@ -10,6 +10,8 @@ use crate::ports::Key;
 /// The parts of what is kept. Each is sealed for its own server, address and part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
+    /// What a server said of how it is to be authorised.
+    Challenge,
     /// Who we are to the server that authorises.
     Client,
     /// An authorisation that has begun.
@@ -21,6 +23,7 @@ pub(super) enum Part {
 impl Part {
     fn column(self) -> &'static str {
         match self {
+            Part::Challenge => "challenge",
             Part::Client => "client",
             Part::Flow => "flow",
             Part::Credentials => "credentials",

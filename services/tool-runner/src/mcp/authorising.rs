@@ -8,15 +8,19 @@ use tracing::info;
 
 use super::server::start;
 use super::{INSTALL, Offered, Plugins};
-use crate::ports::{Authority, Authorization, Installed};
+use crate::ports::{Authority, Authorization, Begin, Installed};
 
 /// Longest address that leads back, code, state, or token, in bytes.
 const GIVEN_BYTES: usize = 16 * 1024;
 
 impl Plugins {
-    pub(super) async fn oauth_start(&self, user: &str, name: &str, redirect_uri: &str) -> Result<McpAnswer, String> {
+    pub(super) async fn oauth_start(&self, user: &str, name: &str, begin: Begin) -> Result<McpAnswer, String> {
+        check_redirect(&begin.redirect_uri)?;
+        if let Some((id, secret)) = &begin.client {
+            [Some(id), secret.as_ref()].into_iter().flatten().try_for_each(|part| bounded(part))?;
+        }
         let (installed, url) = self.authorised(user, name).await?;
-        let text = self.authorities.start(&installed.key, &url, check_redirect(redirect_uri)?).await?;
+        let text = self.authorities.start(&installed.key, &url, &begin).await?;
         Ok(McpAnswer { text, ..McpAnswer::default() })
     }
 
@@ -96,7 +100,7 @@ impl Plugins {
 }
 
 /// An address that leads back here: over TLS, or to this machine.
-fn check_redirect(address: &str) -> Result<&str, String> {
+fn check_redirect(address: &str) -> Result<(), String> {
     let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
     let is_local = local.iter().any(|host| {
         let rest = address.strip_prefix(host);
@@ -104,7 +108,7 @@ fn check_redirect(address: &str) -> Result<&str, String> {
     });
     let is_plain = address.len() <= 2000 && address.chars().all(|c| c.is_ascii_graphic()) && !address.contains('#');
     match (is_local || address.starts_with("https://")) && is_plain {
-        true => Ok(address),
+        true => Ok(()),
         false => Err(format!("{address:?} leads nowhere safe: name https://…, or http://127.0.0.1:<port>/…")),
     }
 }

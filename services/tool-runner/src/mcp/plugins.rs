@@ -18,7 +18,7 @@ use super::source::{Found, check_launch, check_name, plan};
 use super::tool::{BEFORE_CALL, McpTool};
 use super::watcher::path_of;
 use super::{Offered, Servers, shown};
-use crate::ports::{Authorities, Authorization, Connector, Installations, Installed, Key, McpError};
+use crate::ports::{Authorities, Authorization, Begin, Connector, Installations, Installed, Key, McpError};
 use crate::registry::Tool;
 
 /// How long an install may take: packages are fetched.
@@ -134,7 +134,10 @@ impl Plugins {
                 self.installations.reload(&installed.key, is_wanted).await.map_err(|err| err.to_string())?;
                 self.one(user, &name).await
             }
-            McpCommand::OauthStart { name, redirect_uri } => self.oauth_start(user, &name, &redirect_uri).await,
+            McpCommand::OauthStart { name, redirect_uri, client_id, client_secret } => {
+                let client = client_id.map(|id| (id, client_secret));
+                self.oauth_start(user, &name, Begin { redirect_uri, client }).await
+            }
             McpCommand::OauthComplete { name, code, state, issuer } => {
                 self.oauth_complete(user, &name, Authorization { code, state, issuer }).await
             }

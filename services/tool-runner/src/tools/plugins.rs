@@ -212,7 +212,9 @@ impl Builtin for PluginTool {
             Doing::OauthStart => {
                 let given = text(&arguments, "redirect_uri");
                 let redirect_uri = if given.is_empty() { COPIED } else { given }.to_owned();
-                let address = ask(McpCommand::OauthStart { name, redirect_uri }).await?.text;
+                let address = ask(McpCommand::OauthStart { name, redirect_uri, client_id: None, client_secret: None })
+                    .await?
+                    .text;
                 Ok(format!("The person must open {address} and bring the address that it leads to."))
             }
             Doing::OauthComplete => {

@@ -54,6 +54,12 @@ pub(super) const TOOLS: &[Setting] = &[
         "Key under which tokens are kept, 64 hexadecimal digits; `secrets.key` in the data folder if not set",
     ),
     setting(
+        "CLARA_OAUTH_CLIENT_URL",
+        Kind::Url(&["https"]),
+        "",
+        "Where a client metadata document describes this Clara, for authorisation servers that take one",
+    ),
+    setting(
         "MCP_SERVERS_DIR",
         Kind::Path,
         "",

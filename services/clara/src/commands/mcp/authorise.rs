@@ -17,10 +17,17 @@ const REQUEST_BYTES: usize = 16 * 1024;
 
 impl Mcp {
     /// Listens on this machine for where the page leads back to.
-    pub(super) async fn authorise(&self, name: String, patience: Duration) -> anyhow::Result<ExitCode> {
+    pub(super) async fn authorise(
+        &self,
+        name: String,
+        client_id: Option<String>,
+        client_secret: Option<String>,
+        patience: Duration,
+    ) -> anyhow::Result<ExitCode> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("listen on this machine")?;
         let redirect_uri = format!("http://{}/callback", listener.local_addr()?);
-        let begun = self.ask(Asked::OauthStart { name: name.clone(), redirect_uri }).await?;
+        let begin = Asked::OauthStart { name: name.clone(), redirect_uri, client_id, client_secret };
+        let begun = self.ask(begin).await?;
         match self.json {
             true => println!("{}", json!({"open": begun.text})),
             false => println!("Open this, and agree there:\n\n    {}\n\nWaiting …", begun.text),

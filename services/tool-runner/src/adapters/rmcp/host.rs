@@ -8,8 +8,8 @@ use domain::guard::cut_middle;
 use domain::untrusted::visible;
 use rmcp::model::{
     ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationCapability,
-    Implementation, ListRootsResult, ProgressNotificationParam, ProgressToken, ResourceUpdatedNotificationParam, Root,
-    RootsCapabilities,
+    Implementation, ListRootsResult, ProgressNotificationParam, ProgressToken, ProtocolVersion,
+    ResourceUpdatedNotificationParam, Root, RootsCapabilities,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ClientHandler, ErrorData, RoleClient};
@@ -147,7 +147,9 @@ impl ClientHandler for Host {
         let mut capabilities = ClientCapabilities::default();
         capabilities.roots = Some(RootsCapabilities::default());
         capabilities.elicitation = Some(ElicitationCapability::default());
-        ClientConfig::new(capabilities, Implementation::new("Clara", env!("CARGO_PKG_VERSION")))
+        // The newest that servers of today know, and that knows what they ask of us.
+        let config = ClientConfig::new(capabilities, Implementation::new("Clara", env!("CARGO_PKG_VERSION")));
+        config.with_protocol_version(ProtocolVersion::V_2025_11_25)
     }
 
     async fn list_roots(&self, _: RequestContext<RoleClient>) -> Result<ListRootsResult, ErrorData> {

@@ -17,10 +17,12 @@ use service_kit::clock::now_ms;
 use tracing::warn;
 
 use crate::adapters::vault::{Part, Vault, VaultError};
-use crate::ports::{Authorities, Authority, Authorization, Key};
+use crate::ports::{Authorities, Authority, Authorization, Begin, Key};
 
 /// How long a person may take to authorise, in seconds.
 const FLOW_SECONDS: u64 = 3600;
+/// Longest challenge that is kept, in bytes.
+const CHALLENGE_BYTES: usize = 4096;
 /// As which we register.
 const NAME: &str = "Clara";
 
@@ -45,6 +47,8 @@ impl Client {
 
 pub(crate) struct OAuth {
     pub(crate) vault: Vault,
+    /// Where a document describes us (SEP-991), for servers that take its address as our id.
+    pub(crate) document: Option<String>,
 }
 
 impl OAuth {
@@ -64,6 +68,14 @@ impl OAuth {
         Ok(Some(manager))
     }
 
+    /// Keeps what a server said of how it is to be authorised, for whoever begins to.
+    pub(super) async fn note_challenge(&self, key: &Key, url: &str, challenge: &str) {
+        let challenge = &challenge[..challenge.floor_char_boundary(CHALLENGE_BYTES)];
+        if let Err(err) = self.vault.keep(key, url, Part::Challenge, &challenge).await {
+            warn!(error = %err, "failed to keep how a server is to be authorised");
+        }
+    }
+
     async fn prepared(&self, key: &Key, url: &str) -> Result<AuthorizationManager, String> {
         // Addresses near us are asked for only if the server itself is near.
         let mut manager = AuthorizationManager::new(url).await.map_err(refused)?;
@@ -73,9 +85,11 @@ impl OAuth {
         Ok(manager)
     }
 
-    async fn discovered(&self, key: &Key, url: &str) -> Result<AuthorizationManager, String> {
+    /// Who asks once it is known how; and whether documents are taken as ids.
+    async fn discovered(&self, key: &Key, url: &str) -> Result<(AuthorizationManager, bool), String> {
         let mut manager = self.prepared(key, url).await?;
-        let found = manager.resolve_metadata().await.map_err(refused)?;
+        let challenge: Option<String> = self.vault.find(key, url, Part::Challenge).await.map_err(told)?;
+        let found = manager.resolve_metadata_from_challenge(challenge.as_deref()).await.map_err(refused)?;
         let methods = found.metadata.code_challenge_methods_supported.as_deref();
         let is_fallback = found.source == AuthorizationMetadataSource::LegacyEndpointFallback;
         // The protocol has clients refuse who does not say that they know PKCE.
@@ -84,27 +98,42 @@ impl OAuth {
                 "its authorisation server does not offer PKCE with S256, without which a code can be stolen".to_owned()
             );
         }
+        let documents = found.metadata.additional_fields.get("client_id_metadata_document_supported");
+        let takes_documents = documents == Some(&true.into());
         manager.set_metadata(found.metadata);
-        Ok(manager)
+        Ok((manager, takes_documents))
     }
 }
 
 #[async_trait]
 impl Authorities for OAuth {
-    async fn start(&self, key: &Key, url: &str, redirect_uri: &str) -> Result<String, String> {
-        let mut manager = self.discovered(key, url).await?;
-        let scopes = manager.select_scopes(None, &[]);
-        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-        let config = manager.register_client(NAME, redirect_uri, &scopes).await.map_err(refused)?;
-        manager.configure_client(config.clone()).map_err(refused)?;
-        let client = Client {
-            id: config.client_id,
-            secret: config.client_secret,
-            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-            redirect_uri: redirect_uri.to_owned(),
+    async fn start(&self, key: &Key, url: &str, begun: &Begin) -> Result<String, String> {
+        let (mut manager, takes_documents) = self.discovered(key, url).await?;
+        let mut scopes = manager.select_initial_scopes(&[]).await;
+        let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
+        // Whoever needs more keeps what they have.
+        for granted in kept.map(|kept| kept.granted_scopes).unwrap_or_default() {
+            if !scopes.is_empty() && !scopes.contains(&granted) {
+                scopes.push(granted);
+            }
+        }
+        let asked: Vec<&str> = scopes.iter().map(String::as_str).collect();
+        let redirect_uri = begun.redirect_uri.clone();
+        let client = match (&begun.client, &self.document) {
+            (Some((id, secret)), _) => {
+                Client { id: id.clone(), secret: secret.clone(), scopes: scopes.clone(), redirect_uri }
+            }
+            (None, Some(document)) if takes_documents => {
+                Client { id: document.clone(), secret: None, scopes: scopes.clone(), redirect_uri }
+            }
+            (None, _) => {
+                let config = manager.register_client(NAME, &redirect_uri, &asked).await.map_err(refused)?;
+                Client { id: config.client_id, secret: config.client_secret, scopes: scopes.clone(), redirect_uri }
+            }
         };
         self.vault.keep(key, url, Part::Client, &client).await.map_err(told)?;
-        let address = manager.get_authorization_url(&scopes).await.map_err(refused)?;
+        manager.configure_client(client.config()).map_err(refused)?;
+        let address = manager.get_authorization_url(&asked).await.map_err(refused)?;
         check_address(&address)?;
         Ok(address)
     }
@@ -112,7 +141,7 @@ impl Authorities for OAuth {
     async fn complete(&self, key: &Key, url: &str, given: &Authorization) -> Result<(), String> {
         let client: Option<Client> = self.vault.find(key, url, Part::Client).await.map_err(told)?;
         let client = client.ok_or("no authorisation has begun: `clara mcp oauth-start` begins one")?;
-        let mut manager = self.discovered(key, url).await?;
+        let (mut manager, _) = self.discovered(key, url).await?;
         manager.configure_client(client.config()).map_err(refused)?;
         let Authorization { code, state, issuer } = given;
         let exchanged = manager.exchange_code_for_token_with_issuer(code, state, issuer.as_deref()).await;

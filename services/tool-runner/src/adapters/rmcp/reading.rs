@@ -32,7 +32,10 @@ impl RmcpConnection {
 
     async fn within<T>(&self, asked: impl Future<Output = Result<T, ServiceError>>) -> Result<T, McpError> {
         let asked = tokio::time::timeout(READ, asked).await;
-        asked.map_err(|_| McpError::TimedOut(READ))?.map_err(|err| self.fault(err, READ))
+        match asked.map_err(|_| McpError::TimedOut(READ))? {
+            Ok(given) => Ok(given),
+            Err(err) => Err(self.fault(err, READ).await),
+        }
     }
 
     pub(super) async fn list_resources(&self) -> Result<Vec<McpResource>, McpError> {
