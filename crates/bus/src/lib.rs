@@ -19,6 +19,7 @@ mod publish; // Storing a message, once, and fenced.
 mod pull; // Asking for messages, in the server's protocol.
 mod record; // Records by compare-and-set: tool results, deliveries.
 mod request; // Request and reply.
+mod spending; // What model calls cost.
 mod subject; // Where messages go.
 mod terminal; // What terminals show.
 mod topology; // Streams, buckets and consumers, and whether they are as asked.
@@ -35,6 +36,7 @@ pub use live::{LiveError, SnapshotQuestion, Subscription, TurnSignal, TurnSignal
 pub use publish::{Alone, PublishError, Stored};
 pub use record::{Claim, Records, Versioned};
 pub use request::{Announced, Presence, RequestError, Serve};
+pub use spending::{AccountKey, Spending, SpendingError};
 pub use subject::{Endpoints, Subject};
 pub use terminal::{Shown, TerminalLog};
 pub use topology::{Problem, Room, TopologyError};

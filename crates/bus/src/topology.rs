@@ -96,6 +96,8 @@ pub(crate) struct ConsumerSpec {
 pub(crate) struct BucketSpec {
     name: String,
     max_bytes: i64,
+    #[serde(default)]
+    max_age_s: u64,
 }
 
 /// No limit, in the server's words.
@@ -268,6 +270,7 @@ async fn create_buckets(context: &Context, spec: &Spec, replicas: usize) -> Resu
             bucket: bucket.name.clone(),
             history: 1,
             max_bytes: bucket.max_bytes,
+            max_age: Duration::from_secs(bucket.max_age_s),
             num_replicas: replicas,
             ..kv::Config::default()
         };

@@ -27,6 +27,10 @@ pub enum Fault {
     Transient,
     /// The vendor refuses the request itself.
     Rejected,
+    /// The person has spent what they may today.
+    OverBudget,
+    /// The same of all who speak here.
+    ChannelOverBudget,
 }
 
 impl Fault {
@@ -37,6 +41,8 @@ impl Fault {
             Fault::ContextOverflow => "context overflow",
             Fault::Transient => "transient",
             Fault::Rejected => "rejected",
+            Fault::OverBudget => "over budget",
+            Fault::ChannelOverBudget => "channel over budget",
         }
     }
 
@@ -60,6 +66,13 @@ impl Fault {
             Fault::Transient => {
                 "The model did not answer, although I tried several times. Please send your message again.".into()
             }
+            Fault::OverBudget => "Stopped: you have used up what you may spend today. It begins anew at midnight; \
+                                  who runs me can raise it (`CLARA_BUDGET_USER_TOKENS`, `CLARA_BUDGET_USER_CENTS`)."
+                .into(),
+            Fault::ChannelOverBudget => "Stopped: what may be spent in this conversation today is used up. It begins \
+                                         anew at midnight; who runs me can raise it (`CLARA_BUDGET_CHANNEL_TOKENS`, \
+                                         `CLARA_BUDGET_CHANNEL_CENTS`)."
+                .into(),
             Fault::Rejected => "The model provider refused the request. `clara doctor` and the log of the \
                                 orchestrator say more; another model may take it (`!high`, `!mid`, `!low`)."
                 .into(),

@@ -24,6 +24,7 @@ pub mod queue; // What becomes of a message while a turn runs.
 pub mod quota; // How much somebody may send.
 pub mod replay; // The requests that a journal stands for.
 pub mod session; // What was said in one go.
+pub mod spending; // What model calls cost, and may cost.
 pub mod tier; // Which class of model answers.
 pub mod tool; // What tools promise and return.
 pub mod tool_search; // Tools that a prompt has no room for.

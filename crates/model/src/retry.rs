@@ -74,7 +74,7 @@ impl<A: Attempt> ChatModel for Patient<A> {
 /// How long to wait before the next try; `None` when another try is no use.
 fn wait(failure: &Failure, tried: u32) -> Option<Duration> {
     match failure.fault {
-        Fault::Auth | Fault::ContextOverflow | Fault::Rejected => None,
+        Fault::OverBudget | Fault::ChannelOverBudget | Fault::Auth | Fault::ContextOverflow | Fault::Rejected => None,
         Fault::RateLimited { .. } | Fault::Transient => match failure.retry_after {
             Some(asked) if asked > LONGEST => None,
             Some(asked) => Some(asked),

@@ -139,6 +139,8 @@ fn fault_parts(fault: &Fault) -> (v1::Fault, Option<u64>) {
         Fault::ContextOverflow => (v1::Fault::ContextOverflow, None),
         Fault::Transient => (v1::Fault::Transient, None),
         Fault::Rejected => (v1::Fault::Rejected, None),
+        Fault::OverBudget => (v1::Fault::OverBudget, None),
+        Fault::ChannelOverBudget => (v1::Fault::ChannelOverBudget, None),
     }
 }
 
@@ -149,6 +151,8 @@ fn fault(raw: v1::Fault, retry_after_s: Option<u64>) -> Result<Fault, InvalidMes
         v1::Fault::ContextOverflow => Fault::ContextOverflow,
         v1::Fault::Transient => Fault::Transient,
         v1::Fault::Rejected => Fault::Rejected,
+        v1::Fault::OverBudget => Fault::OverBudget,
+        v1::Fault::ChannelOverBudget => Fault::ChannelOverBudget,
         v1::Fault::Unspecified => return Err(InvalidMessage::Missing("fault")),
     })
 }

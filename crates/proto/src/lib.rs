@@ -17,6 +17,7 @@ mod mcp; // Servers that offer tools.
 mod memory; // Recall and facts.
 pub mod response; // Request and reply.
 mod session; // Sessions as people ask for them.
+mod spending; // What model calls cost.
 pub mod terminal; // Terminals and adapter-cli.
 pub mod timer; // What happens after a time.
 mod tool; // Tool requests and records.

@@ -26,6 +26,7 @@ mod passages; // What was said long ago, and who finds it.
 mod replicas; // Two of everything, and what happens when one goes.
 mod sandbox; // Code, and what it tries.
 mod sessions; // Projects, and what was said in one go.
+mod spending; // What people may spend.
 mod stop; // Ending a turn.
 mod stores; // The contract of every store of memories.
 mod telemetry; // Traces across the bus, and what is never in them.

@@ -18,6 +18,7 @@ use tracing::instrument;
 
 use crate::actors::turn::Collaborators;
 use crate::actors::turns::{Delivered, Settled, Turns};
+use crate::spending::Budgets;
 use crate::tools::ToolCalls;
 
 /// Claims without progress before a turn is given up.
@@ -58,6 +59,7 @@ impl App {
             bus: bus.clone(),
             journals: bus.journals().await?,
             model: model::open(&models, Arc::new(Kept(bus.files().await?)))?,
+            budgets: Budgets::open(settings, bus, longest(&models)).await?.map(Arc::new),
             models,
             tools,
             limits,
@@ -91,6 +93,11 @@ impl App {
         });
         Ok(Service { name: "orchestrator", parts: vec![part] })
     }
+}
+
+/// How long a model call may take, with all of its tries.
+fn longest(models: &ModelConfig) -> Duration {
+    models.timeout.saturating_mul(models.retries.saturating_add(2)).saturating_add(Duration::from_secs(600))
 }
 
 /// The images that came with messages.

@@ -11,6 +11,7 @@ mod app; // Building and running.
 mod draft; // What is known here and not stored yet.
 mod offered; // Tools that turns share.
 mod show; // What a running turn shows.
+mod spending; // What people may spend.
 mod tools; // Asking for tool calls, and hearing of their results.
 
 pub use app::App;

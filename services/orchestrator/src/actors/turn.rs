@@ -26,6 +26,7 @@ use tracing::{Instrument, info, info_span, warn};
 use super::turns::{Delivered, Settled};
 use crate::draft::{Draft, Stored};
 use crate::show::Show;
+use crate::spending::Budgets;
 use crate::tools::{Heard, ToolCalls};
 
 mod hear; // What a turn hears while it runs.
@@ -54,6 +55,8 @@ pub(crate) struct Collaborators {
     pub(crate) bus: Bus,
     pub(crate) journals: JournalStore,
     pub(crate) model: Arc<dyn ChatModel>,
+    /// What people may spend, if that is limited.
+    pub(crate) budgets: Option<Arc<Budgets>>,
     pub(crate) models: ModelConfig,
     pub(crate) tools: ToolCalls,
     pub(crate) limits: TurnLimits,
@@ -172,7 +175,7 @@ impl Turn {
                 Next::AskModel { step, tier, tools } => {
                     let request = self.request(state, step, tier, tools);
                     match state.draft.store().await? {
-                        Stored::Yes => return self.ask_model(me, state, step, request).await,
+                        Stored::Yes => return self.ask_model(me, state, step, tier, request).await,
                         other => other,
                     }
                 }
@@ -259,12 +262,20 @@ impl Turn {
         request
     }
 
-    async fn ask_model(&self, me: &ActorRef<TurnMsg>, state: &mut State, step: u32, request: ChatRequest) -> Handled {
+    async fn ask_model(
+        &self,
+        me: &ActorRef<TurnMsg>,
+        state: &mut State,
+        step: u32,
+        tier: Tier,
+        request: ChatRequest,
+    ) -> Handled {
         state.show.begin_step(state.draft.epoch(), step);
         let resumed = state.draft.epoch() > 1 && state.asking.is_none() && step == 0;
         state.show.status(if resumed { Activity::Resuming } else { Activity::Thinking }).await;
         let span = info_span!("chat", gen_ai.request.model = request.model, step);
-        let asking = hear::model(Arc::clone(&self.with.model), me.clone(), step, request).instrument(span);
+        let paying = self.with.budgets.clone().map(|budgets| (budgets, Arc::clone(&state.context), tier));
+        let asking = hear::model(Arc::clone(&self.with.model), me.clone(), step, request, paying).instrument(span);
         state.asking = Some(hear::spawn("ask-model", asking));
         Ok(())
     }

@@ -88,6 +88,48 @@ pub(super) const TOOLS: &[Setting] = &[
         "What a prompt carries of tools, at most, in tokens; the others are found by `search_tools`",
     ),
     setting(
+        "CLARA_BUDGET_USER_TOKENS",
+        Kind::Number { min: 0, max: 1_000_000_000_000 },
+        "0",
+        "Tokens that one person may spend on a day; 0: any",
+    ),
+    setting(
+        "CLARA_BUDGET_USER_CENTS",
+        Kind::Number { min: 0, max: 1_000_000_000_000 },
+        "0",
+        "US cents that one person may spend on a day, by the prices below; 0: any",
+    ),
+    setting(
+        "CLARA_BUDGET_CHANNEL_TOKENS",
+        Kind::Number { min: 0, max: 1_000_000_000_000 },
+        "0",
+        "Tokens that may be spent in one conversation on a day; 0: any",
+    ),
+    setting(
+        "CLARA_BUDGET_CHANNEL_CENTS",
+        Kind::Number { min: 0, max: 1_000_000_000_000 },
+        "0",
+        "US cents that may be spent in one conversation on a day; 0: any",
+    ),
+    setting(
+        "CLARA_PRICE_LOW",
+        Kind::Text,
+        "",
+        "US dollars a million tokens of the low model, read/written, such as 3/15",
+    ),
+    setting(
+        "CLARA_PRICE_MID",
+        Kind::Text,
+        "",
+        "US dollars a million tokens of the mid model, read/written, such as 3/15",
+    ),
+    setting(
+        "CLARA_PRICE_HIGH",
+        Kind::Text,
+        "",
+        "US dollars a million tokens of the high model, read/written, such as 3/15",
+    ),
+    setting(
         "CLARA_APPROVAL_MINUTES",
         Kind::Number { min: 1, max: 10_080 },
         "60",

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bus::Subscription;
 use domain::journal::Fault;
+use domain::tier::Tier;
 use domain::tool::ToolRecord;
+use domain::turn::TurnContext;
 use futures::FutureExt;
 use model::{ChatModel, ChatRequest, ModelError};
 use proto::live::ToolProgress;
@@ -15,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{LOOK, TurnMsg};
+use crate::spending::Budgets;
 
 /// Pieces of text that may wait for the turn; the model waits for more.
 const PIECES: usize = 64;
@@ -63,7 +66,24 @@ pub(super) fn progress(mut said: Subscription<ToolProgress>, me: &ActorRef<TurnM
 }
 
 /// Asks the model, mails what comes, and last the reply.
-pub(super) async fn model(model: Arc<dyn ChatModel>, me: ActorRef<TurnMsg>, step: u32, request: ChatRequest) {
+pub(super) async fn model(
+    model: Arc<dyn ChatModel>,
+    me: ActorRef<TurnMsg>,
+    step: u32,
+    request: ChatRequest,
+    paying: Option<(Arc<Budgets>, Arc<TurnContext>, Tier)>,
+) {
+    let claim = match &paying {
+        Some((budgets, context, tier)) => match budgets.reserve(context, step, *tier, &request).await {
+            Ok(claim) => Some(claim),
+            Err(err) => {
+                // The turn may have ended; then nobody waits for this.
+                let _ = me.cast(TurnMsg::ModelReplied { step, reply: Err(err) });
+                return;
+            }
+        },
+        None => None,
+    };
     let (progress, mut pieces) = mpsc::channel(PIECES);
     // A panic in a vendor's library must end the wait, not the answer's hope.
     let chat = AssertUnwindSafe(model.chat(&request, &progress)).catch_unwind();
@@ -85,6 +105,9 @@ pub(super) async fn model(model: Arc<dyn ChatModel>, me: ActorRef<TurnMsg>, step
         if me.cast(TurnMsg::ModelProgressed(piece)).is_err() {
             return;
         }
+    }
+    if let (Some((budgets, ..)), Some(claim)) = (&paying, &claim) {
+        budgets.settle(claim, &reply).await;
     }
     // The turn may have ended; then nobody waits for this.
     let _ = me.cast(TurnMsg::ModelReplied { step, reply });

@@ -1,0 +1,74 @@
+//! What model calls cost, shared by all replicas: KV bucket `CLARA_SPENDING`, by
+//! compare-and-set.
+
+use async_nats::jetstream::kv;
+use domain::ids::ConversationId;
+use domain::message::Principal;
+use domain::spending::Account;
+use proto::Wire;
+
+use crate::conversations::missing;
+use crate::{Bus, BusError};
+
+/// How often a write is tried that another one comes before.
+const TRIES: usize = 50;
+
+/// The accounts of all days that are kept.
+#[derive(Clone)]
+pub struct Spending(kv::Store);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the spending bucket does not answer: {0}")]
+pub struct SpendingError(String);
+
+/// Whose account, on which day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountKey(String);
+
+impl AccountKey {
+    /// `day`: as `2026-11-26`. A platform's id never enters a key.
+    pub fn of_person(person: &Principal, day: &str) -> Self {
+        let hash = blake3::hash(format!("{}\n{}", person.tenant, person.user).as_bytes()).to_hex();
+        Self(format!("user.{}.{day}", &hash[..32]))
+    }
+
+    pub fn of_channel(conversation: &ConversationId, day: &str) -> Self {
+        Self(format!("channel.{conversation}.{day}"))
+    }
+}
+
+impl Bus {
+    pub async fn spending(&self) -> Result<Spending, BusError> {
+        let store = self.context.get_key_value("CLARA_SPENDING").await;
+        store.map(Spending).map_err(|err| missing("CLARA_SPENDING", err))
+    }
+}
+
+impl Spending {
+    /// Changes an account, and gives what `change` gives; it may be called again, when
+    /// somebody else has written meanwhile. `None` leaves it as it is.
+    pub async fn change<T>(
+        &self,
+        key: &AccountKey,
+        change: impl Fn(&mut Account) -> Option<T>,
+    ) -> Result<Option<T>, SpendingError> {
+        let failed = |err: &dyn std::fmt::Display| SpendingError(err.to_string());
+        for _ in 0..TRIES {
+            let entry = self.0.entry(key.0.as_str()).await.map_err(|err| failed(&err))?;
+            let (mut account, revision) = match entry {
+                Some(entry) if entry.operation == kv::Operation::Put => {
+                    (Account::from_wire(&entry.value).map_err(|err| failed(&err))?, entry.revision)
+                }
+                Some(entry) => (Account::default(), entry.revision),
+                None => (Account::default(), 0),
+            };
+            let Some(given) = change(&mut account) else { return Ok(None) };
+            match self.0.update(key.0.as_str(), account.to_wire().into(), revision).await {
+                Ok(_) => return Ok(Some(given)),
+                Err(err) if err.kind() == kv::UpdateErrorKind::WrongLastRevision => {}
+                Err(err) => return Err(failed(&err)),
+            }
+        }
+        Err(failed(&"too many write to one account at once"))
+    }
+}

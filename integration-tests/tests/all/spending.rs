@@ -1,0 +1,91 @@
+//! What people may spend on a day: counted across replicas before a call is made, and seen
+//! when it is used up.
+
+use bus::AccountKey;
+use domain::spending::{Account, Cost};
+use domain::turn::{Reply, ReplyKind};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use testkit::eventually;
+use testkit::model::{Act, FakeModel};
+use testkit::sandbox::Sandbox;
+use testkit::terminal::Terminal;
+
+use crate::asking::{ANN, principal};
+
+/// Each answer of the fake model costs 11 tokens that are read and 7 that are written.
+const ANSWER: u64 = 18;
+
+#[track_caller]
+fn stopped(reply: &Reply, why: &str) {
+    assert_eq!(reply.kind, ReplyKind::Failed, "{}", reply.text);
+    assert!(reply.text.starts_with("Stopped: ") && reply.text.contains(why), "{}", reply.text);
+}
+
+fn today() -> String {
+    Timestamp::now().to_zoned(TimeZone::UTC).date().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_may_spend_counts_in_all_their_conversations_and_replicas() {
+    let model = FakeModel::start(|_, _| Act::say("all right")).await;
+    let plan = Sandbox::plan().with(model.as_openai()).replicas(2).set("CLARA_MODEL_MAX_TOKENS", 100);
+    let mut sandbox = plan.set("CLARA_BUDGET_USER_TOKENS", 20_000).set("DEFAULT_TIMEZONE", "UTC").start().await;
+    let (mut one, mut other) = (sandbox.terminal("one").await, sandbox.terminal("other").await);
+    let spending = sandbox.bus().await.spending().await.unwrap();
+    let (key, day) = (|day: &str| AccountKey::of_person(&principal_of_terminal(), day), today());
+    for _ in 0..3 {
+        assert_eq!(one.asks("hello").await.kind, ReplyKind::Answered);
+        assert_eq!(other.asks("hello").await.kind, ReplyKind::Answered);
+    }
+    // What was reserved for a call, far more, is not what it cost.
+    let spent = eventually("all calls are settled", async || {
+        let seen = spending.change(&key(&day), |account| Some(account.clone())).await.unwrap().unwrap();
+        seen.open.is_empty().then_some(seen.spent)
+    })
+    .await;
+    assert_eq!((spent, today()), (Cost { tokens: 6 * ANSWER, micros: 0 }, day.clone()), "a day ended meanwhile?");
+    // One that might cost more than is left is not made.
+    stopped(&one.asks(&"a ".repeat(30_000)).await, "CLARA_BUDGET_USER_TOKENS");
+    assert_eq!(other.asks("hello").await.kind, ReplyKind::Answered, "what is cheap still fits");
+    let all = |account: &mut Account| {
+        account.spent.tokens = 19_990;
+        Some(())
+    };
+    spending.change(&key(&day), all).await.unwrap().unwrap();
+    let asked = model.asked().len();
+    stopped(&other.asks("hello").await, "used up");
+    // Neither a death nor another conversation gives it back; others have their own.
+    sandbox.kill("orchestrator", 0);
+    sandbox.kill("orchestrator", 1);
+    sandbox.start_service("orchestrator", 0);
+    stopped(&sandbox.terminal("third").await.asks("hello").await, "used up");
+    assert_eq!(model.asked().len(), asked, "nothing was asked");
+    let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "one").await;
+    assert_eq!(bob.asks("hello").await.kind, ReplyKind::Answered);
+}
+
+fn principal_of_terminal() -> domain::message::Principal {
+    domain::message::Principal { tenant: "local".into(), ..principal(ANN) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_is_counted_by_the_prices_and_a_channel_has_its_own() {
+    let model = FakeModel::start(|_, _| Act::say("all right")).await;
+    // A dollar a token.
+    let plan = Sandbox::plan().with(model.as_openai()).set("CLARA_MODEL_MAX_TOKENS", 100);
+    let plan = plan.set("CLARA_PRICE_MID", "1000000/1000000").set("CLARA_BUDGET_CHANNEL_CENTS", 2_000_000);
+    let sandbox = plan.set("DEFAULT_TIMEZONE", "UTC").start().await;
+    let mut here = sandbox.terminal("here").await;
+    assert_eq!(here.asks("hello").await.kind, ReplyKind::Answered);
+    let spending = sandbox.bus().await.spending().await.unwrap();
+    let key = AccountKey::of_channel(&here.conversation, &today());
+    let spent = eventually("the call is settled", async || {
+        let seen = spending.change(&key, |account| Some(account.clone())).await.unwrap().unwrap();
+        seen.open.is_empty().then_some(seen.spent)
+    })
+    .await;
+    assert_eq!(spent, Cost { tokens: ANSWER, micros: ANSWER * 1_000_000 });
+    stopped(&here.asks(&"a ".repeat(30_000)).await, "CLARA_BUDGET_CHANNEL_CENTS");
+    assert_eq!(sandbox.terminal("elsewhere").await.asks("hello").await.kind, ReplyKind::Answered);
+}
