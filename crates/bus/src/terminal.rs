@@ -5,7 +5,8 @@
 
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
-use domain::ids::ConversationId;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use domain::ids::{ConversationId, TurnId};
 use domain::turn::Reply;
 use futures::StreamExt;
 use proto::Wire;
@@ -45,6 +46,17 @@ impl Bus {
                 Ok(Shown { sequence: found.sequence })
             }
             Err(other) => Err(other),
+        }
+    }
+
+    /// The reply of a turn, if it was shown.
+    pub async fn shown_reply(&self, conversation: &ConversationId, turn: TurnId) -> Result<Option<Reply>, BusError> {
+        let broken = |err: &dyn std::fmt::Display| missing("CLARA_TERMINAL", err);
+        let stream = self.context.get_stream_no_info("CLARA_TERMINAL").await.map_err(|err| broken(&err))?;
+        match stream.get_last_raw_message_by_subject(&Subject::Terminal(conversation, turn).to_string()).await {
+            Ok(found) => Reply::from_wire(&found.payload).map(Some).map_err(|err| broken(&err)),
+            Err(err) if err.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(err) => Err(broken(&err)),
         }
     }
 

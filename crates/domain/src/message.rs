@@ -28,6 +28,10 @@ pub enum Audience {
     Group,
 }
 
+/// Before the id of a sub-agent, as the channel of its conversation: what is said there is
+/// said by a model, and by no person.
+pub const SUBAGENT: &str = "subagent-";
+
 /// Where replies of a conversation go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
@@ -35,6 +39,13 @@ pub struct Route {
     /// The platform's own name of the channel, for its adapter alone.
     pub channel: String,
     pub audience: Audience,
+}
+
+impl Route {
+    /// Whether a sub-agent works there.
+    pub fn is_subagent(&self) -> bool {
+        self.channel.starts_with(SUBAGENT)
+    }
 }
 
 /// One message of a person, accepted by an adapter.

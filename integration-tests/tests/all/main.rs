@@ -29,6 +29,7 @@ mod sessions; // Projects, and what was said in one go.
 mod spending; // What people may spend.
 mod stop; // Ending a turn.
 mod stores; // The contract of every store of memories.
+mod subagents; // Turns that do a part of the work.
 mod telemetry; // Traces across the bus, and what is never in them.
 mod time_travel; // Replay, why, fork; journals that are kept for ever.
 mod vendors; // The two wires.

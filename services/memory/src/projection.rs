@@ -19,7 +19,8 @@ pub(crate) struct MessageRow {
     pub text: String,
     pub attachments: Vec<Attachment>,
     pub at_ms: i64,
-    /// `said`, or the kind of a reply.
+    /// `said`, or the kind of a reply; of a sub-agent `task` and `result`, which nobody said: they
+    /// are its history, and are neither found nor learnt from.
     pub kind: &'static str,
     /// Order within the conversation: when the journal stored it, in
     /// microseconds, and the place within the record.
@@ -87,6 +88,12 @@ pub(crate) fn rows(
     });
     let owner = context.request.principal()?.user.clone();
     messages.extend(reply.map(|reply| reply_row(reply, &owner, record.at_ms, stored_at_us)));
+    let answer_kind = |message: &mut MessageRow| {
+        if context.request.route.is_subagent() && message.kind == "answered" {
+            message.kind = "result";
+        }
+    };
+    messages.iter_mut().for_each(answer_kind);
     let answer = reply.filter(|reply| reply.kind == ReplyKind::Answered).map_or("", |reply| reply.text.as_str());
     let reminded = match reply {
         Some(_) => context.reminders.iter().map(|reminder| reminder.id.clone()).collect(),
@@ -118,7 +125,7 @@ fn said_row(context: &TurnContext, message: &UserMessage, position: i64) -> Mess
         text: message.text.clone(),
         attachments: message.attachments.clone(),
         at_ms: message.sent_at_ms,
-        kind: "said",
+        kind: if context.request.route.is_subagent() { "task" } else { "said" },
         position,
     }
 }

@@ -7,4 +7,5 @@ pub(crate) mod rmcp; // The only user of the crate rmcp.
 pub(crate) mod sealed; // Secrets at rest.
 mod seccomp; // Which system calls code may make.
 pub(crate) mod sql; // What people have installed, and what was called.
+pub(crate) mod subagents; // Which sub-agents there are.
 pub(crate) mod vault; // What servers were authorised with.

@@ -22,8 +22,10 @@ use crate::adapters::bubblewrap::Bubblewrap;
 use crate::adapters::rmcp::{OAuth, RmcpConnector};
 use crate::adapters::sealed::MasterKey;
 use crate::adapters::sql::SqlInstallations;
+use crate::adapters::subagents::SqlChildren;
 use crate::adapters::vault::Vault;
 use crate::mcp::{Plugins, Servers, Watched};
+use crate::ports::Children;
 use crate::registry::{Registry, Tool};
 use crate::sandbox::Sandbox;
 use crate::tools;
@@ -59,6 +61,7 @@ impl App {
         let key = MasterKey::open(settings.secret("CLARA_SECRET_KEY"), &settings.data_dir().join("secrets.key"));
         let vault = Vault::new(database.clone(), key.context("open the key of secrets")?);
         let oauth = Arc::new(OAuth { vault, document: settings.optional("CLARA_OAUTH_CLIENT_URL") });
+        let children: Arc<dyn Children> = Arc::new(SqlChildren::new(database.clone()));
         let installations: Arc<SqlInstallations> = Arc::new(SqlInstallations::prepare(database).await?);
         let folder = settings.data_dir().join("mcp");
         let connector = Arc::new(RmcpConnector { folder, oauth: Arc::clone(&oauth) });
@@ -78,6 +81,7 @@ impl App {
                     format!("open CLARA_FILES_DIR={}: name a folder that can be written", files.display())
                 })?;
         built_in.extend(web(settings)?);
+        built_in.extend(tools::subagents::all(bus, &children));
         let registry = Registry::new(built_in, Arc::clone(&plugins)).context("register the built-in tools")?;
         let registry = Arc::new(registry);
         let runner = Runner {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::ids::{ConversationId, MessageId};
 use domain::mcp::{Launch, McpPrompt, McpResource};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -185,4 +186,30 @@ pub(crate) trait Installations: Send + Sync {
     async fn reloaded(&self) -> Result<Vec<Installed>, InstallationsError>;
     async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError>;
     async fn note_call(&self, called: &Called<'_>) -> Result<(), InstallationsError>;
+}
+
+/// A turn that another one began to have a part of its work done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Child {
+    pub(crate) id: String,
+    /// Where it runs.
+    pub(crate) conversation: ConversationId,
+    /// What it was asked with.
+    pub(crate) message: MessageId,
+    pub(crate) started_at_ms: i64,
+}
+
+/// Why the database did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the database of tools did not answer")]
+pub(crate) struct ChildrenError(#[from] pub(crate) store::StoreError);
+
+/// The sub-agents of conversations.
+#[async_trait]
+pub(crate) trait Children: Send + Sync {
+    /// The same again is harmless.
+    async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), ChildrenError>;
+    /// Newest first.
+    async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, ChildrenError>;
+    async fn is_child(&self, conversation: &ConversationId) -> Result<bool, ChildrenError>;
 }

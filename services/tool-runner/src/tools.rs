@@ -9,6 +9,7 @@ mod memories; // All memories of a person at once.
 mod plugins; // Servers that offer tools.
 mod reading; // What servers let people read.
 pub(crate) mod sandbox; // Code in the sandbox, and its files.
+pub(crate) mod subagents; // Turns that do a part of the work.
 mod time; // What time it is.
 pub(crate) mod web; // Pages and searches.
 

@@ -31,6 +31,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0003_oauth.sqlite.sql"),
         postgres: include_str!("../../migrations/0003_oauth.postgres.sql"),
     },
+    Migration {
+        version: 4,
+        name: "subagents",
+        sqlite: include_str!("../../migrations/0004_subagents.sqlite.sql"),
+        postgres: include_str!("../../migrations/0004_subagents.postgres.sql"),
+    },
 ];
 
 /// How long calls are kept: 30 days.

@@ -1,0 +1,62 @@
+//! Which sub-agents a conversation has begun, on SQLite and PostgreSQL: their ids alone; what
+//! they were asked and what they found stands in their journals.
+
+use async_trait::async_trait;
+use domain::ids::{ConversationId, MessageId};
+use store::{Database, Row, StoreError};
+
+use crate::ports::{Child, Children, ChildrenError};
+
+/// How long they are kept: as long as journals are.
+const KEPT_MS: i64 = 14 * 24 * 60 * 60 * 1000;
+
+pub(crate) struct SqlChildren {
+    database: Database,
+}
+
+impl SqlChildren {
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+#[async_trait]
+impl Children for SqlChildren {
+    async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), ChildrenError> {
+        let sql = "INSERT INTO subagents (parent, id, conversation, message, started_at) VALUES ($1, $2, $3, $4, $5) \
+                   ON CONFLICT (parent, id) DO NOTHING";
+        let values = [
+            parent.as_str().into(),
+            child.id.as_str().into(),
+            child.conversation.as_str().into(),
+            child.message.as_str().into(),
+            child.started_at_ms.into(),
+        ];
+        self.database.execute(sql, &values).await?;
+        let sql = "DELETE FROM subagents WHERE started_at < $1";
+        self.database.execute(sql, &[child.started_at_ms.saturating_sub(KEPT_MS).into()]).await?;
+        Ok(())
+    }
+
+    async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, ChildrenError> {
+        let sql = "SELECT id, conversation, message, started_at FROM subagents WHERE parent = $1 \
+                   ORDER BY started_at DESC, id LIMIT $2";
+        let rows = self.database.fetch(sql, &[parent.as_str().into(), i64::from(limit).into()]).await?;
+        let known = rows.iter().map(child).collect::<Result<Vec<_>, _>>()?;
+        Ok(known.into_iter().flatten().collect())
+    }
+
+    async fn is_child(&self, conversation: &ConversationId) -> Result<bool, ChildrenError> {
+        let sql = "SELECT id FROM subagents WHERE conversation = $1 LIMIT 1";
+        Ok(!self.database.fetch(sql, &[conversation.as_str().into()]).await?.is_empty())
+    }
+}
+
+/// One that cannot be read is none that we have written.
+fn child(row: &Row) -> Result<Option<Child>, StoreError> {
+    let conversation = ConversationId::parse(&row.text("conversation")?);
+    let message = MessageId::parse(&row.text("message")?);
+    let (id, started_at_ms) = (row.text("id")?, row.integer("started_at")?);
+    let of = |(conversation, message)| Child { id, conversation, message, started_at_ms };
+    Ok(conversation.ok().zip(message.ok()).map(of))
+}

@@ -1,0 +1,281 @@
+//! Sub-agents: turns of their own, each in a conversation of its own, which do a part of the
+//! work beside the turn that began them. Whatever is killed, they are ordinary turns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, Endpoints};
+use domain::guard::cut_middle;
+use domain::ids::{ConversationId, MessageId, TurnId};
+use domain::message::{Principal, SUBAGENT};
+use domain::queue::QueueMode;
+use domain::tool::{Effect, Intent, Risk, ToolRequest, ToolSpec};
+use domain::turn::{Reply, ReplyKind};
+use proto::terminal::{PLATFORM, Said, Say, Saying, place};
+use serde_json::{Value, json};
+use service_kit::clock::now_ms;
+use service_kit::task::{self, TaskKind};
+
+use super::{of_group, spec, text};
+use crate::ports::{Child, Children};
+use crate::registry::{Builtin, Tool};
+
+/// Those that one conversation has running, at most.
+const RUNNING: usize = 5;
+/// Those that are listed.
+const LISTED: u32 = 20;
+/// How long one may take.
+const LONGEST: Duration = Duration::from_secs(600);
+const TIMEOUT_MS: u64 = LONGEST.as_millis() as u64 + 30_000;
+/// How long the adapter may take to take a message.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest result in a list, in characters.
+const LISTED_CHARS: usize = 2000;
+/// Longest task or instruction, in bytes.
+const TASK_BYTES: usize = 32 * 1024;
+
+#[derive(Clone, Copy)]
+enum Doing {
+    Spawn,
+    List,
+    Kill,
+    Steer,
+}
+
+struct SubagentTool {
+    spec: ToolSpec,
+    doing: Doing,
+    bus: Bus,
+    children: Arc<dyn Children>,
+}
+
+pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>> {
+    let tool = |name: &str, description: &str, effect, properties: Value, required: &[&str], doing| {
+        let spec = of_group("agents", spec(name, description, effect, Risk::Safe, properties, required));
+        // What it has read is anybody's words, and so is what it says.
+        let spec = match doing {
+            Doing::Spawn => ToolSpec { is_untrusted: true, intent: Intent::Write, timeout_ms: TIMEOUT_MS, ..spec },
+            Doing::List => ToolSpec { is_untrusted: true, ..spec },
+            Doing::Kill | Doing::Steer => spec,
+        };
+        let (bus, children) = (bus.clone(), Arc::clone(children));
+        Arc::new(SubagentTool { spec, doing, bus, children }) as Arc<dyn Tool>
+    };
+    let id = json!({"type": "string", "minLength": 1, "maxLength": 16, "description": "The sub-agent's id"});
+    vec![
+        tool(
+            "subagent_spawn",
+            "Has another agent do a part of the work, with the same tools and memory, but without this conversation: \
+             say all that it needs. Gives what it found; several in one step work side by side, five at most.",
+            Effect::Idempotent,
+            json!({
+                "task": {"type": "string", "minLength": 1, "maxLength": TASK_BYTES},
+                "tier": {"type": "string", "enum": ["high", "mid", "low"], "description": "Which model; mid if left out"},
+                "wait": {"type": "boolean", "description": "false: begin it, and look later with subagent_list"},
+            }),
+            &["task"],
+            Doing::Spawn,
+        ),
+        tool(
+            "subagent_list",
+            "Lists the sub-agents of this conversation, with what they found.",
+            Effect::ReadOnly,
+            json!({}),
+            &[],
+            Doing::List,
+        ),
+        tool(
+            "subagent_kill",
+            "Stops a sub-agent, or `all`.",
+            Effect::Idempotent,
+            json!({"id": id}),
+            &["id"],
+            Doing::Kill,
+        ),
+        tool(
+            "subagent_steer",
+            "Tells a running sub-agent something, which it reads at its next step.",
+            Effect::Idempotent,
+            json!({"id": id, "instruction": {"type": "string", "minLength": 1, "maxLength": TASK_BYTES}}),
+            &["id", "instruction"],
+            Doing::Steer,
+        ),
+    ]
+}
+
+#[async_trait]
+impl Builtin for SubagentTool {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
+        match self.doing {
+            Doing::Spawn => self.spawn(request, &arguments).await,
+            Doing::List => self.list(request).await,
+            Doing::Kill => self.kill(request, text(&arguments, "id")).await,
+            Doing::Steer => self.steer(request, text(&arguments, "id"), text(&arguments, "instruction")).await,
+        }
+    }
+}
+
+impl SubagentTool {
+    async fn spawn(&self, request: &ToolRequest, arguments: &Value) -> Result<String, String> {
+        let parent = &request.conversation;
+        if self.children.is_child(parent).await.map_err(|err| err.to_string())? {
+            return Err("a sub-agent has none of its own".to_owned());
+        }
+        // The same call again is the same sub-agent.
+        let call = request.call.to_string();
+        let id = blake3::hash(call.as_bytes()).to_hex()[..8].to_owned();
+        let known = self.of(parent).await?;
+        if !known.iter().any(|(child, _)| child.id == id) {
+            let running = known.iter().filter(|(child, reply)| reply.is_none() && is_recent(child)).count();
+            if running >= RUNNING {
+                return Err(format!("{RUNNING} sub-agents run already: wait for one, or stop one"));
+            }
+        }
+        let speaker = &request.principal;
+        let child = Child {
+            conversation: ConversationId::derive(&place(speaker, &channel(&id))),
+            message: MessageId::new(PLATFORM, &call).map_err(|err| err.to_string())?,
+            started_at_ms: now_ms(),
+            id,
+        };
+        self.children.add(parent, &child).await.map_err(|err| err.to_string())?;
+        let mut stopping =
+            StopOnDrop { bus: self.bus.clone(), speaker: speaker.clone(), channel: Some(channel(&child.id)) };
+        self.say(speaker, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
+        let tier = match text(arguments, "tier") {
+            "" => "mid",
+            tier => tier,
+        };
+        let task = format!("!{tier} {}", text(arguments, "task"));
+        self.say(speaker, &child.id, call, Saying::text(task)).await?;
+        if arguments.get("wait").and_then(Value::as_bool) == Some(false) {
+            stopping.channel = None;
+            return Ok(format!("Begun as `{}`.", child.id));
+        }
+        let found = tokio::time::timeout(LONGEST, self.result(&child)).await;
+        let reply = found.map_err(|_| format!("it took longer than {LONGEST:?} and was stopped"))??;
+        stopping.channel = None;
+        match reply.kind {
+            ReplyKind::Failed | ReplyKind::Refused => Err(reply.text),
+            _ => Ok(shown(&reply)),
+        }
+    }
+
+    /// Waits for what it found.
+    async fn result(&self, child: &Child) -> Result<Reply, String> {
+        let mut replies = self.bus.follow_replies(&child.conversation, Some(0)).await.map_err(|err| err.to_string())?;
+        while let Some((_, reply)) = replies.next().await {
+            if reply.answers.contains(&child.message) {
+                return Ok(reply);
+            }
+        }
+        Err("the message bus is gone".to_owned())
+    }
+
+    async fn list(&self, request: &ToolRequest) -> Result<String, String> {
+        let known = self.of(&request.conversation).await?;
+        let lines = known.iter().map(|(child, reply)| match reply {
+            Some(reply) => format!("- {}: {}", child.id, cut_middle(&shown(reply), LISTED_CHARS)),
+            None if is_recent(child) => format!("- {}: running", child.id),
+            None => format!("- {}: it ended without a word", child.id),
+        });
+        match known.is_empty() {
+            true => Ok("There are none.".to_owned()),
+            false => Ok(lines.collect::<Vec<_>>().join("\n")),
+        }
+    }
+
+    async fn kill(&self, request: &ToolRequest, id: &str) -> Result<String, String> {
+        let known = self.of(&request.conversation).await?;
+        let meant: Vec<&Child> = known
+            .iter()
+            .filter(|(child, reply)| reply.is_none() && (id == "all" || child.id == id))
+            .map(|(child, _)| child)
+            .collect();
+        for child in &meant {
+            let message = format!("{}-{}", request.call, child.id);
+            self.say(&request.principal, &child.id, message, Saying::Stop).await?;
+        }
+        match meant.len() {
+            0 => Err(format!("no sub-agent {id:?} runs; subagent_list shows them")),
+            stopped => Ok(format!("Stopped {stopped}.")),
+        }
+    }
+
+    async fn steer(&self, request: &ToolRequest, id: &str, instruction: &str) -> Result<String, String> {
+        let known = self.of(&request.conversation).await?;
+        let meant = known.iter().find(|(child, reply)| child.id == id && reply.is_none());
+        let (child, _) = meant.ok_or_else(|| format!("no sub-agent {id:?} runs; subagent_list shows them"))?;
+        self.say(&request.principal, &child.id, request.call.to_string(), Saying::text(instruction)).await?;
+        Ok("It reads that at its next step.".to_owned())
+    }
+
+    /// The sub-agents of a conversation, newest first, each with what it found.
+    async fn of(&self, parent: &ConversationId) -> Result<Vec<(Child, Option<Reply>)>, String> {
+        let mut all = Vec::new();
+        for child in self.children.of(parent, LISTED).await.map_err(|err| err.to_string())? {
+            let turn = TurnId::derive(&child.conversation, &child.message);
+            let reply = self.bus.shown_reply(&child.conversation, turn).await.map_err(|err| err.to_string())?;
+            all.push((child, reply));
+        }
+        Ok(all)
+    }
+
+    async fn say(&self, speaker: &Principal, id: &str, message: String, what: Saying) -> Result<(), String> {
+        say(&self.bus, speaker, channel(id), message, what).await
+    }
+}
+
+async fn say(bus: &Bus, speaker: &Principal, channel: String, id: String, what: Saying) -> Result<(), String> {
+    let say = Say { id, channel, speaker: speaker.clone(), what };
+    match bus.request(Endpoints::CliSay, &say, PATIENCE).await {
+        Ok(Said::Accepted { .. }) => Ok(()),
+        Ok(Said::Refused { because }) => Err(because),
+        Err(err) => Err(err.to_string()),
+    }
+}
+
+fn channel(id: &str) -> String {
+    format!("{SUBAGENT}{id}")
+}
+
+/// Whether it may still be running.
+fn is_recent(child: &Child) -> bool {
+    let longest = i64::try_from(LONGEST.as_millis()).unwrap_or(i64::MAX);
+    now_ms().saturating_sub(child.started_at_ms) < longest
+}
+
+/// What it found, or why it did not go on.
+fn shown(reply: &Reply) -> String {
+    match reply.kind {
+        ReplyKind::Question => {
+            format!("It waits for the person's word (`clara approval list`), and asked:\n{}", reply.text)
+        }
+        ReplyKind::Stopped => format!("It was stopped. {}", reply.text),
+        _ => reply.text.clone(),
+    }
+}
+
+/// Stops a sub-agent that nobody waits for any more: the turn was stopped, or time is up.
+struct StopOnDrop {
+    bus: Bus,
+    speaker: Principal,
+    channel: Option<String>,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        let Some(channel) = self.channel.take() else { return };
+        let (bus, speaker) = (self.bus.clone(), self.speaker.clone());
+        task::spawn(TaskKind::Work, "stop-subagent", async move {
+            let id = format!("{channel}-stop");
+            // It ends by its own limits, if nobody hears this.
+            let _ = say(&bus, &speaker, channel, id, Saying::Stop).await;
+        });
+    }
+}
