@@ -63,6 +63,9 @@ async fn serve(State(asked): State<Ledger>, method: Method, uri: Uri, headers: H
         ("GET", "/to-another-port") => to("http://127.0.0.1:1/"),
         ("GET", "/to-file") => to("file:///etc/passwd"),
         ("GET", "/huge") => html("<p>".to_owned() + &"x".repeat(6 * 1024 * 1024)),
+        // What nests so deep that parsers break on it, and what takes them for ever.
+        ("GET", "/deep") => html(format!("<body><br><br>{}word", "<ins>".repeat(90_000))),
+        ("GET", "/slow") => html("<div>".repeat(600_000)),
         ("GET", "/image") => ([(header::CONTENT_TYPE, "image/png")], vec![0x89, b'P', b'N', b'G']).into_response(),
         ("POST", "/search") => tavily(&headers, &body),
         ("GET", "/search") => searxng(uri.query().unwrap_or_default()),

@@ -127,7 +127,7 @@ async fn an_answer_counts_once_and_only_for_who_began() {
     }
     mcp(&bus, ANN, complete(&back)).await.unwrap();
     let again = mcp(&bus, ANN, complete(&back)).await.unwrap_err();
-    assert!(again.contains("used already"), "{again}");
+    assert!(again.contains("no authorisation has begun"), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,9 @@ async fn a_page_is_read_and_nothing_near_is_asked() {
     assert!(fetches(at("/long"), "").await.contains(r#"20000 of 30000 characters; read on with "start": 20000"#));
     assert!(fetches(at("/huge"), "").await.contains("xxx"));
     for (address, why) in [
+        // Whoever reads it may end of it; nobody else does.
+        (at("/deep"), "cannot be taken apart"),
+        (at("/slow"), "cannot be taken apart"),
         (at("/image"), "cannot be read here"),
         (at("/nothing"), "404"),
         (at("/loop"), "more than 5 times"),
@@ -45,6 +48,7 @@ async fn a_page_is_read_and_nothing_near_is_asked() {
         assert!(text.contains(why), "{address}: {text}");
     }
     assert_eq!(elsewhere.asked(), [""; 0], "nothing near was asked");
+    assert!(fetches(at("/wombats"), "").await.contains("digs at night"), "it reads on");
 }
 
 /// What was read may say anything, so what goes out after it is asked for (attack S11).

@@ -15,3 +15,4 @@ mod tools; // What is built in.
 mod web; // Pages of the web, from public addresses alone.
 
 pub use app::App;
+pub use web::{ARGUMENT as READ_PAGE, read_page};

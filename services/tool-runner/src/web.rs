@@ -3,8 +3,10 @@
 mod address; // Which addresses are anybody's to ask.
 mod client; // Asking for a page, hop by hop.
 mod page; // What a page says to a reader.
+mod reader; // Taking a page apart, where it can do no harm.
 mod search; // Searching by Tavily or SearXNG.
 
 pub(crate) use client::{Fetched, Web};
-pub(crate) use page::readable;
+pub(crate) use reader::taken_apart;
+pub use reader::{ARGUMENT, read_page};
 pub(crate) use search::{Engine, Search};

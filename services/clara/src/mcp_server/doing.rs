@@ -162,7 +162,10 @@ impl Way {
                 seen = client.next() => seen.map_err(told)?,
                 () = cancelled.cancelled(), if !is_stopped => {
                     is_stopped = true;
-                    client.say(Saying::Stop).await.map_err(told)?;
+                    // One that waits stops nobody else's turn.
+                    if client.snapshot(client.turn_of(&message)).await.is_some() {
+                        client.say(Saying::Stop).await.map_err(told)?;
+                    }
                     continue;
                 }
                 () = tokio::time::sleep_until(deadline) => {

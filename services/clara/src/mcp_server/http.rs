@@ -64,7 +64,9 @@ pub(super) async fn serve(clara: Clara, address: SocketAddr, hosts: Vec<String>,
         StreamableHttpServerConfig::default().with_allowed_origins(origins).with_max_request_body_bytes(BODY_BYTES);
     let stop = config.cancellation_token.clone();
     if !hosts.is_empty() {
-        config = config.with_allowed_hosts(hosts);
+        // This machine's own names stay.
+        let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        config = config.with_allowed_hosts(hosts.into_iter().chain(own).collect::<Vec<_>>());
     }
     let service =
         StreamableHttpService::new(move || Ok(clara.clone()), Arc::new(LocalSessionManager::default()), config);

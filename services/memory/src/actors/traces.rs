@@ -8,6 +8,8 @@ use tracing::warn;
 
 use crate::ports::{Erased, Facts, FileOf, MemoryError};
 
+/// Shortest text that is looked for, in bytes.
+const LOOKED_FOR: usize = 8;
 /// Dead letters that are looked through.
 const DEAD_LETTERS: usize = 10_000;
 
@@ -83,10 +85,15 @@ fn is_gone(what: &str, erased: Result<(), BusError>) -> bool {
     erased.is_ok()
 }
 
-/// Whether a dead letter is of an erased turn, or holds an erased text.
+/// Whether a dead letter is of an erased turn, or of the same conversation and holds an erased
+/// text: one that is long enough to stand for itself, as wherever else it is looked for.
 fn is_of(letter: &DeadLetter, erased: &Erased) -> bool {
-    let holds = |text: &str| letter.payload.windows(text.len().max(1)).any(|part| part == text.as_bytes());
-    let is_of_turn =
-        |turn: &TurnId| letter.subject.ends_with(&turn.to_string()) || letter.id.contains(&turn.to_string());
-    erased.turns.iter().any(|(_, turn)| is_of_turn(turn)) || erased.texts.iter().any(|text| holds(text))
+    let of_turn = |turn: &TurnId| letter.subject.ends_with(&turn.to_string()) || letter.id.contains(&turn.to_string());
+    let of_conversation =
+        |conversation: &ConversationId| letter.subject.split('.').any(|part| part == conversation.as_str());
+    let holds = |text: &&String| letter.payload.windows(text.len()).any(|part| part == text.as_bytes());
+    let texts = || erased.texts.iter().filter(|text| text.len() >= LOOKED_FOR && text.contains(' '));
+    erased.turns.iter().any(|(conversation, turn)| {
+        of_turn(turn) || (of_conversation(conversation) && texts().any(|text| holds(&text)))
+    })
 }

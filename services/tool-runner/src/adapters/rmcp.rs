@@ -22,7 +22,7 @@ use rmcp::model::{
 };
 use rmcp::service::{PeerRequestOptions, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::auth::AuthClient;
+use rmcp::transport::auth::{AuthClient, AuthError};
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{Peer, RoleClient, ServiceError, ServiceExt};
 use serde_json::{Map, Value};
@@ -134,6 +134,18 @@ fn client() -> Result<reqwest::Client, McpError> {
     client.map_err(|err| McpError::Start(err.to_string()))
 }
 
+/// Whether a request failed before it was sent: nobody had the right to send it.
+fn is_unasked(err: &(dyn std::error::Error + 'static)) -> bool {
+    let mut source = Some(err);
+    while let Some(current) = source {
+        if current.is::<AuthError>() {
+            return true;
+        }
+        source = current.source();
+    }
+    false
+}
+
 /// An error without the address, which may hold a key.
 fn without_url(text: &str) -> String {
     let (mut plain, mut rest) = (String::new(), text);
@@ -209,10 +221,15 @@ impl RmcpConnection {
             oauth.note_challenge(key, address, challenge).await;
         }
         match err {
-            err if err.is_authorization_required() || err.auth_challenge().is_some() => {
+            err if err.is_authorization_required() => {
                 self.stop.cancel();
                 McpError::Unauthorized
             }
+            ServiceError::TransportSend(ref failed) if is_unasked(failed.error.as_ref()) => {
+                McpError::Refused("it was not asked: its tokens could not be renewed".to_owned())
+            }
+            // More than was given is wanted for this one call: the others go on.
+            err if err.auth_challenge().is_some() => McpError::Unauthorized,
             ServiceError::McpError(refused) => McpError::Refused(visible(&refused.message)),
             ServiceError::Timeout { .. } => {
                 self.ping();

@@ -29,24 +29,15 @@ impl MasterKey {
             let key = bytes.ok().and_then(|bytes| bytes.try_into().ok());
             return key.map(Self).context("CLARA_SECRET_KEY must be 64 hexadecimal digits: `openssl rand -hex 32`");
         }
-        let mut key = [0; KEY_BYTES];
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-        match made {
-            Ok(mut new) => {
-                getrandom::fill(&mut key).map_err(|err| anyhow::anyhow!("the system gives no random bytes: {err}"))?;
-                new.write_all(&key).and_then(|()| new.sync_all())?;
-            }
-            Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => {
-                let mut bytes = Vec::new();
-                File::open(file)?.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-                match bytes.try_into() {
-                    Ok(found) => key = found,
-                    Err(_) => bail!("{} holds no key: what was sealed with it is lost; remove it", file.display()),
-                }
-            }
-            Err(err) => return Err(err).with_context(|| format!("make {}", file.display())),
+        if !file.exists() {
+            make(file).with_context(|| format!("make {}", file.display()))?;
         }
-        Ok(Self(key))
+        let mut bytes = Vec::new();
+        File::open(file)?.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        match bytes.try_into() {
+            Ok(key) => Ok(Self(key)),
+            Err(_) => bail!("{} holds no key: what was sealed with it is lost; remove it", file.display()),
+        }
     }
 
     fn cipher(&self, owner: &str) -> XChaCha20Poly1305 {
@@ -72,6 +63,22 @@ impl MasterKey {
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
         let payload = Payload { msg: sealed, aad: place.as_bytes() };
         String::from_utf8(self.cipher(owner).decrypt(&nonce.into(), payload).ok()?).ok()
+    }
+}
+
+/// Makes a key, whole or not at all: another process may make one in this moment, and then
+/// that one is it.
+fn make(file: &Path) -> anyhow::Result<()> {
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(|err| anyhow::anyhow!("the system gives no random bytes: {err}"))?;
+    let new = file.with_extension(format!("new-{}", std::process::id()));
+    let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    written.write_all(&key).and_then(|()| written.sync_all())?;
+    let linked = std::fs::hard_link(&new, file);
+    std::fs::remove_file(&new)?;
+    match linked {
+        Err(err) if err.kind() != std::io::ErrorKind::AlreadyExists => Err(err.into()),
+        _ => Ok(()),
     }
 }
 

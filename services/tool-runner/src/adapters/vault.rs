@@ -14,6 +14,8 @@ pub(super) enum Part {
     Challenge,
     /// Who we are to the server that authorises.
     Client,
+    /// The same for an authorisation that has begun.
+    Pending,
     /// An authorisation that has begun.
     Flow,
     /// The tokens.
@@ -25,6 +27,7 @@ impl Part {
         match self {
             Part::Challenge => "challenge",
             Part::Client => "client",
+            Part::Pending => "pending",
             Part::Flow => "flow",
             Part::Credentials => "credentials",
         }

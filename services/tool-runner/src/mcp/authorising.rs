@@ -106,7 +106,8 @@ fn check_redirect(address: &str) -> Result<(), String> {
         let rest = address.strip_prefix(host);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
     });
-    let is_plain = address.len() <= 2000 && address.chars().all(|c| c.is_ascii_graphic()) && !address.contains('#');
+    let is_plain =
+        address.len() <= 2000 && address.chars().all(|c| c.is_ascii_graphic()) && !address.contains(['#', '@', '\\']);
     match (is_local || address.starts_with("https://")) && is_plain {
         true => Ok(()),
         false => Err(format!("{address:?} leads nowhere safe: name https://…, or http://127.0.0.1:<port>/…")),
@@ -129,8 +130,14 @@ mod tests {
         for fine in ["http://127.0.0.1:8123/callback", "http://localhost/x", "https://clara.example/oauth/callback"] {
             check_redirect(fine).unwrap();
         }
-        for bad in ["http://127.0.0.1.evil.example/", "http://evil.example/", "javascript:alert(1)", "https://a b", ""]
-        {
+        for bad in [
+            "http://127.0.0.1.evil.example/",
+            "http://evil.example/",
+            "javascript:alert(1)",
+            "https://a b",
+            "http://localhost:80@evil.example/",
+            "",
+        ] {
             assert!(check_redirect(bad).is_err(), "{bad}");
         }
     }

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::server::start;
 use super::source::{Found, check_launch, check_name, plan};
 use super::tool::{BEFORE_CALL, McpTool};
-use super::watcher::path_of;
+use super::watcher::{MARK, path_of};
 use super::{Offered, Servers, shown};
 use crate::ports::{Authorities, Authorization, Begin, Connector, Installations, Installed, Key, McpError};
 use crate::registry::Tool;
@@ -69,10 +69,11 @@ impl Plugins {
             }
             McpCommand::Uninstall { name } => {
                 self.admin(user)?;
-                let key = self.find(user, &name).await?.key;
+                let key = self.undeclared(user, &name).await?;
                 self.servers.end(&key);
-                self.installations.remove(&key).await.map_err(|err| err.to_string())?;
+                // Before it: what it was authorised with must not outlive it.
                 self.authorities.forget(&key).await?;
+                self.installations.remove(&key).await.map_err(|err| err.to_string())?;
                 info!(server = name, by = user, "uninstalled an MCP server");
                 Ok(McpAnswer::default())
             }
@@ -83,7 +84,7 @@ impl Plugins {
             McpCommand::Tools { name } => self.with_tools(user, self.find(user, &name).await?).await,
             McpCommand::Enable { name, is_enabled } => {
                 self.admin(user)?;
-                let key = self.find(user, &name).await?.key;
+                let key = self.undeclared(user, &name).await?;
                 self.installations.enable(&key, is_enabled).await.map_err(|err| err.to_string())?;
                 if !is_enabled {
                     self.servers.end(&key);
@@ -262,6 +263,15 @@ impl Plugins {
     pub(super) async fn find(&self, user: &str, name: &str) -> Result<Installed, String> {
         let known = self.of(user).await?.into_iter().find(|known| known.key.name == name);
         known.ok_or_else(|| unknown(name))
+    }
+
+    /// A server that no file declares: what files say is changed there.
+    async fn undeclared(&self, user: &str, name: &str) -> Result<Key, String> {
+        let installed = self.find(user, name).await?;
+        match installed.source.strip_prefix(MARK) {
+            Some(file) => Err(format!("`{name}` is declared in {file}: change it there")),
+            None => Ok(installed.key),
+        }
     }
 
     async fn one(&self, user: &str, name: &str) -> Result<McpAnswer, String> {

@@ -4,11 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use domain::mcp::Launch;
+use service_kit::task::{self, TaskKind};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::declared::{Declared, declared};
@@ -23,10 +26,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// Longest configuration file, in bytes, and how many are read.
 const FILE_BYTES: u64 = 1024 * 1024;
 const FILES: usize = 200;
+/// Looks after which a server is removed that no file declares.
+const LOOKS: u32 = 2;
 /// Files of one server that are watched, at most.
 const WATCHED: usize = 2000;
 /// Before the path of the file that declares a server.
-const MARK: &str = "file:";
+pub(super) const MARK: &str = "file:";
 
 /// What is watched.
 pub(crate) struct Watched {
@@ -42,13 +47,22 @@ struct Known {
     told: BTreeMap<PathBuf, Vec<String>>,
     /// Servers that did not start: when they are tried again, and after which pause.
     resting: HashMap<String, (Launch, Instant, Duration)>,
+    /// Those that are being installed: one that hangs holds nothing else up.
+    installing: HashMap<String, Installing>,
+    /// How often in a row a server was declared by no file.
+    missing: HashMap<String, u32>,
     /// When the files of a server changed last.
     changed: HashMap<Key, SystemTime>,
 }
 
+struct Installing {
+    launch: Launch,
+    work: AbortOnDropHandle<Result<(), String>>,
+}
+
 impl Plugins {
     /// Looks until it is told to stop.
-    pub(crate) async fn watch(&self, watched: &Watched, stop: &CancellationToken) {
+    pub(crate) async fn watch(self: &Arc<Self>, watched: &Watched, stop: &CancellationToken) {
         let mut known = Known::default();
         loop {
             if stop.run_until_cancelled(self.look_at_files(watched, &mut known)).await.is_none() {
@@ -60,7 +74,8 @@ impl Plugins {
         }
     }
 
-    async fn look_at_files(&self, watched: &Watched, known: &mut Known) {
+    async fn look_at_files(self: &Arc<Self>, watched: &Watched, known: &mut Known) {
+        self.hear_of_installs(known).await;
         let (folder, file) = (watched.folder.clone(), watched.file.clone());
         let Ok(read) = tokio::task::spawn_blocking(move || read(&folder, file.as_deref())).await else { return };
         let installed = match self.installations.of("").await {
@@ -76,13 +91,16 @@ impl Plugins {
 
     /// Makes the installed servers those that the files declare, as far as files declared
     /// them; what people have installed stays.
-    async fn keep(&self, read: Vec<(PathBuf, String)>, installed: &[Installed], known: &mut Known) {
+    async fn keep(self: &Arc<Self>, read: Vec<(PathBuf, Read)>, installed: &[Installed], known: &mut Known) {
         let mut wanted: BTreeMap<String, (String, Declared)> = BTreeMap::new();
         // A file with a fault in it takes nothing away.
         let mut faulty = BTreeSet::new();
         for (path, text) in read {
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            let (servers, faults) = declared(stem, &text);
+            let (servers, faults) = match text {
+                Ok(text) => declared(stem, &text),
+                Err(why) => (Vec::new(), vec![why]),
+            };
             let source = format!("{MARK}{}", path.display());
             if !faults.is_empty() {
                 faulty.insert(source.clone());
@@ -101,14 +119,21 @@ impl Plugins {
             let is_wanted = wanted.get(&there.key.name);
             match is_wanted {
                 Some((_, server)) if server.launch == there.launch => {
+                    known.missing.remove(&there.key.name);
                     if server.is_enabled != there.is_enabled {
                         self.allow(&there.key, server.is_enabled).await;
                     }
                 }
                 None if faulty.contains(&there.source) => {}
+                // A file that is written anew may be away for a moment.
+                None if *missing(known, &there.key.name) < LOOKS => *missing(known, &there.key.name) += 1,
                 // Its file is gone, or says something else now.
                 _ => {
+                    known.missing.remove(&there.key.name);
                     self.servers.end(&there.key);
+                    if let Err(why) = self.authorities.forget(&there.key).await {
+                        warn!(why, "failed to forget what a server was authorised with");
+                    }
                     match self.installations.remove(&there.key).await {
                         Ok(_) => info!(server = there.key.name, "removed a server that no file declares any more"),
                         Err(err) => warn!(error = %err, "failed to remove a server that no file declares any more"),
@@ -135,26 +160,39 @@ impl Plugins {
         }
     }
 
-    async fn add(&self, source: String, server: Declared, known: &mut Known) {
-        let now = Instant::now();
+    /// Begins to install a server, unless it is being installed, rests, or is not wanted yet.
+    async fn add(self: &Arc<Self>, source: String, server: Declared, known: &mut Known) {
         let last = known.resting.get(&server.name).filter(|(launch, ..)| *launch == server.launch);
-        let pause = match last {
-            Some((_, until, _)) if *until > now => return,
-            Some((.., pause)) => (*pause * 2).min(LONGEST_PAUSE),
-            None => PAUSE,
-        };
+        let rests = last.is_some_and(|(_, until, _)| *until > Instant::now());
+        let is_begun = known.installing.get(&server.name).is_some_and(|begun| begun.launch == server.launch);
+        if !server.is_enabled || rests || is_begun {
+            return;
+        }
         let key = Key { owner: String::new(), name: server.name.clone() };
-        match self.install("", key.clone(), source, server.launch.clone()).await {
-            Ok(_) => {
-                info!(server = server.name, "installed a server that a file declares");
-                known.resting.remove(&server.name);
-                if !server.is_enabled {
-                    self.allow(&key, false).await;
+        let (plugins, launch) = (Arc::clone(self), server.launch.clone());
+        let work = task::spawn(TaskKind::Work, "install-declared-server", async move {
+            plugins.install("", key, source, launch).await.map(|_| ())
+        });
+        let begun = Installing { launch: server.launch, work: AbortOnDropHandle::new(work) };
+        known.installing.insert(server.name, begun);
+    }
+
+    /// What became of those that were being installed.
+    async fn hear_of_installs(&self, known: &mut Known) {
+        let done = known.installing.iter().filter(|(_, begun)| begun.work.is_finished()).map(|(name, _)| name.clone());
+        for name in done.collect::<Vec<_>>() {
+            let Some(Installing { launch, work }) = known.installing.remove(&name) else { continue };
+            match work.await.unwrap_or_else(|err| Err(err.to_string())) {
+                Ok(()) => {
+                    info!(server = name, "installed a server that a file declares");
+                    known.resting.remove(&name);
                 }
-            }
-            Err(why) => {
-                warn!(server = server.name, why, "a server that a file declares cannot be used");
-                known.resting.insert(server.name, (server.launch, now + pause, pause));
+                Err(why) => {
+                    let last = known.resting.get(&name).filter(|(of, ..)| *of == launch).map(|(.., pause)| *pause);
+                    let pause = last.map_or(PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+                    warn!(server = name, why, "a server that a file declares cannot be used");
+                    known.resting.insert(name, (launch, Instant::now() + pause, pause));
+                }
             }
         }
     }
@@ -180,6 +218,11 @@ impl Plugins {
     }
 }
 
+/// How often in a row a server was declared by no file.
+fn missing<'a>(known: &'a mut Known, name: &str) -> &'a mut u32 {
+    known.missing.entry(name.to_owned()).or_default()
+}
+
 async fn restart(servers: &Servers, there: &Installed) {
     servers.end(&there.key);
     if let Err(why) = servers.connect(there).await {
@@ -193,8 +236,11 @@ pub(super) fn path_of(there: &Installed) -> Option<PathBuf> {
     Some(PathBuf::from(&there.source)).filter(|path| path.is_absolute())
 }
 
-/// The configuration files with what stands in them.
-fn read(folder: &Path, file: Option<&Path>) -> Vec<(PathBuf, String)> {
+/// What stands in a file, or why it cannot be read.
+type Read = Result<String, String>;
+
+/// The configuration files with what stands in them; those that are not there are left out.
+fn read(folder: &Path, file: Option<&Path>) -> Vec<(PathBuf, Read)> {
     let mut files: Vec<PathBuf> = ["", "local", "remote"]
         .into_iter()
         .flat_map(|part| std::fs::read_dir(folder.join(part)).into_iter().flatten().flatten())
@@ -206,13 +252,19 @@ fn read(folder: &Path, file: Option<&Path>) -> Vec<(PathBuf, String)> {
     files.sort();
     files.truncate(FILES);
     files.extend(file.map(Path::to_owned));
-    let is_small =
-        |path: &PathBuf| std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= FILE_BYTES);
-    files
-        .into_iter()
-        .filter(is_small)
-        .filter_map(|path| std::fs::read_to_string(&path).ok().map(|text| (path, text)))
-        .collect()
+    let read = |path: PathBuf| {
+        let found = match std::fs::metadata(&path) {
+            Ok(found) => found,
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(err) => return Some((path, Err(format!("it cannot be read: {err}")))),
+        };
+        let text = match found.len() <= FILE_BYTES {
+            true => std::fs::read_to_string(&path).map_err(|err| format!("it cannot be read: {err}")),
+            false => Err(format!("it is longer than {FILE_BYTES} bytes")),
+        };
+        Some((path, text))
+    };
+    files.into_iter().filter_map(read).collect()
 }
 
 /// When something under a path changed last; what others have written there is left out.

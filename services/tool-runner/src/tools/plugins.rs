@@ -51,7 +51,10 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
         let spec = match doing {
             // What servers say of themselves is anybody's words.
             Doing::List | Doing::Status | Doing::Tools => ToolSpec { is_untrusted: true, ..spec },
-            Doing::Install | Doing::Refresh => ToolSpec { is_untrusted: true, timeout_ms: STARTING_MS, ..spec },
+            Doing::OauthStart => ToolSpec { is_untrusted: true, ..spec },
+            Doing::Install | Doing::Refresh | Doing::OauthComplete => {
+                ToolSpec { is_untrusted: true, timeout_ms: STARTING_MS, ..spec }
+            }
             _ => spec,
         };
         Arc::new(PluginTool { spec, doing, plugins: Arc::clone(plugins) }) as Arc<dyn Tool>

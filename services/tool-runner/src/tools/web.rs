@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::{for_anyone, of_group, spec, text};
 use crate::registry::{Builtin, Tool};
-use crate::web::{Search, Web, readable};
+use crate::web::{Search, Web, taken_apart};
 
+/// How long asking and taking apart may take together, in milliseconds.
+const TIMEOUT_MS: u64 = 30_000;
 /// Characters of a page that are read at once.
 const CHARS: usize = 20_000;
 /// Hits of one search, when nobody says how many, and at most.
@@ -25,7 +27,12 @@ pub(crate) fn all(web: &Web, search: Option<Search>) -> Vec<Arc<dyn Tool>> {
 
 /// It reads, and whoever is asked hears of it.
 fn of_web(spec: ToolSpec) -> ToolSpec {
-    ToolSpec { intent: Intent::Network, is_untrusted: true, ..of_group("web", for_anyone(spec)) }
+    ToolSpec {
+        intent: Intent::Network,
+        is_untrusted: true,
+        timeout_ms: TIMEOUT_MS,
+        ..of_group("web", for_anyone(spec))
+    }
 }
 
 struct FetchPage {
@@ -54,8 +61,7 @@ impl Builtin for FetchPage {
     async fn run(&self, _: &ToolRequest, arguments: Value) -> Result<String, String> {
         let page = self.web.fetch(text(&arguments, "url").trim()).await?;
         let (url, kind, is_cut) = (page.url.clone(), page.kind.clone(), page.is_cut);
-        // A large page takes a while to take apart.
-        let read = tokio::task::spawn_blocking(move || readable(&page)).await.map_err(|err| err.to_string())?;
+        let read = taken_apart(page).await?;
         let (title, text) = read.ok_or_else(|| format!("{url} is of the type {kind}, which cannot be read here"))?;
         let start = arguments.get("start").and_then(Value::as_u64).unwrap_or(0);
         let start = usize::try_from(start).unwrap_or(usize::MAX);

@@ -18,6 +18,17 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Whether an address shares the first bits of another one.
+pub(super) fn is_within(address: IpAddr, of: IpAddr, bits: u32) -> bool {
+    let wide = |address: IpAddr| match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    };
+    let ((one, width), (other, same)) = (wide(address), wide(of));
+    let bits = bits.min(width);
+    width == same && (bits == 0 || (one ^ other) >> (128 - bits) == 0)
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let is_special = a == 0
@@ -47,13 +58,13 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 }
 
 /// The address of IPv4 that one of IPv6 stands for: mapped, compatible, translated
-/// (RFC 6052, 8215), or by 6to4.
+/// (RFC 6052), or by 6to4.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let parts = address.segments();
     let of = |high: u16, low: u16| Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match parts {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => of(high, low),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => of(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => of(high, low),
         [0x2002, high, low, ..] => of(high, low),
         _ => None,
     }
@@ -104,6 +115,15 @@ mod tests {
         for address in ["1.1.1.1", "93.184.216.34", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
             assert!(is_public(address.parse().unwrap()), "{address}");
         }
+    }
+
+    #[test]
+    fn neighbours_share_the_first_bits() {
+        let is_near = |one: &str, other: &str, bits| is_within(one.parse().unwrap(), other.parse().unwrap(), bits);
+        assert!(is_near("93.184.216.7", "93.184.216.34", 24) && !is_near("93.184.217.7", "93.184.216.34", 24));
+        assert!(is_near("2606:4700::1", "2606:4700::2", 64) && !is_near("2606:4700:1::1", "2606:4700::2", 48));
+        assert!(is_near("1.2.3.4", "1.2.3.4", 32) && !is_near("1.2.3.5", "1.2.3.4", 32));
+        assert!(!is_near("::1", "1.2.3.4", 0));
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, Url, redirect};
 
-use super::address::is_public;
+use super::address::{is_public, is_within};
 
 /// How long a page may take, with all of its hops.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -110,7 +110,7 @@ impl Web {
         // Numbers are not resolved by anybody: however they are written, the host is one address here.
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         match literal {
-            Ok(address) if !is_public(address) => Err(NOT_PUBLIC.to_owned()),
+            Ok(address) if !may_be_asked(address, &near()) => Err(NOT_PUBLIC.to_owned()),
             _ => Ok(&self.guarded),
         }
     }
@@ -154,6 +154,22 @@ pub(super) fn told(err: &reqwest::Error) -> String {
     }
 }
 
+/// The networks that this machine is in, each as an address and the bits that its neighbours
+/// share: what is there may have a public address, and is near all the same.
+fn near() -> Vec<(IpAddr, u32)> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let network = |interface: if_addrs::Interface| match interface.addr {
+        if_addrs::IfAddr::V4(own) => (IpAddr::V4(own.ip), u32::from(own.prefixlen)),
+        if_addrs::IfAddr::V6(own) => (IpAddr::V6(own.ip), u32::from(own.prefixlen)),
+    };
+    interfaces.into_iter().map(network).collect()
+}
+
+/// Whether an address is on the internet, and in none of these networks.
+fn may_be_asked(address: IpAddr, near: &[(IpAddr, u32)]) -> bool {
+    is_public(address) && !near.iter().any(|(own, bits)| is_within(address, *own, *bits))
+}
+
 /// Names by the system's resolver, without addresses that are not public.
 struct PublicNames;
 
@@ -161,7 +177,8 @@ impl Resolve for PublicNames {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<_> = found.filter(|found| is_public(found.ip())).collect();
+            let near = near();
+            let public: Vec<_> = found.filter(|found| may_be_asked(found.ip(), &near)).collect();
             match public.is_empty() {
                 true => Err(NOT_PUBLIC.into()),
                 false => Ok(Box::new(public.into_iter()) as Addrs),

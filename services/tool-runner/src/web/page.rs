@@ -9,7 +9,7 @@ use super::Fetched;
 const ELEMENTS: usize = 100_000;
 
 /// Its title and text; nothing for what is no text.
-pub(crate) fn readable(page: &Fetched) -> Option<(String, String)> {
+pub(super) fn readable(page: &Fetched) -> Option<(String, String)> {
     let encoding = Encoding::for_label(page.charset.as_bytes()).unwrap_or(UTF_8);
     let text = || encoding.decode(&page.body).0.into_owned();
     match page.kind.as_str() {

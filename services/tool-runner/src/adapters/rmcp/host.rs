@@ -18,6 +18,8 @@ use tokio::sync::{Notify, watch};
 
 /// Resources that are known to have changed, at most.
 const CHANGED: usize = 256;
+/// Longest address of one, in bytes.
+const URI_BYTES: usize = 2000;
 /// Questions of one call that are told, and their length in characters.
 const QUESTIONS: usize = 5;
 const QUESTION_CHARS: usize = 4000;
@@ -75,12 +77,13 @@ impl Host {
         self.heard().changed.remove(uri);
     }
 
-    /// What the person answers to a form. It is not said which call asks: one whose answers
-    /// fit is meant. Nobody else's word counts as theirs, so else the question is kept, to be
-    /// asked in the conversation.
+    /// What the person answers to a form. It is not said which call asks, and a connection may
+    /// be shared: so answers count, and questions are told, while one call alone is in work.
     fn answer(&self, message: &str, schema: &Value) -> ElicitResult {
         let mut heard = self.heard();
-        if let Some(content) = heard.calls.values().find_map(|call| fitting(call.answers.as_ref()?, schema)) {
+        let alone = if heard.calls.len() == 1 { heard.calls.values().next() } else { None };
+        let known = alone.and_then(|call| fitting(call.answers.as_ref()?, schema));
+        if let Some(content) = known {
             return ElicitResult::new(ElicitationAction::Accept).with_content(Value::Object(content));
         }
         heard.keep(format!("{message}\nIt takes an object of this form: {}", schema["properties"]));
@@ -90,7 +93,11 @@ impl Host {
 
 impl Heard {
     fn keep(&mut self, question: String) {
-        let question = cut_middle(&visible(&question), QUESTION_CHARS);
+        let question = match self.calls.len() {
+            1 => cut_middle(&visible(&question), QUESTION_CHARS),
+            // Whose question it is cannot be known, nor who may read it.
+            _ => "it asked while several calls were in work; call it alone to hear what".to_owned(),
+        };
         for call in self.calls.values_mut().filter(|call| call.questions.len() < QUESTIONS) {
             call.questions.push(question.clone());
         }
@@ -187,7 +194,7 @@ impl ClientHandler for Host {
 
     async fn on_resource_updated(&self, updated: ResourceUpdatedNotificationParam, _: NotificationContext<RoleClient>) {
         let mut heard = self.heard();
-        if heard.changed.len() < CHANGED {
+        if heard.changed.len() < CHANGED && updated.uri.len() <= URI_BYTES {
             heard.changed.insert(updated.uri);
         }
     }
@@ -224,9 +231,12 @@ mod tests {
         assert_eq!(host.answer("Who are you?", &schema).action, ElicitationAction::Decline);
         assert!(call.questions()[0].contains("Who are you?"));
         let known = json!({"name": "Ida"}).as_object().cloned();
-        let _other = host.begin(known, watch::Sender::default());
-        assert_eq!(host.answer("Who are you?", &schema).content, Some(json!({"name": "Ida"})));
+        let other = host.begin(known, watch::Sender::default());
+        // One's answers are no other's, nor are its questions.
+        assert_eq!(host.answer("Who are you?", &schema).action, ElicitationAction::Decline);
+        assert!(!call.questions()[0].contains("Who are you?") && !other.questions().is_empty());
         drop(call);
+        assert_eq!(host.answer("Who are you?", &schema).content, Some(json!({"name": "Ida"})));
         assert_eq!(host.heard().calls.len(), 1);
     }
 }

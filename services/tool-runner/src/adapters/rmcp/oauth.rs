@@ -5,11 +5,13 @@
 //! An authorisation may be begun in one process and completed in another: all of it stands in
 //! the vault.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::untrusted::visible;
 use rmcp::transport::auth::{
-    AuthError, AuthorizationManager, AuthorizationMetadataSource, CredentialStore, OAuthClientConfig, StateStore,
-    StoredAuthorizationState, StoredCredentials,
+    AuthError, AuthorizationManager, AuthorizationMetadataSource, CredentialRefreshGuard, CredentialStore,
+    OAuthClientConfig, StateStore, StoredAuthorizationState, StoredCredentials,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -36,29 +38,46 @@ struct Client {
 }
 
 impl Client {
-    fn config(self) -> OAuthClientConfig {
-        let config = OAuthClientConfig::new(self.id, self.redirect_uri).with_scopes(self.scopes);
-        match self.secret {
+    fn config(&self) -> OAuthClientConfig {
+        let config = OAuthClientConfig::new(&self.id, &self.redirect_uri).with_scopes(self.scopes.clone());
+        match &self.secret {
             Some(secret) => config.with_client_secret(secret),
             None => config,
         }
     }
 }
 
+/// What is known of a server that authorises.
+struct Found {
+    issuer: Option<String>,
+    /// Whether it takes the address of a document as an id.
+    takes_documents: bool,
+}
+
 pub(crate) struct OAuth {
     pub(crate) vault: Vault,
     /// Where a document describes us (SEP-991), for servers that take its address as our id.
     pub(crate) document: Option<String>,
+    /// One renewal at a time in this process, whichever server it is for.
+    pub(crate) refreshing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl OAuth {
     /// Who asks for a server with the tokens that are kept; nothing if there are none.
     pub(super) async fn manager(&self, key: &Key, url: &str) -> Result<Option<AuthorizationManager>, String> {
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
-        if kept.is_none_or(|kept| kept.token_response.is_none()) {
-            return Ok(None);
-        }
+        let Some(kept) = kept.filter(|kept| kept.token_response.is_some()) else { return Ok(None) };
         let mut manager = self.prepared(key, url).await?;
+        if renewing(&kept).is_some() {
+            let found = manager.resolve_metadata().await.map_err(refused)?;
+            // What renews a token is given to nobody but whom it is from.
+            if found.metadata.issuer != kept.issuer {
+                return Err("its authorisation server is another than the one that gave its tokens: begin anew with \
+                            `clara mcp oauth-start`"
+                    .to_owned());
+            }
+            manager.set_metadata(found.metadata);
+        }
         if !manager.initialize_from_store().await.map_err(refused)? {
             return Ok(None);
         }
@@ -79,14 +98,15 @@ impl OAuth {
     async fn prepared(&self, key: &Key, url: &str) -> Result<AuthorizationManager, String> {
         // Addresses near us are asked for only if the server itself is near.
         let mut manager = AuthorizationManager::new(url).await.map_err(refused)?;
-        let kept = Kept { vault: self.vault.clone(), key: key.clone(), url: url.to_owned() };
+        let refreshing = Arc::clone(&self.refreshing);
+        let kept = Kept { vault: self.vault.clone(), key: key.clone(), url: url.to_owned(), refreshing };
         manager.set_credential_store(kept.clone());
         manager.set_state_store(kept);
         Ok(manager)
     }
 
-    /// Who asks once it is known how; and whether documents are taken as ids.
-    async fn discovered(&self, key: &Key, url: &str) -> Result<(AuthorizationManager, bool), String> {
+    /// Who asks once it is known how, and what was found of whom they ask.
+    async fn discovered(&self, key: &Key, url: &str) -> Result<(AuthorizationManager, Found), String> {
         let mut manager = self.prepared(key, url).await?;
         let challenge: Option<String> = self.vault.find(key, url, Part::Challenge).await.map_err(told)?;
         let found = manager.resolve_metadata_from_challenge(challenge.as_deref()).await.map_err(refused)?;
@@ -99,16 +119,16 @@ impl OAuth {
             );
         }
         let documents = found.metadata.additional_fields.get("client_id_metadata_document_supported");
-        let takes_documents = documents == Some(&true.into());
+        let of = Found { takes_documents: documents == Some(&true.into()), issuer: found.metadata.issuer.clone() };
         manager.set_metadata(found.metadata);
-        Ok((manager, takes_documents))
+        Ok((manager, of))
     }
 }
 
 #[async_trait]
 impl Authorities for OAuth {
     async fn start(&self, key: &Key, url: &str, begun: &Begin) -> Result<String, String> {
-        let (mut manager, takes_documents) = self.discovered(key, url).await?;
+        let (mut manager, Found { takes_documents, .. }) = self.discovered(key, url).await?;
         let mut scopes = manager.select_initial_scopes(&[]).await;
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
         // Whoever needs more keeps what they have.
@@ -131,7 +151,7 @@ impl Authorities for OAuth {
                 Client { id: config.client_id, secret: config.client_secret, scopes: scopes.clone(), redirect_uri }
             }
         };
-        self.vault.keep(key, url, Part::Client, &client).await.map_err(told)?;
+        self.vault.keep(key, url, Part::Pending, &client).await.map_err(told)?;
         manager.configure_client(client.config()).map_err(refused)?;
         let address = manager.get_authorization_url(&asked).await.map_err(refused)?;
         check_address(&address)?;
@@ -139,13 +159,21 @@ impl Authorities for OAuth {
     }
 
     async fn complete(&self, key: &Key, url: &str, given: &Authorization) -> Result<(), String> {
-        let client: Option<Client> = self.vault.find(key, url, Part::Client).await.map_err(told)?;
+        let client: Option<Client> = self.vault.find(key, url, Part::Pending).await.map_err(told)?;
         let client = client.ok_or("no authorisation has begun: `clara mcp oauth-start` begins one")?;
-        let (mut manager, _) = self.discovered(key, url).await?;
+        let flow: Option<StoredAuthorizationState> = self.vault.find(key, url, Part::Flow).await.map_err(told)?;
+        let (mut manager, found) = self.discovered(key, url).await?;
+        // The code is given to nobody but whom somebody agreed with.
+        if flow.is_some_and(|flow| flow.expected_issuer != found.issuer) {
+            return Err("its authorisation server is another than when this began: begin anew".to_owned());
+        }
         manager.configure_client(client.config()).map_err(refused)?;
         let Authorization { code, state, issuer } = given;
         let exchanged = manager.exchange_code_for_token_with_issuer(code, state, issuer.as_deref()).await;
-        exchanged.map(|_| ()).map_err(refused)
+        exchanged.map_err(refused)?;
+        // From now on it renews what was given.
+        self.vault.keep(key, url, Part::Client, &client).await.map_err(told)?;
+        self.vault.drop(key, Part::Pending).await.map_err(told)
     }
 
     async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String> {
@@ -153,7 +181,12 @@ impl Authorities for OAuth {
         let token = serde_json::from_value(token).map_err(|_| "that is no token".to_owned())?;
         let known: Option<Client> = self.vault.find(key, url, Part::Client).await.map_err(told)?;
         let id = known.map_or_else(|| NAME.to_lowercase(), |client| client.id);
-        let credentials = StoredCredentials::new(id, Some(token), Vec::new(), None);
+        // Whom it is renewed by, if it can be.
+        let issuer = match refresh {
+            Some(_) => self.discovered(key, url).await?.1.issuer,
+            None => None,
+        };
+        let credentials = StoredCredentials::new(id, Some(token), Vec::new(), None).with_issuer(issuer);
         self.vault.keep(key, url, Part::Credentials, &credentials).await.map_err(told)
     }
 
@@ -178,11 +211,19 @@ fn check_address(address: &str) -> Result<(), String> {
     let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let is_page = url.scheme() == "https" || (url.scheme() == "http" && is_local);
     // Whoever pastes it into a shell runs nothing by it.
-    let is_plain = address.chars().all(|c| c.is_ascii_graphic() && !"`$\\\"'<>|;()".contains(c));
+    let is_plain = address.chars().all(|c| c.is_ascii_graphic() && !"`$\\\"'<>|;(){}".contains(c));
+    let query = url.query().unwrap_or_default();
+    let is_plain = is_plain && (query.is_empty() || query.split('&').all(|part| part.contains('=')));
     match is_page && is_plain {
         true => Ok(()),
         false => Err("its authorisation server leads to an address that nobody should open".to_owned()),
     }
+}
+
+/// What renews a token, if something does.
+fn renewing(kept: &StoredCredentials) -> Option<String> {
+    let token = serde_json::to_value(kept.token_response.as_ref()?).ok()?;
+    Some(token.get("refresh_token")?.as_str()?.to_owned())
 }
 
 /// An error in words, without secrets: those of servers are cut.
@@ -209,6 +250,8 @@ struct Kept {
     vault: Vault,
     key: Key,
     url: String,
+    /// Held while tokens are renewed.
+    refreshing: Arc<tokio::sync::Mutex<()>>,
 }
 
 fn failed(err: VaultError) -> AuthError {
@@ -230,8 +273,18 @@ impl CredentialStore for Kept {
         self.vault.drop(&self.key, Part::Credentials).await.map_err(failed)
     }
 
-    async fn on_refresh_token_rejected(&self, _: &StoredCredentials) -> Result<(), AuthError> {
-        self.clear().await
+    async fn on_refresh_token_rejected(&self, rejected: &StoredCredentials) -> Result<(), AuthError> {
+        let kept = CredentialStore::load(self).await?;
+        // Another replica may have renewed it in this moment.
+        match kept.as_ref().and_then(renewing) {
+            Some(kept) if Some(&kept) != renewing(rejected).as_ref() => Ok(()),
+            _ => self.clear().await,
+        }
+    }
+
+    async fn acquire_refresh_guard(&self) -> Result<Option<CredentialRefreshGuard>, AuthError> {
+        let guard = Arc::clone(&self.refreshing).lock_owned().await;
+        Ok(Some(CredentialRefreshGuard::new(guard)))
     }
 }
 
@@ -273,6 +326,8 @@ mod tests {
             "https://as.example/$(calc)",
             "https://as.example/a b",
             "https://as.example/`id`",
+            "https://as.example/a?x=y&reboot&z=1",
+            "https://as.example/a?x=y&{touch,/tmp/x}=1",
             "",
         ] {
             assert!(check_address(address).is_err(), "{address}");
