@@ -65,7 +65,7 @@ pub(crate) async fn taken_apart(page: Fetched) -> Result<Option<(String, String)
     }
 }
 
-/// Reads a page from standard input, as the process of [`taken_apart`] does.
+/// Reads a page from standard input, as the process does that takes pages apart.
 pub fn read_page() -> ExitCode {
     let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     let limited = limit(Resource::Cpu, CPU_SECONDS).and_then(|()| limit(Resource::As, MEMORY_BYTES));
