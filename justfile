@@ -50,6 +50,11 @@ bench-memory *args:
     @cargo build --quiet --release -p memory -p integration-tests --bin memory --bin bench-memory
     @target/release/bench-memory "$@"
 
+# What does a call of a tool cost over the bare call? Optimised build. `./dev bench-tools --help`
+bench-tools *args:
+    @cargo build --quiet --release -p tool-runner -p integration-tests --bin tool-runner --bin bench-tools
+    @CLARA_TEST_MCP_FOLDER=$(scripts/mcp-servers) target/release/bench-tools "$@"
+
 # Format, lints, tests, docs: green before a change lands
 check: fmt-check lint test doc
 

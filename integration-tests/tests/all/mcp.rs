@@ -371,3 +371,24 @@ async fn servers_are_installed_in_words_after_the_command_was_seen() {
     let none = mcp(&sandbox.bus().await, ANN, McpCommand::List).await.unwrap();
     assert_eq!((none.servers.len(), none.plan), (0, None::<(String, Launch)>));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_makes_so_many_calls_and_another_their_own() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).set("CLARA_MCP_CALLS_PER_DAY", 3).start().await;
+    let bus = sandbox.bus().await;
+    install(&bus, ANN, "ours", rogue(folder.path()), true).await.unwrap();
+    let mut terminal = sandbox.terminal("main").await;
+    let reply = loop {
+        let reply = calls_tool(&mut terminal, "ours__do", r#"{"how": "well"}"#).await;
+        if !reply.text.contains("done: well") {
+            break reply;
+        }
+        // A call counts a moment after its result.
+        assert!(calls(folder.path()).len() < 20, "nothing limits it");
+    };
+    assert!(reply.text.contains("3 is what one person may make"), "{}", reply.text);
+    assert!(calls(folder.path()).len() >= 3);
+    let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
+    assert!(calls_tool(&mut bob, "ours__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
+}

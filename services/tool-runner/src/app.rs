@@ -24,7 +24,7 @@ use crate::adapters::sealed::MasterKey;
 use crate::adapters::sql::SqlInstallations;
 use crate::adapters::subagents::SqlChildren;
 use crate::adapters::vault::Vault;
-use crate::mcp::{Plugins, Servers, Watched};
+use crate::mcp::{CallLimits, Plugins, Servers, Watched};
 use crate::ports::Children;
 use crate::registry::{Registry, Tool};
 use crate::sandbox::Sandbox;
@@ -76,6 +76,11 @@ impl App {
             servers: Servers::default(),
             admins: settings.list("CLARA_ADMINS"),
             limit: Duration::from_secs(settings.number("CLARA_MCP_TIMEOUT_SECONDS")),
+            limits: CallLimits {
+                minute: settings.number("CLARA_MCP_CALLS_PER_MINUTE"),
+                hour: settings.number("CLARA_MCP_CALLS_PER_HOUR"),
+                day: settings.number("CLARA_MCP_CALLS_PER_DAY"),
+            },
             bus: bus.clone(),
         });
         let (place, report) = sandbox(settings).await;

@@ -150,11 +150,11 @@ impl Installed {
 
 /// One call, as it is kept.
 #[derive(Debug, Clone)]
-pub(crate) struct Called<'a> {
-    pub(crate) key: &'a Key,
-    pub(crate) user: &'a str,
+pub(crate) struct Called {
+    pub(crate) key: Key,
+    pub(crate) user: String,
     pub(crate) call: String,
-    pub(crate) tool: &'a str,
+    pub(crate) tool: String,
     pub(crate) started_at_ms: i64,
     pub(crate) duration_ms: i64,
     /// Nothing for one that went well.
@@ -185,7 +185,9 @@ pub(crate) trait Installations: Send + Sync {
     /// Those that are to, whoever they belong to.
     async fn reloaded(&self) -> Result<Vec<Installed>, InstallationsError>;
     async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError>;
-    async fn note_call(&self, called: &Called<'_>) -> Result<(), InstallationsError>;
+    async fn note_call(&self, called: &Called) -> Result<(), InstallationsError>;
+    /// How many calls a person has made since a time.
+    async fn calls_since(&self, user: &str, since_ms: i64) -> Result<u64, InstallationsError>;
 }
 
 /// A turn that another one began to have a part of its work done.

@@ -37,6 +37,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0004_subagents.sqlite.sql"),
         postgres: include_str!("../../migrations/0004_subagents.postgres.sql"),
     },
+    Migration {
+        version: 5,
+        name: "calls_of_users",
+        sqlite: include_str!("../../migrations/0005_calls.sqlite.sql"),
+        postgres: include_str!("../../migrations/0005_calls.postgres.sql"),
+    },
 ];
 
 /// How long calls are kept: 30 days.
@@ -160,7 +166,13 @@ impl Installations for SqlInstallations {
         Ok(())
     }
 
-    async fn note_call(&self, called: &Called<'_>) -> Result<(), InstallationsError> {
+    async fn calls_since(&self, user: &str, since_ms: i64) -> Result<u64, InstallationsError> {
+        let sql = "SELECT COUNT(*) AS n FROM mcp_tool_calls WHERE user_id = $1 AND started_at >= $2";
+        let rows = self.database.fetch(sql, &[user.into(), since_ms.into()]).await?;
+        Ok(rows.first().map_or(Ok(0), |row| row.integer("n")).map(|n| u64::try_from(n).unwrap_or(0))?)
+    }
+
+    async fn note_call(&self, called: &Called) -> Result<(), InstallationsError> {
         let mut transaction = self.database.begin().await?;
         let failed = called.error.is_some();
         let sql = "INSERT INTO mcp_tool_calls (request_id, user_id, server_owner, server_name, tool_name, started_at, \
@@ -168,10 +180,10 @@ impl Installations for SqlInstallations {
                    ON CONFLICT (request_id) DO NOTHING";
         let values = [
             called.call.as_str().into(),
-            called.user.into(),
+            called.user.as_str().into(),
             called.key.owner.as_str().into(),
             called.key.name.as_str().into(),
-            called.tool.into(),
+            called.tool.as_str().into(),
             called.started_at_ms.into(),
             called.duration_ms.into(),
             i64::from(!failed).into(),
@@ -191,7 +203,7 @@ impl Installations for SqlInstallations {
         let day = Timestamp::from_millisecond(called.started_at_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date();
         let timed_out = called.error == Some("timeout");
         let values = [
-            called.user.into(),
+            called.user.as_str().into(),
             called.key.name.as_str().into(),
             day.to_string().into(),
             i64::from(!failed).into(),
@@ -202,7 +214,7 @@ impl Installations for SqlInstallations {
         transaction.execute(sql, &values).await?;
         let sql = "UPDATE mcp_servers SET total_tool_calls = total_tool_calls + 1, last_used_at = $3 \
                    WHERE user_id = $1 AND name = $2";
-        let [owner, name] = of(called.key);
+        let [owner, name] = of(&called.key);
         transaction.execute(sql, &[owner, name, called.started_at_ms.into()]).await?;
         let sql = "DELETE FROM mcp_tool_calls WHERE started_at < $1";
         transaction.execute(sql, &[called.started_at_ms.saturating_sub(KEPT_MS).into()]).await?;

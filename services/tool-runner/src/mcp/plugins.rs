@@ -13,6 +13,7 @@ use domain::tool::ToolSpec;
 use service_kit::clock::now_ms;
 use tracing::{info, warn};
 
+use super::limits::CallLimits;
 use super::server::start;
 use super::source::{Found, check_launch, check_name, plan};
 use super::tool::{BEFORE_CALL, McpTool};
@@ -39,6 +40,8 @@ pub(crate) struct Plugins {
     pub(crate) admins: Vec<String>,
     /// How long one call may take.
     pub(crate) limit: Duration,
+    /// How many calls one person may make.
+    pub(crate) limits: CallLimits,
     /// Where people are told how far a call is.
     pub(crate) bus: Bus,
 }
@@ -189,6 +192,7 @@ impl Plugins {
             servers: self.servers.clone(),
             installations: Arc::clone(&self.installations),
             limit: self.limit,
+            limits: self.limits,
             bus: self.bus.clone(),
         }
     }

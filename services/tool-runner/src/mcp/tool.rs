@@ -12,10 +12,12 @@ use domain::tool::{ToolRequest, ToolSpec};
 use proto::live::ToolProgress;
 use serde_json::{Map, Value};
 use service_kit::clock::now_ms;
+use service_kit::task::{self, TaskKind};
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::Servers;
+use super::limits::CallLimits;
 use super::server::Link;
 use crate::ports::{Called, Given, Installations, Installed, Key, McpError};
 use crate::registry::{ANSWERS, Ended, Tool};
@@ -28,6 +30,7 @@ pub(super) struct McpTool {
     pub(super) servers: Servers,
     pub(super) installations: Arc<dyn Installations>,
     pub(super) limit: Duration,
+    pub(super) limits: CallLimits,
     pub(super) bus: Bus,
 }
 
@@ -41,6 +44,9 @@ impl Tool for McpTool {
         let Value::Object(arguments) = arguments else {
             return Ended::Failed("the arguments must be one JSON object".to_owned());
         };
+        if let Err(why) = self.limits.check(self.installations.as_ref(), &request.principal.user, now_ms()).await {
+            return Ended::Failed(why);
+        }
         let link = match self.servers.connect(&self.installed).await {
             Ok(link) => link,
             Err(why) => {
@@ -58,17 +64,21 @@ impl Tool for McpTool {
         let (begun, started_at_ms) = (Instant::now(), now_ms());
         let (ended, error) = self.ask(&link, request.call.turn, arguments).await;
         let called = Called {
-            key: &self.installed.key,
-            user: &request.principal.user,
+            key: self.installed.key.clone(),
+            user: request.principal.user.clone(),
             call: request.call.to_string(),
-            tool: &self.name,
+            tool: self.name.clone(),
             started_at_ms,
             duration_ms: i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX),
             error,
         };
-        if let Err(err) = self.installations.note_call(&called).await {
-            warn!(error = %err, "failed to note a call");
-        }
+        let installations = Arc::clone(&self.installations);
+        // Nobody waits for the books: the result goes on its way.
+        task::spawn(TaskKind::Work, "note-mcp-call", async move {
+            if let Err(err) = installations.note_call(&called).await {
+                warn!(error = %err, "failed to note a call");
+            }
+        });
         ended
     }
 }

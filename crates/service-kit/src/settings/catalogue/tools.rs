@@ -48,6 +48,24 @@ pub(super) const TOOLS: &[Setting] = &[
         "How long one call of a tool of an MCP server may take",
     ),
     setting(
+        "CLARA_MCP_CALLS_PER_MINUTE",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "0",
+        "Calls of tools of MCP servers that one person may make in a minute; 0: any",
+    ),
+    setting(
+        "CLARA_MCP_CALLS_PER_HOUR",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "0",
+        "Calls of tools of MCP servers that one person may make in an hour; 0: any",
+    ),
+    setting(
+        "CLARA_MCP_CALLS_PER_DAY",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "0",
+        "Calls of tools of MCP servers that one person may make in a day; 0: any",
+    ),
+    setting(
         "CLARA_SECRET_KEY",
         Kind::Secret,
         "",

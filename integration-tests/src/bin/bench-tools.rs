@@ -1,0 +1,221 @@
+//! `just bench-tools`: what a call of a tool costs over the bare call.
+#![allow(clippy::unwrap_used, reason = "a run that meets the unexpected has failed")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bus::{Bus, Claim, Endpoints, Subject};
+use clap::Parser;
+use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
+use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest};
+use domain::message::{Audience, Principal};
+use domain::tool::{Outcome, OutcomeKind, ToolClass, ToolRecord, ToolRequest};
+use serde_json::{Value, json};
+use testkit::sandbox::Sandbox;
+
+/// Measures a tool runner of its own: a built-in tool, and `echo` of server-everything, each
+/// asked for on the bus and heard as its result is stored. Beside them, in the same run, the
+/// same `echo` asked over its pipes without Clara, and what the bus alone takes for what
+/// every call stores.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Calls of each kind.
+    #[arg(long, default_value_t = 300)]
+    calls: usize,
+    /// Rounds; the medians of their figures are printed, with the least and the most.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Where the real servers are: `scripts/mcp-servers` prints it.
+    #[arg(long, env = "CLARA_TEST_MCP_FOLDER")]
+    servers: PathBuf,
+    /// Print one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let script = options.servers.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
+    let node = options.servers.join("node");
+    let sandbox = Sandbox::plan().only(&["tool-runner"]).set("CLARA_LOG", "warn").start().await;
+    let bench = Bench { bus: sandbox.bus().await, turn: turn(), calls: options.calls };
+    let command = [node.display().to_string(), script.display().to_string(), "stdio".to_owned()];
+    let launch = Launch::Stdio { command: command.to_vec(), env: Default::default() };
+    let install = McpCommand::Install { source: "bench".into(), name: "peer".into(), launch, for_all: false };
+    let _: McpAnswer = bench
+        .bus
+        .request(Endpoints::ToolsMcp, &McpRequest { principal: principal(), command: install }, PATIENCE)
+        .await?;
+    let mut bare = Bare::start(&command);
+    // What happens once is none of a call's cost.
+    bench.call(ToolClass::Mcp, "peer__echo", r#"{"message":"x"}"#, 0).await;
+
+    let names = ["its records, bus alone", "a built-in tool", "echo over its pipes", "echo through Clara"];
+    let mut rounds: [Vec<Duration>; 4] = Default::default();
+    for round in 0..options.rounds {
+        let first = u32::try_from(round + 1)? * 100_000;
+        rounds[0].push(bench.records(first).await);
+        rounds[1].push(bench.median(ToolClass::Builtin, "calculate", r#"{"expression":"6*7"}"#, first + 20_000).await);
+        rounds[2].push(bare.median(options.calls));
+        rounds[3].push(bench.median(ToolClass::Mcp, "peer__echo", r#"{"message":"x"}"#, first + 40_000).await);
+    }
+    let figures = rounds.map(|mut times| {
+        times.sort_unstable();
+        [times[times.len() / 2], times[0], times[times.len() - 1]].map(|time| time.as_secs_f64() * 1e6)
+    });
+    let [records, built_in, pipes, through] = figures.map(|[median, ..]| median);
+    if options.json {
+        println!(
+            "{}",
+            json!({
+                "records_us": records.round(), "built_in_us": built_in.round(), "built_in_over_us": (built_in - records).round(),
+                "mcp_bare_us": pipes.round(), "mcp_us": through.round(), "mcp_over_us": (through - pipes).round(),
+            })
+        );
+        return Ok(());
+    }
+    for (name, [median, least, most]) in names.iter().zip(figures) {
+        println!("{name:<24} p50 {median:>8.0} µs   (rounds {least:.0} to {most:.0})");
+    }
+    println!("a built-in tool takes {:.0} µs over what its records take", built_in - records);
+    println!("a tool of a server takes {:.0} µs over the bare call", through - pipes);
+    Ok(())
+}
+
+fn principal() -> Principal {
+    Principal { user: "cli-user".into(), name: "bench".into(), tenant: "local".into() }
+}
+
+fn conversation() -> ConversationId {
+    let place = Place { platform: "cli".into(), tenant: "t".into(), channel: "bench".into(), thread: String::new() };
+    ConversationId::derive(&place)
+}
+
+fn turn() -> TurnId {
+    TurnId::derive(&conversation(), &MessageId::parse("cli:bench").unwrap())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+struct Bench {
+    bus: Bus,
+    turn: TurnId,
+    calls: usize,
+}
+
+impl Bench {
+    /// One call, from asking to the result that is stored.
+    async fn call(&self, class: ToolClass, name: &str, arguments: &str, number: u32) -> Duration {
+        let call = CallId { turn: self.turn, step: number, index: 0 };
+        let request = ToolRequest {
+            call,
+            conversation: conversation(),
+            principal: principal(),
+            audience: Audience::Direct,
+            name: name.into(),
+            arguments: arguments.into(),
+            after: None,
+        };
+        let mut heard = self.bus.watch_tool_results(self.turn).await.unwrap();
+        let begun = Instant::now();
+        self.bus.store(Subject::Tool(class), &call.to_string(), &request).await.unwrap();
+        loop {
+            match heard.next_result().await.unwrap() {
+                (of, ToolRecord::Done(outcome)) if of == call => {
+                    assert_eq!(outcome.kind, OutcomeKind::Succeeded, "{}", outcome.text);
+                    return begun.elapsed();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn median(&self, class: ToolClass, name: &str, arguments: &str, first: u32) -> Duration {
+        let mut times = Vec::new();
+        for number in (first..).take(self.calls) {
+            times.push(self.call(class, name, arguments, number).await);
+        }
+        median(times)
+    }
+
+    /// What every call stores, one after the other: the request, and the two records.
+    async fn records(&self, first: u32) -> Duration {
+        let records = self.bus.tool_records().await.unwrap();
+        let started = ToolRecord::Started { runner: "bench".into() };
+        let done = ToolRecord::Done(Outcome { kind: OutcomeKind::Succeeded, text: "x".into(), elapsed_ms: 0 });
+        let mut times = Vec::new();
+        for number in (first..).take(self.calls) {
+            let [request, call] = [1, 2].map(|index| CallId { turn: self.turn, step: number, index });
+            let begun = Instant::now();
+            self.bus.store(Subject::ToolResult(request), &request.to_string(), &started).await.unwrap();
+            let Claim::Won { sequence } = records.write(call, 0, &started).await.unwrap() else {
+                panic!("it was there")
+            };
+            records.write(call, sequence, &done).await.unwrap();
+            times.push(begun.elapsed());
+        }
+        median(times)
+    }
+}
+
+/// The same server, asked over its pipes.
+struct Bare {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    next: u64,
+}
+
+impl Bare {
+    fn start(command: &[String]) -> Self {
+        let mut server = Command::new(&command[0]);
+        let server = server.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = server.spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut bare = Self { child, input, output, next: 0 };
+        let client = json!({"name": "bench", "version": "1"});
+        let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
+        bare.ask("initialize", hello);
+        writeln!(bare.input, r#"{{"jsonrpc":"2.0","method":"notifications/initialized"}}"#).unwrap();
+        bare
+    }
+
+    fn ask(&mut self, method: &str, params: Value) {
+        self.next += 1;
+        let asked = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
+        writeln!(self.input, "{asked}").unwrap();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            self.output.read_line(&mut line).unwrap();
+            if serde_json::from_str::<Value>(&line).is_ok_and(|heard| heard["id"] == self.next) {
+                return;
+            }
+        }
+    }
+
+    fn median(&mut self, calls: usize) -> Duration {
+        let mut times = Vec::new();
+        for _ in 0..calls {
+            let begun = Instant::now();
+            self.ask("tools/call", json!({"name": "echo", "arguments": {"message": "x"}}));
+            times.push(begun.elapsed());
+        }
+        median(times)
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
