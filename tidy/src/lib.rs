@@ -59,6 +59,23 @@ mod tests {
         });
     }
 
+    /// `docs/attacks.md` names a test for each attack, and each is there.
+    #[test]
+    fn attacks_are_tried_by_the_tests_that_are_named() {
+        let page = std::fs::read_to_string(root().join("docs/attacks.md")).unwrap();
+        let all: String = files().into_iter().map(|(_, text)| text).collect();
+        let mut named = 0;
+        for row in page.lines().filter(|row| row.starts_with("| S")) {
+            let tests: Vec<&str> = row.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+            assert!(!tests.is_empty(), "{row}");
+            for test in tests {
+                assert!(all.contains(&format!("fn {test}(")), "{test} is not there: {row}");
+                named += 1;
+            }
+        }
+        assert!(named > 30, "the rows were read");
+    }
+
     #[test]
     fn modules_stand_beside_their_folder() {
         check(|name, _| name.ends_with("/mod.rs").then(|| "is a mod.rs".into()));
