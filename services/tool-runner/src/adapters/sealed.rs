@@ -71,6 +71,8 @@ impl MasterKey {
 fn make(file: &Path) -> anyhow::Result<()> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(|err| anyhow::anyhow!("the system gives no random bytes: {err}"))?;
+    // With a database elsewhere nothing else has made the folder.
+    file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     let new = file.with_extension(format!("new-{}", std::process::id()));
     let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     written.write_all(&key).and_then(|()| written.sync_all())?;
@@ -89,7 +91,7 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_in_its_own_place_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("secrets.key");
+        let file = folder.path().join("data/secrets.key");
         let key = MasterKey::open(None, &file).unwrap();
         let sealed = key.seal("ann", "here", "canary").unwrap();
         assert!(!sealed.contains("canary") && sealed != key.seal("ann", "here", "canary").unwrap());
