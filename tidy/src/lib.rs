@@ -89,7 +89,10 @@ mod tests {
             ("genai::", &["crates/model/", "crates/embed/"]),
             ("candle_core::", &["crates/embed/"]),
             ("use rmcp::", &["services/tool-runner/src/adapters/", "services/clara/src/mcp_server"]),
-            ("use reqwest::", &["services/tool-runner/src/web/", "crates/testkit/"]),
+            (
+                "use reqwest::",
+                &["services/tool-runner/src/web/", "services/tool-runner/src/adapters/rmcp", "crates/testkit/"],
+            ),
             ("\"clara.v1.", &["crates/bus/"]),
         ] {
             check(|name, text| {

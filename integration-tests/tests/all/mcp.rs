@@ -144,7 +144,18 @@ async fn a_real_server_is_installed_called_and_removed() {
     assert!(lines(clara(&sandbox, ANN, &["list", "--json"])).is_empty());
 }
 
-struct Serving(Child);
+pub(crate) struct Serving(Child);
+
+/// server-everything over HTTP, in this way, and the port where it serves.
+pub(crate) async fn serve_everything(way: &str) -> (Serving, u16) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut node = Command::new(servers().join("node"));
+    node.arg(everything().join("dist/index.js")).arg(way).env("PORT", port.to_string());
+    let serving = Serving(node.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let address = ("127.0.0.1", port);
+    eventually("it serves", async || tokio::net::TcpStream::connect(address).await.ok().map(|_| ())).await;
+    (serving, port)
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -158,12 +169,7 @@ async fn servers_elsewhere_and_of_python_are_called_alike() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
     let sandbox = plan(&model, folder.path()).set("CLARA_MCP_TIMEOUT_SECONDS", 20).start().await;
     let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut node = Command::new(servers().join("node"));
-    node.arg(everything().join("dist/index.js")).arg("streamableHttp").env("PORT", port.to_string());
-    let _serving = Serving(node.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    let address = ("127.0.0.1", port);
-    eventually("it serves", async || tokio::net::TcpStream::connect(address).await.ok().map(|_| ())).await;
+    let (_serving, port) = serve_everything("streamableHttp").await;
     let url = format!("http://127.0.0.1:{port}/mcp");
     let plan = mcp(&bus, ANN, McpCommand::Plan { source: url, name: "far".into() }).await.unwrap().plan.unwrap();
     install(&bus, ANN, "far", plan.1, false).await.unwrap();

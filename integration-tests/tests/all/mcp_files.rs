@@ -25,7 +25,7 @@ async fn what_files_declare_is_everybodys_as_long_as_they_do() {
     std::fs::write(declared.join("local/mine.json"), entry(&first).to_string()).unwrap();
     let others = json!({"LLM": {"model": "x"}, "mcpServers": {
         "Omni Server": {"transport_type": "stdio", "command": "python3", "args": [script(), second]},
-        "old": {"transport_type": "sse", "url": "https://mcp.example/sse"},
+        "old": {"transport_type": "pigeon", "url": "https://mcp.example/sse"},
     }});
     std::fs::write(&omni, others.to_string()).unwrap();
     let plan = plan(&model, folder.path()).set("MCP_SERVERS_DIR", declared.display());

@@ -1,14 +1,15 @@
 //! What MCP servers give beside tools, and what they ask meanwhile: resources, prompts, news,
 //! how far a call is, where they may look, what the person answers.
 
-use domain::mcp::McpCommand;
+use domain::mcp::{Launch, McpCommand};
 use domain::message::{Audience, Route};
+use domain::turn::ReplyKind;
 use proto::live::{Activity, DeltaKind};
 use testkit::eventually;
 use testkit::sandbox::Sandbox;
 
 use crate::asking::ANN;
-use crate::mcp::{calls_tool, clara, everything, install, lines, mcp, obedient, plan, process};
+use crate::mcp::{calls_tool, clara, everything, install, lines, mcp, obedient, plan, process, serve_everything};
 
 /// A Clara with server-everything, whose calls may take a while.
 async fn start(folder: &std::path::Path) -> (testkit::model::FakeModel, Sandbox) {
@@ -115,4 +116,23 @@ async fn a_server_is_told_where_it_may_look_and_what_the_person_answers() {
     assert!(reply.text.contains("User declined"), "{}", reply.text);
     let refused = calls_tool(&mut terminal, "everything__echo", r#"{"message": 7, "_answers": {}}"#).await;
     assert!(refused.text.contains("the arguments do not fit"), "{}", refused.text);
+}
+
+/// A server that speaks the HTTP of 2024-11-05 is found out to, and asked alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_old_is_called_over_server_sent_events() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).set("CLARA_MCP_TIMEOUT_SECONDS", 20).start().await;
+    let (serving, port) = serve_everything("sse").await;
+    let launch = Launch::Http { url: format!("http://127.0.0.1:{port}/sse"), headers: Default::default() };
+    install(&sandbox.bus().await, ANN, "old", launch, false).await.unwrap();
+    let mut terminal = sandbox.terminal("main").await;
+    let reply = calls_tool(&mut terminal, "old__echo", r#"{"message": "from then"}"#).await;
+    assert!(reply.text.contains("Echo: from then"), "{}", reply.text);
+    let long = r#"{"duration": 0.2, "steps": 2}"#;
+    let reply = calls_tool(&mut terminal, "old__trigger-long-running-operation", long).await;
+    assert!(reply.text.contains("completed"), "{}", reply.text);
+    drop(serving);
+    let away = calls_tool(&mut terminal, "old__echo", r#"{"message": "still there?"}"#).await;
+    assert!(away.text.contains("error") || away.kind == ReplyKind::Question, "{}", away.text);
 }

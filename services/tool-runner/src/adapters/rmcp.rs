@@ -6,7 +6,8 @@ mod blocks; // What servers give, as text.
 mod host; // What servers ask of us.
 mod oauth; // Authorising.
 #[expect(deprecated, reason = "servers of today know no other way to subscribe")]
-mod reading; // What servers let people read.
+mod reading;
+mod sse; // Servers that know nothing newer. // What servers let people read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -103,7 +104,7 @@ impl RmcpConnector {
             named.insert(header, value);
         }
         let url = expand(address).map_err(McpError::Start)?;
-        let config = StreamableHttpClientTransportConfig::with_uri(url).custom_headers(named);
+        let config = StreamableHttpClientTransportConfig::with_uri(url.as_str()).custom_headers(named.clone());
         let host = Host::new(None);
         let served = match self.oauth.manager(key, address).await.map_err(McpError::Start)? {
             Some(manager) => {
@@ -123,9 +124,22 @@ impl RmcpConnector {
                 }
                 Err(McpError::Unauthorized)
             }
-            Err(err) => Err(McpError::Start(without_url(&err.to_string()))),
+            Err(err) => match of_old(&url, named, &host).await {
+                Some(service) => Ok(RmcpConnection::new(service, host, None, None)),
+                None => Err(McpError::Start(without_url(&err.to_string()))),
+            },
         }
     }
+}
+
+/// A server that knows nothing newer than server-sent events, if it is one.
+async fn of_old(
+    url: &str,
+    headers: HashMap<HeaderName, HeaderValue>,
+    host: &Host,
+) -> Option<RunningService<RoleClient, Host>> {
+    let pair = sse::open(url, headers.into_iter().collect()).await.ok()?;
+    host.clone().serve(pair).await.ok()
 }
 
 /// What asks on behalf of somebody who is authorised: tokens follow no redirect.

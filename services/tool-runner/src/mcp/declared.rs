@@ -83,11 +83,11 @@ fn read(name: &str, entry: Value) -> Result<Declared, String> {
             command.extend(entry.args);
             Launch::Stdio { command, env: texts(entry.env) }
         }
-        "http" | "streamable_http" | "streamable-http" | "streamableHttp" => {
+        // Which of the two it speaks is found out.
+        "http" | "sse" | "streamable_http" | "streamable-http" | "streamableHttp" => {
             Launch::Http { url: entry.url.ok_or("it names no `url`")?, headers: texts(entry.headers) }
         }
-        "sse" => return Err("SSE of old is not spoken here; most of its servers offer streamable HTTP too".to_owned()),
-        other => return Err(format!("there is no transport {other:?}: stdio, or streamable_http")),
+        other => return Err(format!("there is no transport {other:?}: stdio, sse, or streamable_http")),
     };
     check_launch(&launch)?;
     Ok(Declared { name, launch, is_enabled: entry.enabled.unwrap_or(true) && !entry.disabled })
@@ -128,7 +128,7 @@ mod tests {
             "mcpServers": {
                 "File System": {"transport_type": "stdio", "command": "npx", "args": ["-y", "fs"], "env": {"N": 7}},
                 "far": {"transport_type": "streamable_http", "url": "https://mcp.example/mcp", "headers": {"A": "b"}, "timeout": 60},
-                "old": {"transport_type": "sse", "url": "https://mcp.example/sse"},
+                "old": {"transport_type": "carrier-pigeon", "url": "https://mcp.example/sse"},
                 "off": {"command": ["node", "x.js"], "disabled": true},
                 "none": {}
             }}"#;
@@ -142,7 +142,10 @@ mod tests {
                 env: [("N".to_owned(), "7".to_owned())].into(),
             }
         );
-        assert!(faults.len() == 2 && faults[0].contains("no `command`") && faults[1].contains("SSE"), "{faults:?}");
+        assert!(
+            faults.len() == 2 && faults[0].contains("no `command`") && faults[1].contains("carrier-pigeon"),
+            "{faults:?}"
+        );
     }
 
     #[test]
