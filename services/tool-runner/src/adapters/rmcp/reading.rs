@@ -12,7 +12,7 @@ use rmcp::model::{
 use serde_json::Value;
 
 use super::blocks::{contents, text};
-use super::{PAGES, RmcpConnection};
+use super::connection::{PAGES, RmcpConnection};
 use crate::ports::McpError;
 
 /// How long a server may take to give what is read.

@@ -1,0 +1,236 @@
+//! A connection with one server, and what its errors mean.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::mcp::{McpPrompt, McpResource};
+use domain::untrusted::visible;
+use rmcp::model::{
+    CallToolRequestParams, ClientRequest, PaginatedRequestParams, Request, ServerResult, Tool as RawTool,
+};
+use rmcp::service::{PeerRequestOptions, RunningService};
+use rmcp::transport::auth::AuthError;
+use rmcp::{Peer, RoleClient, ServiceError};
+use serde_json::{Map, Value};
+use service_kit::task::{self, TaskKind};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::host::Host;
+use super::oauth::OAuth;
+use super::{END, blocks, without_url};
+use crate::adapters::process::Group;
+use crate::mcp::{Offered, TOOLS};
+use crate::ports::{Connection, Given, Key, McpError};
+
+/// How long a list of tools may take.
+const LIST: Duration = Duration::from_secs(30);
+/// How many pages a list of tools may have.
+pub(super) const PAGES: usize = 64;
+/// How long a server may take to say that it is there, after a call that took too long.
+const PING: Duration = Duration::from_secs(5);
+
+pub(super) struct RmcpConnection {
+    pub(super) peer: Peer<RoleClient>,
+    pub(super) host: Host,
+    stop: CancellationToken,
+    ended: watch::Receiver<bool>,
+    /// For whom a server is asked that may want to know it, and where.
+    asking: Option<(Arc<OAuth>, Key, String)>,
+}
+
+impl RmcpConnection {
+    pub(super) fn new(
+        service: RunningService<RoleClient, Host>,
+        host: Host,
+        group: Option<Group>,
+        asking: Option<(Arc<OAuth>, Key, String)>,
+    ) -> Self {
+        let (peer, stop, (tell, ended)) = (service.peer().clone(), CancellationToken::new(), watch::channel(false));
+        let stopped = stop.clone();
+        task::spawn(TaskKind::Watch, "mcp-connection", async move {
+            let token = service.cancellation_token();
+            let waiting = service.waiting();
+            tokio::pin!(waiting);
+            tokio::select! {
+                _ = &mut waiting => {}
+                () = stopped.cancelled() => {
+                    token.cancel();
+                    // The process ends all the same.
+                    let _ = tokio::time::timeout(END, waiting).await;
+                }
+            }
+            if let Some(group) = group {
+                group.end(END).await;
+            }
+            let _ = tell.send(true);
+        });
+        Self { peer, host, stop, ended, asking }
+    }
+
+    /// Gives the way up if the server does not even say that it is there.
+    fn ping(&self) {
+        let (peer, stop) = (self.peer.clone(), self.stop.clone());
+        task::spawn(TaskKind::Watch, "ping-mcp-server", async move {
+            let asked = async {
+                let request = ClientRequest::PingRequest(Default::default());
+                let handle = peer.send_cancellable_request(request, PeerRequestOptions::with_timeout(PING)).await?;
+                handle.await_response().await
+            };
+            if !matches!(tokio::time::timeout(PING, asked).await, Ok(Ok(_) | Err(ServiceError::McpError(_)))) {
+                stop.cancel();
+            }
+        });
+    }
+
+    async fn list(&self) -> Result<Vec<Offered>, ServiceError> {
+        let (mut tools, mut cursor) = (Vec::new(), None);
+        for _ in 0..PAGES {
+            let page = PaginatedRequestParams::default().with_cursor(cursor);
+            let page = self.peer.list_tools(Some(page)).await?;
+            tools.extend(page.tools.into_iter().map(offered));
+            cursor = page.next_cursor;
+            if cursor.is_none() || tools.len() >= TOOLS {
+                break;
+            }
+        }
+        Ok(tools)
+    }
+
+    /// What an error means; a way that is broken is given up, so that the next call finds
+    /// a new one.
+    pub(super) async fn fault(&self, err: ServiceError, limit: Duration) -> McpError {
+        if let (Some(challenge), Some((oauth, key, address))) = (err.auth_challenge(), &self.asking) {
+            oauth.note_challenge(key, address, challenge).await;
+        }
+        match err {
+            err if err.is_authorization_required() => {
+                self.stop.cancel();
+                McpError::Unauthorized
+            }
+            ServiceError::TransportSend(ref failed) if is_unasked(failed.error.as_ref()) => {
+                McpError::Refused("it was not asked: its tokens could not be renewed".to_owned())
+            }
+            // More than was given is wanted for this one call: the others go on.
+            err if err.auth_challenge().is_some() => McpError::Unauthorized,
+            ServiceError::McpError(refused) => McpError::Refused(visible(&refused.message)),
+            ServiceError::Timeout { .. } => {
+                self.ping();
+                McpError::TimedOut(limit)
+            }
+            other => {
+                self.stop.cancel();
+                McpError::Gone(without_url(&other.to_string()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Connection for RmcpConnection {
+    async fn tools(&self) -> Result<Vec<Offered>, McpError> {
+        let listed = tokio::time::timeout(LIST, self.list()).await;
+        match listed.map_err(|_| McpError::TimedOut(LIST))? {
+            Ok(tools) => Ok(tools),
+            Err(err) => Err(self.fault(err, LIST).await),
+        }
+    }
+
+    async fn call(
+        &self,
+        tool: &str,
+        arguments: Map<String, Value>,
+        answers: Option<Map<String, Value>>,
+        limit: Duration,
+        progress: watch::Sender<String>,
+    ) -> Result<Given, McpError> {
+        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let request = ClientRequest::CallToolRequest(Request::new(params));
+        // Whatever it says of its progress: after this time it is over, and it is told so.
+        let options = PeerRequestOptions::with_timeout(limit);
+        let call = self.host.begin(answers, progress);
+        let asked = async {
+            let handle = self.peer.send_cancellable_request(request, options).await?;
+            call.is_named(handle.progress_token.clone());
+            handle.await_response().await
+        };
+        let answer = match asked.await {
+            Ok(answer) => answer,
+            Err(err) => return Err(self.fault(err, limit).await),
+        };
+        match answer {
+            ServerResult::CallToolResult(result) => {
+                let mut texts: Vec<String> = result.content.into_iter().map(blocks::text).collect();
+                if let (true, Some(structured)) = (texts.is_empty(), result.structured_content) {
+                    texts.push(structured.to_string());
+                }
+                let (text, is_error) = (texts.join("\n"), result.is_error.unwrap_or(false));
+                Ok(Given { text, is_error, questions: call.questions() })
+            }
+            _ => Err(McpError::Refused("it answered with something that is no result of a call".to_owned())),
+        }
+    }
+
+    async fn resources(&self) -> Result<Vec<McpResource>, McpError> {
+        self.list_resources().await
+    }
+
+    async fn read(&self, uri: &str) -> Result<String, McpError> {
+        self.read_resource(uri).await
+    }
+
+    async fn subscribe(&self, uri: &str, is_wanted: bool) -> Result<(), McpError> {
+        self.set_subscribed(uri, is_wanted).await
+    }
+
+    async fn prompts(&self) -> Result<Vec<McpPrompt>, McpError> {
+        self.list_prompts().await
+    }
+
+    async fn prompt(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, McpError> {
+        self.fill_prompt(name, arguments).await
+    }
+
+    async fn changed(&self) {
+        self.host.changed.notified().await;
+    }
+
+    async fn ended(&self) {
+        // The task that tells it has ended: then so has the server.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+
+    async fn close(&self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(END * 3, self.ended()).await;
+    }
+}
+
+impl Drop for RmcpConnection {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn offered(tool: RawTool) -> Offered {
+    Offered {
+        name: tool.name.into_owned(),
+        description: tool.description.map(std::borrow::Cow::into_owned).unwrap_or_default(),
+        schema: Value::Object(tool.input_schema.as_ref().clone()).to_string(),
+        says_read_only: tool.annotations.and_then(|annotations| annotations.read_only_hint).unwrap_or(false),
+    }
+}
+
+/// Whether a request failed before it was sent: nobody had the right to send it.
+fn is_unasked(err: &(dyn std::error::Error + 'static)) -> bool {
+    let mut source = Some(err);
+    while let Some(current) = source {
+        if current.is::<AuthError>() {
+            return true;
+        }
+        source = current.source();
+    }
+    false
+}
