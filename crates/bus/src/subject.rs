@@ -55,6 +55,7 @@ pub enum Endpoints {
     ToolsList,
     ToolsMcp,
     ToolsSandbox,
+    ModelSample,
     CliSay,
 }
 
@@ -91,6 +92,7 @@ impl fmt::Display for Subject<'_> {
             Subject::Request(Endpoints::ToolsList) => f.write_str("tools.list"),
             Subject::Request(Endpoints::ToolsSandbox) => f.write_str("tools.sandbox"),
             Subject::Request(Endpoints::ToolsMcp) => f.write_str("tools.mcp"),
+            Subject::Request(Endpoints::ModelSample) => f.write_str("model.sample"),
             Subject::Request(Endpoints::CliSay) => f.write_str("cli.say"),
         }
     }

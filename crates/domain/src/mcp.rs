@@ -65,6 +65,8 @@ pub struct McpServer {
     pub installed_by: String,
     /// Whether it starts anew when its files change.
     pub is_reloaded: bool,
+    /// Whether it may have words of the model.
+    pub may_sample: bool,
     pub installed_at_ms: i64,
 }
 
@@ -206,6 +208,11 @@ pub enum McpCommand {
     HotReload {
         name: String,
         is_wanted: bool,
+    },
+    /// Lets it have words of the model in the middle of a call, or no more.
+    Sampling {
+        name: String,
+        is_allowed: bool,
     },
     /// Begins to authorise it; the answer's text is the address that somebody must open.
     OauthStart {

@@ -16,6 +16,7 @@ pub mod live; // Deltas, control, snapshots.
 mod mcp; // Servers that offer tools.
 mod memory; // Recall and facts.
 pub mod response; // Request and reply.
+mod sampling; // Words that servers want of the model.
 mod session; // Sessions as people ask for them.
 mod spending; // What model calls cost.
 pub mod terminal; // Terminals and adapter-cli.

@@ -48,6 +48,7 @@ impl From<&McpServer> for v1::McpServer {
             last_error: value.last_error.clone(),
             installed_by: value.installed_by.clone(),
             hot_reload: value.is_reloaded,
+            may_sample: value.may_sample,
             installed_at_ms: value.installed_at_ms,
         }
     }
@@ -66,6 +67,7 @@ impl TryFrom<v1::McpServer> for McpServer {
             last_error: raw.last_error,
             installed_by: raw.installed_by,
             is_reloaded: raw.hot_reload,
+            may_sample: raw.may_sample,
             installed_at_ms: raw.installed_at_ms,
         })
     }
@@ -180,6 +182,7 @@ impl From<&McpRequest> for v1::McpRequest {
             McpCommand::OauthComplete { name, code, state, issuer } => {
                 Command::OauthComplete(OauthComplete { name, code, state, issuer: issuer.unwrap_or_default() })
             }
+            McpCommand::Sampling { name, is_allowed } => Command::Sampling(Sampling { name, allowed: is_allowed }),
             McpCommand::OauthStatus { name } => Command::OauthStatus(OauthStatus { name }),
             McpCommand::OauthSetToken { name, access_token, refresh_token } => Command::OauthSetToken(OauthSetToken {
                 name,
@@ -228,6 +231,7 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             Command::OauthComplete(OauthComplete { name, code, state, issuer }) => {
                 McpCommand::OauthComplete { name, code, state, issuer: optional_text(issuer) }
             }
+            Command::Sampling(Sampling { name, allowed }) => McpCommand::Sampling { name, is_allowed: allowed },
             Command::OauthStatus(OauthStatus { name }) => McpCommand::OauthStatus { name },
             Command::OauthSetToken(OauthSetToken { name, access_token, refresh_token }) => {
                 McpCommand::OauthSetToken { name, access_token, refresh_token: optional_text(refresh_token) }

@@ -136,3 +136,28 @@ async fn a_server_of_old_is_called_over_server_sent_events() {
     let away = calls_tool(&mut terminal, "old__echo", r#"{"message": "still there?"}"#).await;
     assert!(away.text.contains("error") || away.kind == ReplyKind::Question, "{}", away.text);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_has_words_of_the_model_when_somebody_agreed_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, sandbox) = start(folder.path()).await;
+    let mut terminal = sandbox.terminal("main").await;
+    let ask = r#"{"prompt": "which colour?", "maxTokens": 100000}"#;
+    let refused = calls_tool(&mut terminal, "everything__trigger-sampling-request", ask).await;
+    assert!(refused.text.contains("nobody has agreed to it"), "{}", refused.text);
+    let before = model.asked().len();
+    let allowed = lines(clara(&sandbox, ANN, &["sampling", "everything", "--json"]));
+    assert_eq!(allowed[0]["may_sample"], true);
+    let reply = calls_tool(&mut terminal, "everything__trigger-sampling-request", ask).await;
+    assert!(reply.text.contains("all right"), "{}", reply.text);
+    // It was asked with the server's own words alone, for an answer of a bounded length.
+    let asked = model.asked();
+    let of_server = |body: &serde_json::Value| body["tools"].is_null() && body.to_string().contains("which colour?");
+    let sampled: Vec<_> = asked[before..].iter().filter(|asked| of_server(&asked.body)).collect();
+    let [sampled] = sampled[..] else { panic!("{asked:?}") };
+    let body = sampled.body.to_string();
+    assert!(!body.contains("Clara") && !body.contains("!call") && body.contains("2000"), "{body}");
+    assert!(clara(&sandbox, ANN, &["sampling", "everything", "--off"]).status.success());
+    let refused = calls_tool(&mut terminal, "everything__trigger-sampling-request", ask).await;
+    assert!(refused.text.contains("nobody has agreed to it"), "{}", refused.text);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::{Bus, Consumer, Delivery, Files, Handler, Verdict};
+use bus::{Bus, Consumer, Delivery, Endpoints, Files, Handler, Verdict};
 use domain::attachment::Image;
 use domain::decide::TurnLimits;
 use domain::turn::TurnContext;
@@ -18,6 +18,7 @@ use tracing::instrument;
 
 use crate::actors::turn::Collaborators;
 use crate::actors::turns::{Delivered, Settled, Turns};
+use crate::sampling::Sampler;
 use crate::spending::Budgets;
 use crate::tools::ToolCalls;
 
@@ -76,6 +77,12 @@ impl App {
     /// The part that runs until the process stops: turns under one parent.
     pub fn service(self) -> anyhow::Result<Service> {
         let Self { bus, collaborators, turns, grace } = self;
+        let of_sampler = bus.clone();
+        let sampler = Arc::new(Sampler {
+            model: Arc::clone(&collaborators.model),
+            models: collaborators.models.clone(),
+            budgets: collaborators.budgets.clone(),
+        });
         let part = Part::new("orchestrator/turns", move |stop: CancellationToken| {
             let (bus, collaborators) = (bus.clone(), Arc::clone(&collaborators));
             async move {
@@ -91,7 +98,11 @@ impl App {
                 consumed
             }
         });
-        Ok(Service { name: "orchestrator", parts: vec![part] })
+        let sampling = Part::new("orchestrator/sampling", move |stop: CancellationToken| {
+            let (bus, sampler) = (of_sampler.clone(), Arc::clone(&sampler));
+            async move { Ok(bus.answer("model-sample", Endpoints::ModelSample, sampler, stop).await?) }
+        });
+        Ok(Service { name: "orchestrator", parts: vec![part, sampling] })
     }
 }
 

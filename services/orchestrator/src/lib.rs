@@ -10,6 +10,7 @@ mod actors; // The turns.
 mod app; // Building and running.
 mod draft; // What is known here and not stored yet.
 mod offered; // Tools that turns share.
+mod sampling; // What servers want of the model.
 mod show; // What a running turn shows.
 mod spending; // What people may spend.
 mod tools; // Asking for tool calls, and hearing of their results.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bus::{AccountKey, Spending};
 use domain::chat::{Answer, ChatRequest};
+use domain::ids::ConversationId;
 use domain::journal::Fault;
+use domain::message::Principal;
 use domain::spending::{Allowance, Cost, Price, Reserved};
 use domain::tier::Tier;
-use domain::turn::TurnContext;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::ModelError;
@@ -24,6 +25,15 @@ pub(crate) struct Budgets {
     zone: TimeZone,
     /// How long a call may take, with all of its tries.
     longest: Duration,
+}
+
+/// Who pays for a call.
+pub(crate) struct Paying<'a> {
+    pub(crate) person: Option<&'a Principal>,
+    pub(crate) conversation: &'a ConversationId,
+    /// By what it is known: the same again takes the place of the one before.
+    pub(crate) call: String,
+    pub(crate) tier: Tier,
 }
 
 /// A call that was reserved.
@@ -62,18 +72,12 @@ impl Budgets {
         }))
     }
 
-    /// Reserves a call of a turn; the error is why it is not made.
-    pub(crate) async fn reserve(
-        &self,
-        context: &TurnContext,
-        step: u32,
-        tier: Tier,
-        request: &ChatRequest,
-    ) -> Result<Claim, ModelError> {
+    /// Reserves a call; the error is why it is not made.
+    pub(crate) async fn reserve(&self, paying: Paying<'_>, request: &ChatRequest) -> Result<Claim, ModelError> {
         let now = now_ms();
         let at = Timestamp::from_millisecond(now).unwrap_or_default().to_zoned(self.zone.clone());
-        let (turn, day) = (&context.request, at.date().to_string());
-        let price = self.prices[match tier {
+        let day = at.date().to_string();
+        let price = self.prices[match paying.tier {
             Tier::Low => 0,
             Tier::Mid => 1,
             Tier::High => 2,
@@ -81,10 +85,9 @@ impl Budgets {
         let input_tokens = tokens(request);
         let cost = price.of(input_tokens, u64::from(request.max_tokens));
         let until_ms = now.saturating_add(i64::try_from(self.longest.as_millis()).unwrap_or(i64::MAX));
-        let call = format!("{}:{step}", turn.turn);
-        let mut claim = Claim { accounts: Vec::new(), call, price, input_tokens };
-        let person = turn.principal().map(|person| AccountKey::of_person(person, &day));
-        let channel = AccountKey::of_channel(&turn.conversation, &day);
+        let mut claim = Claim { accounts: Vec::new(), call: paying.call, price, input_tokens };
+        let person = paying.person.map(|person| AccountKey::of_person(person, &day));
+        let channel = AccountKey::of_channel(paying.conversation, &day);
         for (key, allowed, fault) in
             [(person, self.of_person, Fault::OverBudget), (Some(channel), self.of_channel, Fault::ChannelOverBudget)]
         {

@@ -6,6 +6,7 @@ mod limits; // How many calls one person may make.
 mod offer; // What servers offer, and whether it is still what somebody agreed to.
 mod plugins; // Installing, listing, approving: what people do with servers.
 mod reading; // Resources and prompts.
+mod sampling; // Words of the model, in the middle of a call.
 mod server; // One server: started when it is called, started anew when it ends.
 mod servers; // Those that run in this process.
 mod shown; // What people are shown of them.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::ids::{ConversationId, MessageId};
 use domain::mcp::{Launch, McpPrompt, McpResource};
+use domain::sampling::{Sampled, Voice};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -42,20 +43,29 @@ pub(crate) struct Given {
     pub(crate) questions: Vec<String>,
 }
 
+/// What goes with a call.
+pub(crate) struct Calling {
+    /// What the person answers to the server's own questions, as far as they fit.
+    pub(crate) answers: Option<Map<String, Value>>,
+    pub(crate) limit: Duration,
+    /// Where it is told how far the server says that it is.
+    pub(crate) progress: watch::Sender<String>,
+    /// Who answers when the server wants words of the model; nobody, unless somebody agreed.
+    pub(crate) sampler: Option<Arc<dyn Sampler>>,
+}
+
+/// The model, for one call of a server.
+#[async_trait]
+pub(crate) trait Sampler: Send + Sync {
+    /// The error is for the server.
+    async fn sample(&self, system: String, said: Vec<(Voice, String)>, max_tokens: u32) -> Result<Sampled, String>;
+}
+
 /// A server that is there.
 #[async_trait]
 pub(crate) trait Connection: Send + Sync {
     async fn tools(&self) -> Result<Vec<Offered>, McpError>;
-    /// Calls a tool. What the server asks the person meanwhile is answered by `answers`, as
-    /// far as they fit; how far it says that it is goes to `progress`.
-    async fn call(
-        &self,
-        tool: &str,
-        arguments: Map<String, Value>,
-        answers: Option<Map<String, Value>>,
-        limit: Duration,
-        progress: watch::Sender<String>,
-    ) -> Result<Given, McpError>;
+    async fn call(&self, tool: &str, arguments: Map<String, Value>, with: Calling) -> Result<Given, McpError>;
     async fn resources(&self) -> Result<Vec<McpResource>, McpError>;
     async fn read(&self, uri: &str) -> Result<String, McpError>;
     /// Hears of changes of a resource, or no more.
@@ -133,6 +143,8 @@ pub(crate) struct Installed {
     pub(crate) is_enabled: bool,
     /// Whether it starts anew when its files change.
     pub(crate) is_reloaded: bool,
+    /// Whether it may have words of the model.
+    pub(crate) may_sample: bool,
     /// What it offered when it was asked last.
     pub(crate) tools: Vec<Offered>,
     /// The hashes of those that somebody agreed to.
@@ -182,6 +194,8 @@ pub(crate) trait Installations: Send + Sync {
     async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, InstallationsError>;
     /// Whether it is to start anew when its files change.
     async fn reload(&self, key: &Key, is_wanted: bool) -> Result<bool, InstallationsError>;
+    /// Whether it may have words of the model.
+    async fn let_sample(&self, key: &Key, is_allowed: bool) -> Result<bool, InstallationsError>;
     /// Those that are to, whoever they belong to.
     async fn reloaded(&self) -> Result<Vec<Installed>, InstallationsError>;
     async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError>;

@@ -62,6 +62,13 @@ pub enum McpCommand {
         #[arg(value_name = "NAME=VALUE")]
         arguments: Vec<String>,
     },
+    /// Let a server have words of the model in the middle of a call, paid for by whoever calls.
+    Sampling {
+        name: String,
+        /// No more.
+        #[arg(long)]
+        off: bool,
+    },
     /// Authorise a server that wants to know who asks (OAuth): gives the address to open, and waits
     /// until somebody has agreed there.
     OauthStart {

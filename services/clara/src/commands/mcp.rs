@@ -65,6 +65,7 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         McpCommand::Refresh { name } => mcp.servers(&mcp.ask(Asked::Refresh { name: name.unwrap_or_default() }).await?),
         McpCommand::Approve { name, yes } => mcp.approve(name, yes).await,
         McpCommand::Serve { .. } => bail!("it serves already"),
+        McpCommand::Sampling { name, off } => mcp.servers(&mcp.ask(Asked::Sampling { name, is_allowed: !off }).await?),
         McpCommand::OauthStart { name, redirect_uri, client_id, client_secret, timeout } => {
             let client_secret = client_secret.then(|| line("the client's secret")).transpose()?;
             match redirect_uri {
@@ -357,6 +358,6 @@ fn to_json(server: &McpServer) -> Value {
     json!({
         "name": server.name, "owner": server.owner, "source": server.source, "status": server.status.as_str(),
         "tools": server.tools, "last_error": server.last_error, "installed_by": server.installed_by,
-        "installed_at_ms": server.installed_at_ms, "hot_reload": server.is_reloaded, "runs": shown(&server.launch),
+        "installed_at_ms": server.installed_at_ms, "hot_reload": server.is_reloaded, "may_sample": server.may_sample, "runs": shown(&server.launch),
     })
 }

@@ -43,13 +43,18 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0005_calls.sqlite.sql"),
         postgres: include_str!("../../migrations/0005_calls.postgres.sql"),
     },
+    Migration {
+        version: 6,
+        name: "sampling",
+        sqlite: include_str!("../../migrations/0006_sampling.sqlite.sql"),
+        postgres: include_str!("../../migrations/0006_sampling.postgres.sql"),
+    },
 ];
 
 /// How long calls are kept: 30 days.
 const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
-const COLUMNS: &str =
-    "user_id, name, source_url, launch, enabled, hot_reload, tools, approved, last_error, installed_by, installed_at";
+const COLUMNS: &str = "user_id, name, source_url, launch, enabled, hot_reload, may_sample, tools, approved, last_error, installed_by, installed_at";
 
 /// How a server is reached, as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -144,6 +149,12 @@ impl Installations for SqlInstallations {
         transaction.execute(sql, &[owner, name, json(&approved)]).await?;
         transaction.commit().await?;
         Ok(true)
+    }
+
+    async fn let_sample(&self, key: &Key, is_allowed: bool) -> Result<bool, InstallationsError> {
+        let [owner, name] = of(key);
+        let sql = "UPDATE mcp_servers SET may_sample = $3 WHERE user_id = $1 AND name = $2";
+        Ok(self.database.execute(sql, &[owner, name, i64::from(is_allowed).into()]).await? > 0)
     }
 
     async fn reload(&self, key: &Key, is_wanted: bool) -> Result<bool, InstallationsError> {
@@ -253,6 +264,7 @@ fn installed(row: &Row) -> Result<Installed, StoreError> {
         launch,
         is_enabled: row.integer("enabled")? != 0,
         is_reloaded: row.integer("hot_reload")? != 0,
+        may_sample: row.integer("may_sample")? != 0,
         tools: serde_json::from_str(&row.text("tools")?).unwrap_or_default(),
         approved: serde_json::from_str(&row.text("approved")?).unwrap_or_default(),
         last_error: row.text("last_error")?,

@@ -138,6 +138,13 @@ impl Plugins {
                 self.installations.reload(&installed.key, is_wanted).await.map_err(|err| err.to_string())?;
                 self.one(user, &name).await
             }
+            McpCommand::Sampling { name, is_allowed } => {
+                self.admin(user)?;
+                let key = self.find(user, &name).await?.key;
+                self.installations.let_sample(&key, is_allowed).await.map_err(|err| err.to_string())?;
+                info!(server = name, by = user, is_allowed, "changed whether a server may have words of the model");
+                self.one(user, &name).await
+            }
             McpCommand::OauthStart { name, redirect_uri, client_id, client_secret } => {
                 let client = client_id.map(|id| (id, client_secret));
                 self.oauth_start(user, &name, Begin { redirect_uri, client }).await
@@ -233,6 +240,7 @@ impl Plugins {
             launch,
             is_enabled: true,
             is_reloaded: false,
+            may_sample: false,
             approved: tools.iter().map(Offered::hash).collect(),
             tools,
             last_error,

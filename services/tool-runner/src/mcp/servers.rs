@@ -227,6 +227,7 @@ mod tests {
             launch: Launch::Stdio { command: vec!["/no/such/program".into()], env: Default::default() },
             is_enabled: true,
             is_reloaded: false,
+            may_sample: false,
             tools: Vec::new(),
             approved: Default::default(),
             last_error: String::new(),

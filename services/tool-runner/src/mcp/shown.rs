@@ -25,6 +25,7 @@ pub(super) fn server(installed: Installed, status: Status, last_error: String, i
         last_error: if is_theirs { last_error } else { String::new() },
         installed_by: installed.installed_by,
         is_reloaded: installed.is_reloaded,
+        may_sample: installed.may_sample,
         installed_at_ms: installed.installed_at_ms,
     }
 }

@@ -18,8 +18,9 @@ use tracing::warn;
 
 use super::Servers;
 use super::limits::CallLimits;
+use super::sampling::OfCall;
 use super::server::Link;
-use crate::ports::{Called, Given, Installations, Installed, Key, McpError};
+use crate::ports::{Called, Calling, Given, Installations, Installed, Key, McpError, Sampler};
 use crate::registry::{ANSWERS, Ended, Tool};
 
 pub(super) struct McpTool {
@@ -54,15 +55,16 @@ impl Tool for McpTool {
             }
         };
         // It may have started just now, and offer something else than was agreed to.
-        match self.still_is(&self.installed.key).await {
-            Ok(true) => {}
-            Ok(false) => {
+        let may_sample = match self.still_is(&self.installed.key).await {
+            Ok(Some(may_sample)) => may_sample,
+            Ok(None) => {
                 return Ended::Failed(format!("`{}` has changed since it was approved; {AGREE}", self.spec.name));
             }
             Err(why) => return Ended::Failed(why),
-        }
+        };
+        let sampler = may_sample.then(|| Arc::new(OfCall::new(&self.bus, request)) as Arc<dyn Sampler>);
         let (begun, started_at_ms) = (Instant::now(), now_ms());
-        let (ended, error) = self.ask(&link, request.call.turn, arguments).await;
+        let (ended, error) = self.ask(&link, request.call.turn, arguments, sampler).await;
         let called = Called {
             key: self.installed.key.clone(),
             user: request.principal.user.clone(),
@@ -123,14 +125,22 @@ impl McpTool {
         std::future::pending().await
     }
 
-    /// Whether the server offers it as it was agreed to.
-    async fn still_is(&self, key: &Key) -> Result<bool, String> {
+    /// Whether the server offers it as it was agreed to; then, whether it may have words of the
+    /// model.
+    async fn still_is(&self, key: &Key) -> Result<Option<bool>, String> {
         let found = self.installations.find(key).await.map_err(|err| err.to_string())?;
-        let Some(found) = found.filter(|found| found.is_enabled) else { return Ok(false) };
-        Ok(found.tools.iter().any(|tool| tool.name == self.name && found.is_approved(tool)))
+        let Some(found) = found.filter(|found| found.is_enabled) else { return Ok(None) };
+        let is_as_agreed = found.tools.iter().any(|tool| tool.name == self.name && found.is_approved(tool));
+        Ok(is_as_agreed.then_some(found.may_sample))
     }
 
-    async fn ask(&self, link: &Link, turn: TurnId, mut arguments: Map<String, Value>) -> (Ended, Option<&'static str>) {
+    async fn ask(
+        &self,
+        link: &Link,
+        turn: TurnId,
+        mut arguments: Map<String, Value>,
+        sampler: Option<Arc<dyn Sampler>>,
+    ) -> (Ended, Option<&'static str>) {
         let answers = match arguments.remove(ANSWERS) {
             Some(Value::Object(answers)) => Some(answers),
             _ => None,
@@ -144,7 +154,8 @@ impl McpTool {
         };
         let said = watch::Sender::new(String::new());
         let telling = self.tell_progress(turn, said.subscribe());
-        let called = link.connection.call(&self.name, arguments, answers, self.limit, said);
+        let with = Calling { answers, limit: self.limit, progress: said, sampler };
+        let called = link.connection.call(&self.name, arguments, with);
         let called = tokio::select! {
             called = called => called,
             never = telling => match never {},

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{LOOK, TurnMsg};
-use crate::spending::Budgets;
+use crate::spending::{Budgets, Paying};
 
 /// Pieces of text that may wait for the turn; the model waits for more.
 const PIECES: usize = 64;
@@ -65,6 +65,12 @@ pub(super) fn progress(mut said: Subscription<ToolProgress>, me: &ActorRef<TurnM
     })
 }
 
+/// A turn's call is paid for by whoever it is begun for.
+fn paid_by(context: &TurnContext, step: u32, tier: Tier) -> Paying<'_> {
+    let turn = &context.request;
+    Paying { person: turn.principal(), conversation: &turn.conversation, call: format!("{}:{step}", turn.turn), tier }
+}
+
 /// Asks the model, mails what comes, and last the reply.
 pub(super) async fn model(
     model: Arc<dyn ChatModel>,
@@ -74,7 +80,7 @@ pub(super) async fn model(
     paying: Option<(Arc<Budgets>, Arc<TurnContext>, Tier)>,
 ) {
     let claim = match &paying {
-        Some((budgets, context, tier)) => match budgets.reserve(context, step, *tier, &request).await {
+        Some((budgets, context, tier)) => match budgets.reserve(paid_by(context, step, *tier), &request).await {
             Ok(claim) => Some(claim),
             Err(err) => {
                 // The turn may have ended; then nobody waits for this.

@@ -23,7 +23,7 @@ use super::oauth::OAuth;
 use super::{END, blocks, without_url};
 use crate::adapters::process::Group;
 use crate::mcp::{Offered, TOOLS};
-use crate::ports::{Connection, Given, Key, McpError};
+use crate::ports::{Calling, Connection, Given, Key, McpError};
 
 /// How long a list of tools may take.
 const LIST: Duration = Duration::from_secs(30);
@@ -138,19 +138,13 @@ impl Connection for RmcpConnection {
         }
     }
 
-    async fn call(
-        &self,
-        tool: &str,
-        arguments: Map<String, Value>,
-        answers: Option<Map<String, Value>>,
-        limit: Duration,
-        progress: watch::Sender<String>,
-    ) -> Result<Given, McpError> {
+    async fn call(&self, tool: &str, arguments: Map<String, Value>, with: Calling) -> Result<Given, McpError> {
+        let limit = with.limit;
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         let request = ClientRequest::CallToolRequest(Request::new(params));
         // Whatever it says of its progress: after this time it is over, and it is told so.
         let options = PeerRequestOptions::with_timeout(limit);
-        let call = self.host.begin(answers, progress);
+        let call = self.host.begin(with);
         let asked = async {
             let handle = self.peer.send_cancellable_request(request, options).await?;
             call.is_named(handle.progress_token.clone());

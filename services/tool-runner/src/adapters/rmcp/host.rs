@@ -5,21 +5,27 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::guard::cut_middle;
+use domain::sampling::{Sampled, Voice};
 use domain::untrusted::visible;
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationCapability,
-    Implementation, ListRootsResult, ProgressNotificationParam, ProgressToken, ProtocolVersion,
-    ResourceUpdatedNotificationParam, Root, RootsCapabilities,
+    ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams,
+    ElicitResult, ElicitationAction, ElicitationCapability, Implementation, ListRootsResult, ProgressNotificationParam,
+    ProgressToken, ProtocolVersion, ResourceUpdatedNotificationParam, Role, Root, RootsCapabilities,
+    SamplingCapability, SamplingMessage, SamplingMessageContentBlock,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ClientHandler, ErrorData, RoleClient};
 use serde_json::{Map, Value};
 use tokio::sync::{Notify, watch};
 
+use crate::ports::{Calling, Sampler};
+
 /// Resources that are known to have changed, at most.
 const CHANGED: usize = 256;
 /// Longest address of one, in bytes.
 const URI_BYTES: usize = 2000;
+/// How often a server may have words of the model in one call.
+const SAMPLES: usize = 5;
 /// Questions of one call that are told, and their length in characters.
 const QUESTIONS: usize = 5;
 const QUESTION_CHARS: usize = 4000;
@@ -31,6 +37,9 @@ struct Running {
     /// What the person has answered beforehand.
     answers: Option<Map<String, Value>>,
     questions: Vec<String>,
+    sampler: Option<Arc<dyn Sampler>>,
+    /// How often it had words of the model.
+    samples: usize,
 }
 
 #[derive(Default)]
@@ -60,11 +69,14 @@ impl Host {
     }
 
     /// A call begins; what it is told ends with what is given.
-    pub(super) fn begin(&self, answers: Option<Map<String, Value>>, progress: watch::Sender<String>) -> CallGuard {
+    pub(super) fn begin(&self, with: Calling) -> CallGuard {
+        let Calling { answers, progress, sampler, .. } = with;
         let mut heard = self.heard();
         heard.next += 1;
         let number = heard.next;
-        heard.calls.insert(number, Running { token: None, progress, answers, questions: Vec::new() });
+        heard
+            .calls
+            .insert(number, Running { token: None, progress, answers, questions: Vec::new(), sampler, samples: 0 });
         CallGuard { host: self.clone(), number }
     }
 
@@ -92,6 +104,20 @@ impl Host {
 }
 
 impl Heard {
+    /// Who answers for the model: for one call alone, whose person pays for it.
+    fn sampler(&mut self) -> Result<Arc<dyn Sampler>, &'static str> {
+        if self.calls.len() != 1 {
+            return Err("for whom is not known: several calls are in work, or none");
+        }
+        let call = self.calls.values_mut().next().ok_or("no call is in work")?;
+        let sampler = call.sampler.clone().ok_or("nobody has agreed to it: `clara mcp sampling` does")?;
+        call.samples += 1;
+        match call.samples <= SAMPLES {
+            true => Ok(sampler),
+            false => Err("it had words of the model too often in one call"),
+        }
+    }
+
     fn keep(&mut self, question: String) {
         let question = match self.calls.len() {
             1 => cut_middle(&visible(&question), QUESTION_CHARS),
@@ -153,10 +179,32 @@ impl ClientHandler for Host {
     fn get_info(&self) -> ClientConfig {
         let mut capabilities = ClientCapabilities::default();
         capabilities.roots = Some(RootsCapabilities::default());
+        capabilities.sampling = Some(SamplingCapability::default());
         capabilities.elicitation = Some(ElicitationCapability::default());
         // The newest that servers of today know, and that knows what they ask of us.
         let config = ClientConfig::new(capabilities, Implementation::new("Clara", env!("CARGO_PKG_VERSION")));
         config.with_protocol_version(ProtocolVersion::V_2025_11_25)
+    }
+
+    async fn create_message(
+        &self,
+        asked: CreateMessageRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<CreateMessageResult, ErrorData> {
+        let sampler = self.heard().sampler().map_err(|why| ErrorData::invalid_request(why, None))?;
+        let said = asked.messages.into_iter().map(|message| {
+            let voice = if message.role == Role::Assistant { Voice::Assistant } else { Voice::User };
+            let texts = message.content.into_vec().into_iter().map(|block| match block {
+                SamplingMessageContentBlock::Text(text) => text.text,
+                _ => "[something that is no text]".to_owned(),
+            });
+            (voice, texts.collect::<Vec<_>>().join("\n"))
+        });
+        let system = asked.system_prompt.unwrap_or_default();
+        let sampled = sampler.sample(system, said.collect(), asked.max_tokens).await;
+        let Sampled { text, model, is_cut } = sampled.map_err(|why| ErrorData::internal_error(why, None))?;
+        let ended = if is_cut { "maxTokens" } else { "endTurn" };
+        Ok(CreateMessageResult::new(SamplingMessage::assistant_text(text), model).with_stop_reason(ended))
     }
 
     async fn list_roots(&self, _: RequestContext<RoleClient>) -> Result<ListRootsResult, ErrorData> {
@@ -208,7 +256,13 @@ impl ClientHandler for Host {
 mod tests {
     use serde_json::json;
 
+    use std::time::Duration;
+
     use super::*;
+
+    fn with(answers: Option<Map<String, Value>>) -> Calling {
+        Calling { answers, limit: Duration::ZERO, progress: watch::Sender::default(), sampler: None }
+    }
 
     #[test]
     fn a_form_is_answered_by_what_the_person_said_and_its_defaults() {
@@ -227,11 +281,11 @@ mod tests {
     fn who_was_not_answered_is_told_what_was_asked() {
         let host = Host::new(None);
         let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
-        let call = host.begin(None, watch::Sender::default());
+        let call = host.begin(with(None));
         assert_eq!(host.answer("Who are you?", &schema).action, ElicitationAction::Decline);
         assert!(call.questions()[0].contains("Who are you?"));
         let known = json!({"name": "Ida"}).as_object().cloned();
-        let other = host.begin(known, watch::Sender::default());
+        let other = host.begin(with(known));
         // One's answers are no other's, nor are its questions.
         assert_eq!(host.answer("Who are you?", &schema).action, ElicitationAction::Decline);
         assert!(!call.questions()[0].contains("Who are you?") && !other.questions().is_empty());

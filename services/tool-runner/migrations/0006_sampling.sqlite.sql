@@ -1,0 +1,1 @@
+ALTER TABLE mcp_servers ADD COLUMN may_sample BIGINT NOT NULL DEFAULT 0
