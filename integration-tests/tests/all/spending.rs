@@ -2,6 +2,7 @@
 //! when it is used up.
 
 use bus::AccountKey;
+use domain::mcp::McpCommand;
 use domain::spending::{Account, Cost};
 use domain::turn::{Reply, ReplyKind};
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use testkit::sandbox::Sandbox;
 use testkit::terminal::Terminal;
 
 use crate::asking::{ANN, principal};
+use crate::mcp::{everything, install, mcp, obedient, plan, process};
 
 /// Each answer of the fake model costs 11 tokens that are read and 7 that are written.
 const ANSWER: u64 = 18;
@@ -88,4 +90,36 @@ async fn money_is_counted_by_the_prices_and_a_channel_has_its_own() {
     assert_eq!(spent, Cost { tokens: ANSWER, micros: ANSWER * 1_000_000 });
     stopped(&here.asks(&"a ".repeat(30_000)).await, "CLARA_BUDGET_CHANNEL_CENTS");
     assert_eq!(sandbox.terminal("elsewhere").await.asks("hello").await.kind, ReplyKind::Answered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_a_server_wants_of_the_model_are_paid_for_by_whoever_calls_it() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    // A dollar a token for what servers ask, and nothing for the turn itself.
+    let plan = plan(&model, folder.path()).set("CLARA_PRICE_MID", "1000000/1000000").set("DEFAULT_TIMEZONE", "UTC");
+    let plan = plan.set("CLARA_BUDGET_USER_CENTS", 2_000_000).set("CLARA_MODEL_MAX_TOKENS", 100);
+    let sandbox = plan.set("CLARA_MCP_TIMEOUT_SECONDS", 20).start().await;
+    let (bus, script) = (sandbox.bus().await, everything().join("dist/index.js"));
+    let launch = process(&["node", script.to_str().unwrap(), "stdio"], &[]);
+    install(&bus, ANN, "everything", launch, false).await.unwrap();
+    let agreed = McpCommand::Sampling { name: "everything".into(), is_allowed: true };
+    mcp(&bus, ANN, agreed).await.unwrap();
+    let (mut terminal, spending) = (sandbox.terminal("main").await, bus.spending().await.unwrap());
+    let key = AccountKey::of_person(&principal_of_terminal(), &today());
+    let ask = r#"!high call everything__trigger-sampling-request {"prompt": "which colour?"}"#;
+    let reply = terminal.asks(ask).await;
+    assert!(reply.text.contains("all right"), "{}", reply.text);
+    let spent = eventually("the calls are settled", async || {
+        let seen = spending.change(&key, |account| Some(account.clone())).await.unwrap().unwrap();
+        seen.open.is_empty().then_some(seen.spent)
+    })
+    .await;
+    assert_eq!(spent.micros, ANSWER * 1_000_000, "one answer of the model");
+    let nearly_all = |account: &mut Account| {
+        account.spent.micros = 19_990 * 1_000_000;
+        Some(())
+    };
+    spending.change(&key, nearly_all).await.unwrap().unwrap();
+    let reply = terminal.asks(ask).await;
+    assert!(!reply.text.contains("all right") && reply.text.contains("CLARA_BUDGET_USER_CENTS"), "{}", reply.text);
 }

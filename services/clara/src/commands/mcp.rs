@@ -358,6 +358,7 @@ fn to_json(server: &McpServer) -> Value {
     json!({
         "name": server.name, "owner": server.owner, "source": server.source, "status": server.status.as_str(),
         "tools": server.tools, "last_error": server.last_error, "installed_by": server.installed_by,
-        "installed_at_ms": server.installed_at_ms, "hot_reload": server.is_reloaded, "may_sample": server.may_sample, "runs": shown(&server.launch),
+        "installed_at_ms": server.installed_at_ms, "hot_reload": server.is_reloaded,
+        "may_sample": server.may_sample, "runs": shown(&server.launch),
     })
 }
