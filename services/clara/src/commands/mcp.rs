@@ -194,6 +194,9 @@ impl Mcp {
                         without_controls(whose),
                         shown(&server.launch)
                     );
+                    if server.may_sample {
+                        println!("    may ask the model something in the middle of a call");
+                    }
                     if !server.last_error.is_empty() {
                         println!("    last error: {}", one_line(&visible(&server.last_error)));
                     }
