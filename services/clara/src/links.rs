@@ -13,10 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Linking {
     Status,
-    /// With an account by its platform and its id there.
+    /// With an account, as the services name it.
     Link {
-        platform: String,
-        id: String,
+        account: String,
     },
     Unlink,
 }
@@ -33,7 +32,8 @@ pub(crate) fn in_chat(line: &str) -> Option<Result<Linking, String>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words[..] {
         ["!link", "status"] => Some(Ok(Linking::Status)),
-        ["!link", platform, id] => Some(Ok(Linking::Link { platform: platform.to_owned(), id: id.to_owned() })),
+        ["!link", account] => Some(Ok(Linking::Link { account: account.to_owned() })),
+        ["!link", platform, id] => Some(Ok(Linking::with(platform, id))),
         ["!unlink"] => Some(Ok(Linking::Unlink)),
         ["!link", ..] => {
             Some(Err("say which account: !link <platform> <id>, such as !link discord 123; or !link status".to_owned()))
@@ -43,11 +43,17 @@ pub(crate) fn in_chat(line: &str) -> Option<Result<Linking, String>> {
 }
 
 impl Linking {
+    /// With an account by its platform and its id there, which may have its platform already.
+    pub(crate) fn with(platform: &str, id: &str) -> Self {
+        let id = id.strip_prefix(platform).and_then(|id| id.strip_prefix('-')).unwrap_or(id);
+        Linking::Link { account: format!("{platform}-{id}") }
+    }
+
     /// Asks the memory service.
     pub(crate) async fn ask(&self, bus: &Bus, principal: &Principal) -> anyhow::Result<Links> {
         let command = match self {
             Linking::Status => FactCommand::Links,
-            Linking::Link { platform, id } => FactCommand::Link { account: account(platform, id) },
+            Linking::Link { account } => FactCommand::Link { account: account.clone() },
             Linking::Unlink => FactCommand::Unlink,
         };
         let request = FactRequest { principal: principal.clone(), asking: None, command };
@@ -60,12 +66,11 @@ impl Linking {
     fn words(&self, own: &str, accounts: &[String], keeps: bool) -> String {
         let named = own.split_once('-').map_or_else(|| own.to_owned(), |(platform, id)| format!("{platform} {id}"));
         match self {
-            Linking::Link { platform, id } if accounts.contains(&account(platform, id)) => {
+            Linking::Link { account } if accounts.contains(account) => {
                 format!("Linked: {} have one memory now.", accounts.join(", "))
             }
-            Linking::Link { platform, id } => format!(
-                "Asked. To agree, say `!link {named}` as {} within an hour: it shows that both accounts are yours.",
-                account(platform, id)
+            Linking::Link { account } => format!(
+                "Asked. To agree, say `!link {named}` as {account} within an hour: it shows that both accounts are yours."
             ),
             Linking::Unlink if keeps => {
                 "Unlinked: what is remembered stays here, and the other accounts have memories of their own from now on."
@@ -83,25 +88,19 @@ impl Linking {
     }
 }
 
-/// An account as messages name it.
-/// An account as the services name it; the id may have its platform already.
-fn account(platform: &str, id: &str) -> String {
-    let id = id.strip_prefix(platform).and_then(|id| id.strip_prefix('-')).unwrap_or(id);
-    format!("{platform}-{id}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn lines_in_chat_name_the_other_account() {
-        let link = Linking::Link { platform: "discord".into(), id: "123".into() };
-        assert_eq!(in_chat("!link discord 123"), Some(Ok(link)));
+        let link = |account: &str| Some(Ok(Linking::Link { account: account.into() }));
+        assert_eq!(in_chat("!link discord 123"), link("discord-123"));
+        assert_eq!(in_chat("!link discord discord-123"), link("discord-123"));
+        assert_eq!(in_chat("!link ann"), link("ann"), "an id without a platform, as CLI_USER_ID may be");
         assert_eq!(in_chat("!link  status"), Some(Ok(Linking::Status)));
         assert_eq!(in_chat("!unlink"), Some(Ok(Linking::Unlink)));
         assert!(in_chat("!link").unwrap().is_err() && in_chat("!link a b c").unwrap().is_err());
         assert_eq!((in_chat("link me"), in_chat("!linked x")), (None, None));
-        assert_eq!((account("cli", "user"), account("cli", "cli-user")), ("cli-user".into(), "cli-user".into()));
     }
 }

@@ -147,8 +147,7 @@ pub enum MemoryCommand {
     /// The accounts that share your memory; with a platform and an id, ask to share it with that account, which must
     /// ask for yours within an hour.
     Link {
-        /// Such as `discord`.
-        #[arg(requires = "id")]
+        /// Such as `discord`; alone, the account's whole name, as `!link status` shows it there.
         platform: Option<String>,
         /// The account's id there.
         id: Option<String>,

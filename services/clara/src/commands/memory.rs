@@ -106,8 +106,9 @@ impl Memories {
                 Ok(ExitCode::SUCCESS)
             }
             MemoryCommand::Link { platform: Some(platform), id: Some(id) } => {
-                self.link(Linking::Link { platform, id }).await
+                self.link(Linking::with(&platform, &id)).await
             }
+            MemoryCommand::Link { platform: Some(account), .. } => self.link(Linking::Link { account }).await,
             MemoryCommand::Link { .. } => self.link(Linking::Status).await,
             MemoryCommand::Unlink => self.link(Linking::Unlink).await,
             MemoryCommand::Projects => self.counts(FactCommand::Projects { conversation: None }).await,

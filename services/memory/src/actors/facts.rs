@@ -165,8 +165,8 @@ impl FactServer {
             return Err("this is that account already: name the other one".to_owned());
         }
         let is_name = |c: char| c.is_ascii_graphic();
-        if !wanted.contains('-') || wanted.len() > ACCOUNT_BYTES || !wanted.chars().all(is_name) {
-            return Err("name the other account by its platform and its id there, such as `discord 123`".to_owned());
+        if wanted.is_empty() || wanted.len() > ACCOUNT_BYTES || !wanted.chars().all(is_name) {
+            return Err("name the other account as `!link status` names it there, such as `discord 123`".to_owned());
         }
         self.people.link(account, wanted, now_ms()).await.map_err(describe)?;
         self.learner.stored.ring();
