@@ -103,6 +103,9 @@ pub(crate) struct Queued {
 pub(crate) trait MirrorQueue: Send + Sync {
     /// The target that holds the copies so far.
     async fn target(&self) -> Result<Option<String>, MemoryError>;
+    /// Lets one replica alone fill a store anew, whatever it held so far; not while another does,
+    /// or copies.
+    async fn claim(&self, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError>;
     /// Queues everything for a target, with this stamp.
     async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError>;
     /// Queues nothing any more: another store begins anew.

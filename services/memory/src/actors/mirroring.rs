@@ -48,18 +48,38 @@ impl<I: Item> Mirroring<I> {
         }
     }
 
-    /// Fills the store anew if it is another one, or has lost everything.
-    async fn start(&self) -> Result<(), String> {
-        let target = self.mirror.target();
+    /// Sees to it that the store is filled, or being filled: anew if it is another one, or has
+    /// lost everything. `false` while another replica does that.
+    async fn start(&self) -> Result<bool, String> {
+        if self.is_filled().await? {
+            return Ok(true);
+        }
+        // Stores do not survive being emptied by two at once: one replica does it.
+        let now = now_ms();
+        let claimed = self.source.queue().claim(&self.holder, now, now.saturating_add(LEASE_MS)).await;
+        if !claimed.map_err(describe)? {
+            return Ok(false);
+        }
+        let filled = self.fill().await;
+        self.source.queue().release(&self.holder).await.map_err(describe)?;
+        filled.map(|()| true)
+    }
+
+    async fn is_filled(&self) -> Result<bool, String> {
         let known = self.source.queue().target().await.map_err(describe)?;
-        if known.as_deref() == Some(target) && self.mirror.exists().await.map_err(told)? {
-            self.was_filled.store(true, Ordering::Relaxed);
+        let is_filled = known.as_deref() == Some(self.mirror.target()) && self.mirror.exists().await.map_err(told)?;
+        self.was_filled.store(is_filled, Ordering::Relaxed);
+        Ok(is_filled)
+    }
+
+    async fn fill(&self) -> Result<(), String> {
+        // Another replica may just have done it.
+        if self.is_filled().await? {
             return Ok(());
         }
-        self.was_filled.store(false, Ordering::Relaxed);
         info!(store = self.mirror.name(), "filling a store beside the database");
         self.mirror.reset().await.map_err(told)?;
-        self.source.queue().begin_anew(target, now_ms()).await.map_err(describe)
+        self.source.queue().begin_anew(self.mirror.target(), now_ms()).await.map_err(describe)
     }
 
     /// Copies some, if no other replica does.
@@ -127,7 +147,9 @@ impl<I: Item> Work for Mirroring<I> {
     async fn step(&self) -> Result<bool, String> {
         let _alone = self.stepping.lock().await;
         if !self.has_begun.load(Ordering::Relaxed) {
-            self.start().await?;
+            if !self.start().await? {
+                return Ok(false);
+            }
             self.has_begun.store(true, Ordering::Relaxed);
         }
         let copied = self.copy_some().await;

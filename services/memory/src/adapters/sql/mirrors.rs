@@ -65,6 +65,14 @@ impl MirrorQueue for Copied {
         Ok(rows.first().map(|row| row.text("target")).transpose()?)
     }
 
+    async fn claim(&self, holder: &str, now_ms: i64, until_ms: i64) -> Result<bool, MemoryError> {
+        let sql = "INSERT INTO mirrors (store, target, holder, held_until) VALUES ($1, '', $2, $4) \
+                   ON CONFLICT (store) DO UPDATE SET holder = $2, held_until = $4 \
+                   WHERE mirrors.holder = $2 OR mirrors.held_until < $3";
+        let values = [self.store.into(), holder.into(), now_ms.into(), until_ms.into()];
+        Ok(self.database.execute(sql, &values).await? > 0)
+    }
+
     async fn begin_anew(&self, target: &str, stamp: i64) -> Result<(), MemoryError> {
         let mut transaction = self.database.begin().await?;
         if self.database.dialect() == Dialect::Postgres {
