@@ -27,10 +27,30 @@ use crate::ports::{Calling, Connection, Given, Key, McpError};
 
 /// How long a list of tools may take.
 const LIST: Duration = Duration::from_secs(30);
-/// How many pages a list of tools may have.
-pub(super) const PAGES: usize = 64;
+/// How many pages a list may have.
+const PAGES: usize = 64;
 /// How long a server may take to say that it is there, after a call that took too long.
 const PING: Duration = Duration::from_secs(5);
+
+/// What a server lists page by page, until there are at least `enough` or the pages end.
+pub(super) async fn all_pages<T, Page>(
+    enough: usize,
+    page: impl Fn(Option<PaginatedRequestParams>) -> Page,
+) -> Result<Vec<T>, ServiceError>
+where
+    Page: Future<Output = Result<(Vec<T>, Option<String>), ServiceError>>,
+{
+    let (mut found, mut cursor) = (Vec::new(), None);
+    for _ in 0..PAGES {
+        let (items, next) = page(Some(PaginatedRequestParams::default().with_cursor(cursor))).await?;
+        found.extend(items);
+        cursor = next;
+        if cursor.is_none() || found.len() >= enough {
+            break;
+        }
+    }
+    Ok(found)
+}
 
 pub(super) struct RmcpConnection {
     pub(super) peer: Peer<RoleClient>,
@@ -86,17 +106,11 @@ impl RmcpConnection {
     }
 
     async fn list(&self) -> Result<Vec<Offered>, ServiceError> {
-        let (mut tools, mut cursor) = (Vec::new(), None);
-        for _ in 0..PAGES {
-            let page = PaginatedRequestParams::default().with_cursor(cursor);
-            let page = self.peer.list_tools(Some(page)).await?;
-            tools.extend(page.tools.into_iter().map(offered));
-            cursor = page.next_cursor;
-            if cursor.is_none() || tools.len() >= TOOLS {
-                break;
-            }
-        }
-        Ok(tools)
+        let page = |from| async move {
+            let page = self.peer.list_tools(from).await?;
+            Ok((page.tools, page.next_cursor))
+        };
+        Ok(all_pages(TOOLS, page).await?.into_iter().map(offered).collect())
     }
 
     /// What an error means; a way that is broken is given up, so that the next call finds

@@ -6,13 +6,13 @@ use std::time::Duration;
 use domain::mcp::{McpArgument, McpPrompt, McpResource};
 use rmcp::ServiceError;
 use rmcp::model::{
-    GetPromptRequestParams, PaginatedRequestParams, Prompt, ReadResourceRequestParams, Role, ServerCapabilities,
-    SubscribeRequestParams, UnsubscribeRequestParams,
+    GetPromptRequestParams, Prompt, ReadResourceRequestParams, Role, ServerCapabilities, SubscribeRequestParams,
+    UnsubscribeRequestParams,
 };
 use serde_json::Value;
 
 use super::blocks::{contents, text};
-use super::connection::{PAGES, RmcpConnection};
+use super::connection::{RmcpConnection, all_pages};
 use crate::ports::McpError;
 
 /// How long a server may take to give what is read.
@@ -41,36 +41,32 @@ impl RmcpConnection {
     pub(super) async fn list_resources(&self) -> Result<Vec<McpResource>, McpError> {
         self.has("resources", |has| has.resources.is_some())?;
         let listed = async {
-            let (mut found, mut cursor) = (Vec::new(), None);
-            for _ in 0..PAGES {
-                let page = PaginatedRequestParams::default().with_cursor(cursor);
-                let page = self.peer.list_resources(Some(page)).await?;
-                found.extend(page.resources.into_iter().map(|resource| McpResource {
-                    has_changed: self.host.has_changed(&resource.uri),
-                    uri: resource.uri,
-                    name: resource.name,
-                    description: resource.description.unwrap_or_default(),
-                    media_type: resource.mime_type.unwrap_or_default(),
-                    is_template: false,
-                }));
-                cursor = page.next_cursor;
-                if cursor.is_none() || found.len() >= ITEMS {
-                    break;
-                }
-            }
+            let page = |from| async move {
+                let page = self.peer.list_resources(from).await?;
+                Ok((page.resources, page.next_cursor))
+            };
+            let found = all_pages(ITEMS, page).await?.into_iter().map(|resource| McpResource {
+                has_changed: self.host.has_changed(&resource.uri),
+                uri: resource.uri,
+                name: resource.name,
+                description: resource.description.unwrap_or_default(),
+                media_type: resource.mime_type.unwrap_or_default(),
+                is_template: false,
+            });
+            let page = |from| async move {
+                let page = self.peer.list_resource_templates(from).await?;
+                Ok((page.resource_templates, page.next_cursor))
+            };
             // A server need not have any.
-            let templates = self.peer.list_resource_templates(None).await;
-            let templates = templates.map(|found| found.resource_templates).unwrap_or_default();
-            found.extend(templates.into_iter().map(|template| McpResource {
+            let templates = all_pages(ITEMS, page).await.unwrap_or_default().into_iter().map(|template| McpResource {
                 uri: template.uri_template,
                 name: template.name,
                 description: template.description.unwrap_or_default(),
                 media_type: template.mime_type.unwrap_or_default(),
                 is_template: true,
                 has_changed: false,
-            }));
-            found.truncate(ITEMS);
-            Ok(found)
+            });
+            Ok(found.chain(templates).take(ITEMS).collect())
         };
         self.within(listed).await
     }
@@ -94,18 +90,11 @@ impl RmcpConnection {
     pub(super) async fn list_prompts(&self) -> Result<Vec<McpPrompt>, McpError> {
         self.has("prompts", |has| has.prompts.is_some())?;
         let listed = async {
-            let (mut found, mut cursor) = (Vec::new(), None);
-            for _ in 0..PAGES {
-                let page = PaginatedRequestParams::default().with_cursor(cursor);
-                let page = self.peer.list_prompts(Some(page)).await?;
-                found.extend(page.prompts.into_iter().map(prompt));
-                cursor = page.next_cursor;
-                if cursor.is_none() || found.len() >= ITEMS {
-                    break;
-                }
-            }
-            found.truncate(ITEMS);
-            Ok(found)
+            let page = |from| async move {
+                let page = self.peer.list_prompts(from).await?;
+                Ok((page.prompts, page.next_cursor))
+            };
+            Ok(all_pages(ITEMS, page).await?.into_iter().take(ITEMS).map(prompt).collect())
         };
         self.within(listed).await
     }
