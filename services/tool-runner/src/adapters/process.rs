@@ -3,6 +3,7 @@
 //! group ends with it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +43,10 @@ impl Process {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|err| format!("{program}: {err}"))?;
+        let mut child = command.spawn().map_err(|err| match err.kind() {
+            ErrorKind::NotFound => format!("`{program}` is not there{}", comes_with(program)),
+            _ => format!("{program}: {err}"),
+        })?;
         let said = Arc::new(Mutex::new(String::new()));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = Group::of(child);
@@ -120,9 +124,33 @@ pub(super) fn expand(value: &str) -> Result<String, String> {
     Ok(expanded + rest)
 }
 
+/// Where people get a program that servers are often run by, as the end of a sentence.
+fn comes_with(program: &str) -> &'static str {
+    match program {
+        "npx" | "node" => ": it comes with Node.js (https://nodejs.org), where the tool runner is",
+        "uv" | "uvx" => ": it comes with uv (https://docs.astral.sh/uv), where the tool runner is",
+        "docker" => ": it comes with Docker (https://docs.docker.com), where the tool runner is",
+        _ => ", on the PATH of the tool runner",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_misses_a_program_is_told_where_it_comes_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = |program: &str| {
+            let command = [program.to_owned()];
+            Process::start(folder.path(), &command, &BTreeMap::new()).err().unwrap()
+        };
+        assert_eq!(start("is-not-here"), "`is-not-here` is not there, on the PATH of the tool runner");
+        assert!(comes_with("uvx").contains("astral.sh/uv") && comes_with("npx").contains("nodejs.org"));
+        // What is there and is no program, is told as it is.
+        std::fs::write(folder.path().join("text"), "no program").unwrap();
+        assert!(!start(folder.path().join("text").to_str().unwrap()).contains("is not there"));
+    }
 
     #[tokio::test]
     async fn all_of_a_group_goes_even_when_its_leader_went_first() {
