@@ -17,6 +17,7 @@ mod mcp; // Servers that offer tools.
 mod mcp_files; // Servers that files declare.
 mod mcp_oauth; // Servers that want to know who asks.
 mod mcp_reading; // What servers let people read, and what they ask meanwhile.
+mod mcp_replicas; // Two people on two replicas, which die in the middle of a call.
 mod mcp_server; // What other programs see of her.
 mod memories; // What is learnt, what becomes of it, who sees it.
 mod model_faults; // What vendors do wrong.

@@ -75,13 +75,13 @@ pub(crate) fn process(command: &[&str], env: &[(&str, String)]) -> Launch {
     Launch::Stdio { command: command.iter().map(|part| (*part).to_owned()).collect(), env }
 }
 
-fn rogue(folder: &Path) -> Launch {
+pub(crate) fn rogue(folder: &Path) -> Launch {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rogue.py");
     process(&["python3", script.to_str().unwrap(), folder.to_str().unwrap()], &[])
 }
 
 /// What the misbehaving server was called with.
-fn calls(folder: &Path) -> Vec<String> {
+pub(crate) fn calls(folder: &Path) -> Vec<String> {
     let calls = std::fs::read_to_string(folder.join("calls")).unwrap_or_default();
     calls.lines().map(str::to_owned).collect()
 }

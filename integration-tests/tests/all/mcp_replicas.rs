@@ -1,0 +1,53 @@
+//! Servers of two people on two replicas of the tool runner, which die in the middle of a call.
+
+use domain::turn::ReplyKind;
+use testkit::eventually;
+use testkit::terminal::Terminal;
+
+use crate::asking::ANN;
+use crate::mcp::{calls, calls_tool, install, obedient, plan, rogue};
+
+const BOB: &str = "cli-bob";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_in_the_middle_of_which_everything_that_ran_it_died_is_made_once() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let (of_ann, of_bob) = (folder.path().join("ann"), folder.path().join("bob"));
+    for folder in [&of_ann, &of_bob] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let plan = plan(&model, folder.path()).replicas(2).set("CLARA_MCP_TIMEOUT_SECONDS", 120);
+    let mut sandbox = plan.set("CLARA_ADMINS", format!("{ANN},{BOB}")).start().await;
+    let bus = sandbox.bus().await;
+    // The same name is another server to each, on whichever replica.
+    install(&bus, ANN, "mine", rogue(&of_ann), false).await.unwrap();
+    install(&bus, BOB, "mine", rogue(&of_bob), false).await.unwrap();
+    let mut ann = sandbox.terminal("main").await;
+    let mut bob = Terminal::open(sandbox.bus().await, BOB, "main").await;
+    let names: Vec<String> = (0..6).map(|number| format!("call-{number}")).collect();
+    for how in &names {
+        let arguments = format!(r#"{{"how": "{how}"}}"#);
+        let (one, other) =
+            tokio::join!(calls_tool(&mut ann, "mine__do", &arguments), calls_tool(&mut bob, "mine__do", &arguments));
+        assert!(one.text.contains("done: call") && other.text.contains("done: call"), "{one:?} {other:?}");
+    }
+    assert_eq!((calls(&of_ann), calls(&of_bob)), (names.clone(), names.clone()));
+
+    let message = ann.says(r#"call mine__do {"how": "wait"}"#).await;
+    eventually("the call is in work", async || (calls(&of_ann).len() > names.len()).then_some(())).await;
+    for replica in 0..2 {
+        sandbox.kill("tool-runner", replica);
+    }
+    for replica in 0..2 {
+        sandbox.start_service("tool-runner", replica);
+    }
+    let question = ann.reply_to(&message).await;
+    assert_eq!(question.kind, ReplyKind::Question, "{}", question.text);
+    assert!(question.text.contains("`mine__do`") && question.text.contains("may or may not"), "{}", question.text);
+    // Bob's server was nobody's trouble, and is started anew.
+    let reply = calls_tool(&mut bob, "mine__do", r#"{"how": "after"}"#).await;
+    assert!(reply.text.contains("done: after"), "{}", reply.text);
+    assert_eq!(ann.asks("it worked").await.kind, ReplyKind::Answered);
+    assert_eq!(calls(&of_ann)[names.len()..], ["wait"], "it was made once");
+    assert_eq!(calls(&of_bob)[names.len()..], ["after"]);
+}
