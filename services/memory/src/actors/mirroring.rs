@@ -20,6 +20,8 @@ const BATCH: u32 = 100;
 pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 /// How long one replica copies alone, in milliseconds, unless it says so again.
 const LEASE_MS: i64 = 20_000;
+/// The same while a store is filled anew, which may take longer than copying.
+const FILLING_MS: i64 = 60_000;
 /// How long an erasure waits for the copies to be erased; what is left is erased later.
 const ERASING: Duration = Duration::from_secs(10);
 
@@ -55,14 +57,17 @@ impl<I: Item> Mirroring<I> {
             return Ok(true);
         }
         // Stores do not survive being emptied by two at once: one replica does it.
-        let now = now_ms();
-        let claimed = self.source.queue().claim(&self.holder, now, now.saturating_add(LEASE_MS)).await;
-        if !claimed.map_err(describe)? {
+        if !self.claim().await? {
             return Ok(false);
         }
         let filled = self.fill().await;
         self.source.queue().release(&self.holder).await.map_err(describe)?;
         filled.map(|()| true)
+    }
+
+    async fn claim(&self) -> Result<bool, String> {
+        let now = now_ms();
+        self.source.queue().claim(&self.holder, now, now.saturating_add(FILLING_MS)).await.map_err(describe)
     }
 
     async fn is_filled(&self) -> Result<bool, String> {
@@ -79,6 +84,9 @@ impl<I: Item> Mirroring<I> {
         }
         info!(store = self.mirror.name(), "filling a store beside the database");
         self.mirror.reset().await.map_err(told)?;
+        if !self.claim().await? {
+            return Err(format!("{} took too long to be emptied, and another replica does it", self.mirror.name()));
+        }
         self.source.queue().begin_anew(self.mirror.target(), now_ms()).await.map_err(describe)
     }
 
