@@ -23,11 +23,14 @@ impl Bus {
         self.erase("CLARA_TOOL_RESULTS", &Subject::ToolResults(turn).to_string(), u64::MAX).await
     }
 
-    /// Erases what was said in a turn that has ended: its reply as terminals are shown it,
-    /// and whatever of the conversation was accepted and handled. Again is harmless: that a
+    /// Erases a turn's reply as terminals are shown it. Again is harmless.
+    pub async fn erase_shown(&self, conversation: &ConversationId, turn: TurnId) -> Result<(), BusError> {
+        self.erase("CLARA_TERMINAL", &Subject::Terminal(conversation, turn).to_string(), u64::MAX).await
+    }
+
+    /// Erases whatever of a conversation was accepted and handled. Again is harmless: that a
     /// message was handled stands in the conversation's record.
-    pub async fn erase_exchange(&self, conversation: &ConversationId, turn: TurnId) -> Result<(), BusError> {
-        self.erase("CLARA_TERMINAL", &Subject::Terminal(conversation, turn).to_string(), u64::MAX).await?;
+    pub async fn erase_accepted(&self, conversation: &ConversationId) -> Result<(), BusError> {
         let stream = "CLARA_INBOUND";
         let found = self.context.get_stream_no_info(stream).await.map_err(|err| missing(stream, err))?;
         let router = format!("router-{}", conversation.partition());
@@ -45,15 +48,19 @@ impl Bus {
         self.erase("CLARA_FILES", &subject, u64::MAX).await
     }
 
-    /// Deletes the messages of a subject up to a place, until the server has none.
+    /// Deletes the messages of a subject up to a place, until the server has none. Several may
+    /// do so at once: what another has deleted meanwhile is gone as well.
     async fn erase(&self, stream: &str, subject: &str, up_to: u64) -> Result<(), BusError> {
         let found = self.context.get_stream_no_info(stream).await.map_err(|err| missing(stream, err))?;
+        let mut refused = None;
         for _ in 0..MESSAGES {
             match found.get_first_raw_message_by_subject(subject, 1).await {
                 Ok(message) if message.sequence > up_to => return Ok(()),
-                Ok(message) => {
-                    found.delete_message(message.sequence).await.map_err(|err| missing(stream, err))?;
-                }
+                Ok(message) => match found.delete_message(message.sequence).await {
+                    Ok(_) => {}
+                    Err(err) if refused == Some(message.sequence) => return Err(missing(stream, err)),
+                    Err(_) => refused = Some(message.sequence),
+                },
                 Err(err) if err.kind() == RawMessageErrorKind::NoMessageFound => return Ok(()),
                 Err(err) => return Err(missing(stream, err)),
             }

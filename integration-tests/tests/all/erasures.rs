@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use domain::approval::Question;
+use domain::ids::TurnId;
 use domain::memory::FactCommand;
 use domain::message::Audience;
 use domain::turn::ReplyKind;
@@ -10,6 +11,7 @@ use futures::TryStreamExt;
 use store::Database;
 use testkit::eventually;
 use testkit::sandbox::Sandbox;
+use tokio::task::JoinSet;
 
 use crate::asking::{ANN, ask, known, texts, told};
 
@@ -103,4 +105,32 @@ async fn what_is_forgotten_is_in_no_file_any_more() {
     assert!(cleared.proof.iter().all(|searched| searched.found == 0), "{cleared:?}");
     assert_eq!(holds(&folder, "hiking"), [""; 0]);
     assert!(told(&bus, ANN, Audience::Direct, "hiking").await.is_empty());
+}
+
+/// Erasers run in every replica, and whoever asks waits for their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_several_erase_at_once_is_gone_and_none_of_them_fails() {
+    let sandbox = Sandbox::start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let mut turns = Vec::new();
+    for _ in 0..5 {
+        let message = terminal.says("call current_time with {}").await;
+        turns.push(TurnId::derive(&terminal.conversation, &message));
+        assert_eq!(terminal.reply_to(&message).await.kind, ReplyKind::Answered);
+    }
+    let mut erasing = JoinSet::new();
+    for _ in 0..8 {
+        let (bus, conversation, turns) = (sandbox.bus().await, terminal.conversation.clone(), turns.clone());
+        erasing.spawn(async move {
+            for turn in turns {
+                bus.erase_turn(&conversation, turn).await?;
+                bus.erase_shown(&conversation, turn).await?;
+            }
+            bus.erase_accepted(&conversation).await
+        });
+    }
+    while let Some(erased) = erasing.join_next().await {
+        erased.unwrap().unwrap();
+    }
+    assert_eq!(streams_with(&sandbox.nats.url(), "current_time with").await, [""; 0]);
 }

@@ -11,7 +11,9 @@ use learn::mood::Mood;
 use learn::summary::Summary;
 use recall::Embedding;
 
-pub(crate) use self::facts::{Change, Erased, Erasure, Facts, FileOf, Remembered, SaidBy, Unlearnt, Unpurged};
+pub(crate) use self::facts::{
+    Change, Erased, Erasure, Facts, FileOf, Remembered, SaidBy, Unlearnt, Unpurged, is_looked_for,
+};
 pub(crate) use self::people::{Intentions, Linking, People, Projects, Unlinking};
 use crate::projection::TurnRows;
 use crate::scope::Scope;

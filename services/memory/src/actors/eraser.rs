@@ -44,7 +44,7 @@ impl Work for Eraser {
             };
             are_gone &= is_gone;
             if is_gone {
-                self.facts.note_purged(turn).await.map_err(describe)?;
+                self.facts.note_purged(turn, is_erased).await.map_err(describe)?;
             }
         }
         for of in &files {

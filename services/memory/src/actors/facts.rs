@@ -234,10 +234,7 @@ impl FactServer {
     /// Takes what was erased off the bus too, and looks for it everywhere.
     async fn prove(&self, erased: Erased) -> Answered {
         let user = erased.person.as_str();
-        let mut left = 0;
-        for (conversation, turn) in &erased.turns {
-            left += u64::from(!self.traces.erase(conversation, *turn).await);
-        }
+        let left = self.traces.erase_all(&erased.turns).await;
         let mut files = 0;
         for of in &erased.files {
             files += u64::from(!self.traces.purge_file(self.knowledge.facts.as_ref(), of).await);

@@ -89,6 +89,8 @@ pub(crate) struct Erased {
     pub ids: Vec<String>,
     /// The turns whose messages went with them.
     pub turns: Vec<(ConversationId, TurnId)>,
+    /// The conversations of which everything goes, whatever it is: the person's own.
+    pub conversations: Vec<ConversationId>,
     /// The files that came with them, and with nothing that stays.
     pub files: Vec<FileOf>,
     /// Later turns whose prompts may hold what was erased: their journals go when they
@@ -96,6 +98,15 @@ pub(crate) struct Erased {
     pub prompts: u64,
     /// Texts that no store may hold any more.
     pub texts: Vec<String>,
+}
+
+/// Shortest text that is looked for in everything that was said, in bytes.
+const LOOKED_FOR: usize = 8;
+
+/// Whether an erased text is looked for in everything that was said: a shorter one, or a single
+/// word, stands in what has nothing to do with it.
+pub(crate) fn is_looked_for(text: &str) -> bool {
+    text.len() >= LOOKED_FOR && text.contains(' ')
 }
 
 /// A journal that is to be purged.
@@ -164,11 +175,13 @@ pub(crate) trait Facts: Send + Sync {
         asking: Option<&Asking>,
         at_ms: i64,
     ) -> Result<Erased, MemoryError>;
-    /// Turns that were erased before a time, and whose journals were not purged yet.
+    /// Turns that were erased before a time, or whose prompts hold what was, and that were not
+    /// taken off the bus yet: a turn may be there as both.
     async fn unpurged(&self, before_ms: i64, limit: u32) -> Result<Vec<Unpurged>, MemoryError>;
     /// Counts from this time on when a journal is to be purged, whose turn has not ended.
     async fn postpone_purge(&self, turn: TurnId, at_ms: i64) -> Result<(), MemoryError>;
-    async fn note_purged(&self, turn: TurnId) -> Result<(), MemoryError>;
+    /// Notes that what is due of a turn is off the bus: its prompts, and all of it if it `is_erased`.
+    async fn note_purged(&self, turn: TurnId, is_erased: bool) -> Result<(), MemoryError>;
     /// Files of what was erased that were not purged yet.
     async fn unpurged_files(&self, limit: u32) -> Result<Vec<FileOf>, MemoryError>;
     async fn note_file_purged(&self, of: &FileOf) -> Result<(), MemoryError>;

@@ -16,12 +16,9 @@ use super::facts::{fact, places, with_ids};
 use super::passages::ERASED;
 use super::proof::{holds, patterns};
 use super::{SqlMemory, channels, files, people};
-use crate::ports::{Erased, Erasure, FileOf, MemoryError};
+use crate::ports::{Erased, Erasure, FileOf, MemoryError, is_looked_for};
 use crate::scope::Scope;
 
-/// Shortest text that is looked for in everything that was said, in bytes: a
-/// shorter one stands in what has nothing to do with it.
-const LOOKED_FOR: usize = 8;
 /// How long the bus keeps journals (`nats/streams.toml`): 14 days.
 const JOURNALS_MS: i64 = 14 * 24 * 60 * 60 * 1000;
 
@@ -123,7 +120,7 @@ impl Erasing<'_> {
             let sql = "DELETE FROM memory_history WHERE user_id = $1 AND (old_memory = $2 OR new_memory = $2)";
             self.transaction.execute(sql, &[self.user.into(), text.as_str().into()]).await?;
         }
-        for text in texts.iter().filter(|text| text.len() >= LOOKED_FOR && text.contains(' ')) {
+        for text in texts.iter().filter(|text| is_looked_for(text)) {
             let [lower, raw] = patterns(text);
             let values = [self.user.into(), lower, raw];
             let sql = format!("SELECT id, content FROM intentions WHERE user_id = $1 AND {}", holds("content", 2));
@@ -284,7 +281,9 @@ impl Erasing<'_> {
         // Also what came with messages that were refused, or are on their way.
         let sql = "SELECT DISTINCT context_id FROM sessions WHERE user_id = $1 AND audience = 'direct'";
         for row in self.transaction.fetch(sql, &user).await? {
-            self.purge_file(&row.text("context_id")?, None).await?;
+            let context = row.text("context_id")?;
+            self.purge_file(&context, None).await?;
+            self.erased.conversations.extend(ConversationId::parse(&context).ok());
         }
         let sql = "DELETE FROM sessions WHERE user_id = $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.session_id = sessions.id)";
         self.transaction.execute(sql, &user).await?;

@@ -286,9 +286,11 @@ impl Facts for SqlMemory {
         Ok(())
     }
 
-    async fn note_purged(&self, turn: TurnId) -> Result<(), MemoryError> {
-        let sql = "UPDATE erased_turns SET purged = 1 WHERE turn_id = $1";
-        self.database.execute(sql, &[turn.to_string().into()]).await?;
+    async fn note_purged(&self, turn: TurnId, is_erased: bool) -> Result<(), MemoryError> {
+        if is_erased {
+            let sql = "UPDATE erased_turns SET purged = 1 WHERE turn_id = $1";
+            self.database.execute(sql, &[turn.to_string().into()]).await?;
+        }
         let sql = "DELETE FROM journals_to_purge WHERE turn_id = $1";
         self.database.execute(sql, &[turn.to_string().into()]).await?;
         Ok(())
