@@ -1,11 +1,18 @@
 //! Words that an MCP server wants of Clara's model, in the middle of a call.
 
+use std::time::Duration;
+
+use crate::ids::ConversationId;
 use crate::message::Principal;
 
 /// Longest answer that a server gets, in tokens.
 pub const ANSWER_TOKENS: u32 = 2000;
 /// All that a server may ask with, in bytes.
 pub const ASKED_BYTES: usize = 200_000;
+
+/// How long the model may take. Nobody waits longer, and nothing is paid for that nobody
+/// waits for.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who said something to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +26,8 @@ pub enum Voice {
 pub struct Sample {
     /// Whose call it is for: theirs is the budget.
     pub principal: Principal,
-    pub conversation: crate::ids::ConversationId,
-    /// By what it is known: the same again is paid for as one.
+    pub conversation: ConversationId,
+    /// By what it is known: the same again is reserved in the place of the one before.
     pub id: String,
     pub system: String,
     pub messages: Vec<(Voice, String)>,

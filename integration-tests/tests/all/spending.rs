@@ -1,12 +1,13 @@
 //! What people may spend on a day: counted across replicas before a call is made, and seen
 //! when it is used up.
 
-use bus::AccountKey;
+use bus::{AccountKey, Spending};
 use domain::mcp::McpCommand;
 use domain::spending::{Account, Cost};
 use domain::turn::{Reply, ReplyKind};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use proto::terminal::Saying;
 use testkit::eventually;
 use testkit::model::{Act, FakeModel};
 use testkit::sandbox::Sandbox;
@@ -24,6 +25,15 @@ fn stopped(reply: &Reply, why: &str) {
     assert!(reply.text.starts_with("Stopped: ") && reply.text.contains(why), "{}", reply.text);
 }
 
+/// What an account has spent when none of its calls is in work.
+async fn settled(spending: &Spending, key: &AccountKey) -> Cost {
+    eventually("all calls are settled", async || {
+        let seen = spending.change(key, |account| Some(account.clone())).await.unwrap().unwrap();
+        seen.open.is_empty().then_some(seen.spent)
+    })
+    .await
+}
+
 fn today() -> String {
     Timestamp::now().to_zoned(TimeZone::UTC).date().to_string()
 }
@@ -35,17 +45,13 @@ async fn what_a_person_may_spend_counts_in_all_their_conversations_and_replicas(
     let mut sandbox = plan.set("CLARA_BUDGET_USER_TOKENS", 20_000).set("DEFAULT_TIMEZONE", "UTC").start().await;
     let (mut one, mut other) = (sandbox.terminal("one").await, sandbox.terminal("other").await);
     let spending = sandbox.bus().await.spending().await.unwrap();
-    let (key, day) = (|day: &str| AccountKey::of_person(&principal_of_terminal(), day), today());
+    let (key, day) = (|day: &str| AccountKey::of_person(&principal(ANN), day), today());
     for _ in 0..3 {
         assert_eq!(one.asks("hello").await.kind, ReplyKind::Answered);
         assert_eq!(other.asks("hello").await.kind, ReplyKind::Answered);
     }
     // What was reserved for a call, far more, is not what it cost.
-    let spent = eventually("all calls are settled", async || {
-        let seen = spending.change(&key(&day), |account| Some(account.clone())).await.unwrap().unwrap();
-        seen.open.is_empty().then_some(seen.spent)
-    })
-    .await;
+    let spent = settled(&spending, &key(&day)).await;
     assert_eq!((spent, today()), (Cost { tokens: 6 * ANSWER, micros: 0 }, day.clone()), "a day ended meanwhile?");
     // One that might cost more than is left is not made.
     stopped(&one.asks(&"a ".repeat(30_000)).await, "CLARA_BUDGET_USER_TOKENS");
@@ -67,10 +73,6 @@ async fn what_a_person_may_spend_counts_in_all_their_conversations_and_replicas(
     assert_eq!(bob.asks("hello").await.kind, ReplyKind::Answered);
 }
 
-fn principal_of_terminal() -> domain::message::Principal {
-    domain::message::Principal { tenant: "local".into(), ..principal(ANN) }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn money_is_counted_by_the_prices_and_a_channel_has_its_own() {
     let model = FakeModel::start(|_, _| Act::say("all right")).await;
@@ -82,11 +84,7 @@ async fn money_is_counted_by_the_prices_and_a_channel_has_its_own() {
     assert_eq!(here.asks("hello").await.kind, ReplyKind::Answered);
     let spending = sandbox.bus().await.spending().await.unwrap();
     let key = AccountKey::of_channel(&here.conversation, &today());
-    let spent = eventually("the call is settled", async || {
-        let seen = spending.change(&key, |account| Some(account.clone())).await.unwrap().unwrap();
-        seen.open.is_empty().then_some(seen.spent)
-    })
-    .await;
+    let spent = settled(&spending, &key).await;
     assert_eq!(spent, Cost { tokens: ANSWER, micros: ANSWER * 1_000_000 });
     stopped(&here.asks(&"a ".repeat(30_000)).await, "CLARA_BUDGET_CHANNEL_CENTS");
     assert_eq!(sandbox.terminal("elsewhere").await.asks("hello").await.kind, ReplyKind::Answered);
@@ -105,15 +103,11 @@ async fn words_that_a_server_wants_of_the_model_are_paid_for_by_whoever_calls_it
     let agreed = McpCommand::Sampling { name: "everything".into(), is_allowed: true };
     mcp(&bus, ANN, agreed).await.unwrap();
     let (mut terminal, spending) = (sandbox.terminal("main").await, bus.spending().await.unwrap());
-    let key = AccountKey::of_person(&principal_of_terminal(), &today());
+    let key = AccountKey::of_person(&principal(ANN), &today());
     let ask = r#"!high call everything__trigger-sampling-request {"prompt": "which colour?"}"#;
     let reply = terminal.asks(ask).await;
     assert!(reply.text.contains("all right"), "{}", reply.text);
-    let spent = eventually("the calls are settled", async || {
-        let seen = spending.change(&key, |account| Some(account.clone())).await.unwrap().unwrap();
-        seen.open.is_empty().then_some(seen.spent)
-    })
-    .await;
+    let spent = settled(&spending, &key).await;
     assert_eq!(spent.micros, ANSWER * 1_000_000, "one answer of the model");
     let nearly_all = |account: &mut Account| {
         account.spent.micros = 19_990 * 1_000_000;
@@ -122,4 +116,19 @@ async fn words_that_a_server_wants_of_the_model_are_paid_for_by_whoever_calls_it
     spending.change(&key, nearly_all).await.unwrap().unwrap();
     let reply = terminal.asks(ask).await;
     assert!(!reply.text.contains("all right") && reply.text.contains("CLARA_BUDGET_USER_CENTS"), "{}", reply.text);
+}
+
+/// Whoever stops every answer has paid for what was given to read.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_stopped_is_paid_for() {
+    let model = FakeModel::start(|_, _| Act::Stall).await;
+    let plan = Sandbox::plan().with(model.as_openai()).set("CLARA_MODEL_MAX_TOKENS", 100);
+    let sandbox = plan.set("CLARA_BUDGET_USER_TOKENS", 20_000).set("DEFAULT_TIMEZONE", "UTC").start().await;
+    let (mut terminal, spending) = (sandbox.terminal("main").await, sandbox.bus().await.spending().await.unwrap());
+    let message = terminal.says(&"word ".repeat(1000)).await;
+    eventually("the model is asked", async || (model.asked().len() == 1).then_some(())).await;
+    terminal.does(Saying::Stop).await;
+    assert_eq!(terminal.reply_to(&message).await.kind, ReplyKind::Stopped);
+    let spent = settled(&spending, &AccountKey::of_person(&principal(ANN), &today())).await;
+    assert!((1000..20_000).contains(&spent.tokens), "{spent:?}");
 }

@@ -8,6 +8,7 @@
 
 mod actors; // The turns.
 mod app; // Building and running.
+mod calling; // One call of the model.
 mod draft; // What is known here and not stored yet.
 mod offered; // Tools that turns share.
 mod sampling; // What servers want of the model.

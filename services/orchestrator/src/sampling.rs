@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use bus::Serve;
 use domain::chat::{ChatMessage, Ending};
 use domain::decide::Tools;
-use domain::sampling::{ANSWER_TOKENS, ASKED_BYTES, Sample, Sampled, Voice};
+use domain::sampling::{ANSWER_TOKENS, ASKED_BYTES, PATIENCE, Sample, Sampled, Voice};
 use domain::tier::Tier;
 use model::{ChatModel, ChatRequest, ModelConfig};
-use tokio::sync::mpsc;
 
+use crate::calling;
 use crate::spending::{Budgets, Paying};
 
 /// Which model answers: servers do not choose.
@@ -48,19 +48,11 @@ impl Serve<Sample, Sampled> for Sampler {
             call: format!("sample:{}", sample.id),
             tier: TIER,
         };
-        let claim = match &self.budgets {
-            Some(budgets) => {
-                Some((budgets, budgets.reserve(paying, &request).await.map_err(|err| err.fault.told_user())?))
-            }
-            None => None,
-        };
+        let paying = self.budgets.as_ref().map(|budgets| (budgets, paying));
         // Nobody watches it being written.
-        let (progress, watching) = mpsc::channel(1);
-        drop(watching);
-        let answered = self.model.chat(&request, &progress).await;
-        if let Some((budgets, claim)) = &claim {
-            budgets.settle(claim, &answered).await;
-        }
+        let asked = calling::call(self.model.as_ref(), &request, paying, |_| true);
+        let answered = tokio::time::timeout(PATIENCE, asked).await;
+        let answered = answered.map_err(|_| format!("the model gave no answer within {PATIENCE:?}"))?;
         let answer = answered.map_err(|err| err.fault.told_user())?;
         Ok(Sampled { text: answer.text, model: request.model, is_cut: answer.ending == Ending::Cut })
     }

@@ -1,6 +1,7 @@
 //! What people and channels may spend on a day: a model call is reserved before it is made,
 //! across all replicas, and settled after it. Without limits nothing is counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{AccountKey, Spending};
@@ -15,6 +16,7 @@ use jiff::tz::TimeZone;
 use model::ModelError;
 use service_kit::clock::now_ms;
 use service_kit::settings::Settings;
+use service_kit::task::{self, TaskKind};
 use tracing::warn;
 
 pub(crate) struct Budgets {
@@ -36,13 +38,56 @@ pub(crate) struct Paying<'a> {
     pub(crate) tier: Tier,
 }
 
-/// A call that was reserved.
+/// A call that was reserved. One that breaks off, because this is dropped, has cost what it was
+/// given to read and what it had said.
 pub(crate) struct Claim {
+    budgets: Arc<Budgets>,
+    /// Those that it is settled in; none any more when it is.
     accounts: Vec<AccountKey>,
     call: String,
     price: Price,
-    /// What it reads, as it was counted here.
+    /// What it reads, and what it has said so far, as they are counted here.
     input_tokens: u64,
+    output_tokens: u64,
+}
+
+impl Claim {
+    /// More of what it says.
+    pub(crate) fn hear(&mut self, text: &str) {
+        self.output_tokens += model::count_tokens(text) as u64;
+    }
+
+    /// Counts what it has cost.
+    pub(crate) async fn settle(mut self, answered: &Result<Answer, ModelError>) {
+        let cost = match answered {
+            Ok(Answer { usage, .. }) if usage.input_tokens + usage.output_tokens > 0 => {
+                self.price.of(usage.input_tokens, usage.output_tokens)
+            }
+            // Not every vendor says it.
+            Ok(answer) => self.price.of(self.input_tokens, model::count_tokens(&answer.text) as u64),
+            Err(ModelError { fault: Fault::Transient, .. }) => self.cost_so_far(),
+            Err(_) => Cost::default(),
+        };
+        let accounts = std::mem::take(&mut self.accounts);
+        self.budgets.settle(&accounts, &self.call, cost).await;
+    }
+
+    fn cost_so_far(&self) -> Cost {
+        self.price.of(self.input_tokens, self.output_tokens)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.accounts.is_empty() {
+            return;
+        }
+        let cost = self.cost_so_far();
+        let (budgets, accounts) = (Arc::clone(&self.budgets), std::mem::take(&mut self.accounts));
+        let call = std::mem::take(&mut self.call);
+        // Whoever stops every answer just before its end would spend nothing else.
+        task::spawn(TaskKind::Work, "settle-call", async move { budgets.settle(&accounts, &call, cost).await });
+    }
 }
 
 impl Budgets {
@@ -57,10 +102,16 @@ impl Budgets {
         if of_person.is_none() && of_channel.is_none() {
             return Ok(None);
         }
+        let counts_money = of_person.micros.or(of_channel.micros).is_some();
         let price = |name: &str| match settings.optional(name) {
             Some(text) => Price::parse(&text)
                 .ok_or_else(|| anyhow::anyhow!("{name}={text}: give dollars a million tokens, as 3/15")),
-            None => Ok(Price::default()),
+            None => {
+                if counts_money {
+                    warn!(name, "a budget in money is set and this price is not: such calls count as free");
+                }
+                Ok(Price::default())
+            }
         };
         Ok(Some(Self {
             spending: bus.spending().await?,
@@ -73,7 +124,11 @@ impl Budgets {
     }
 
     /// Reserves a call; the error is why it is not made.
-    pub(crate) async fn reserve(&self, paying: Paying<'_>, request: &ChatRequest) -> Result<Claim, ModelError> {
+    pub(crate) async fn reserve(
+        self: &Arc<Self>,
+        paying: Paying<'_>,
+        request: &ChatRequest,
+    ) -> Result<Claim, ModelError> {
         let now = now_ms();
         let at = Timestamp::from_millisecond(now).unwrap_or_default().to_zoned(self.zone.clone());
         let day = at.date().to_string();
@@ -85,7 +140,7 @@ impl Budgets {
         let input_tokens = tokens(request);
         let cost = price.of(input_tokens, u64::from(request.max_tokens));
         let until_ms = now.saturating_add(i64::try_from(self.longest.as_millis()).unwrap_or(i64::MAX));
-        let mut claim = Claim { accounts: Vec::new(), call: paying.call, price, input_tokens };
+        let (call, mut accounts) = (paying.call, Vec::new());
         let person = paying.person.map(|person| AccountKey::of_person(person, &day));
         let channel = AccountKey::of_channel(paying.conversation, &day);
         for (key, allowed, fault) in
@@ -93,46 +148,27 @@ impl Budgets {
         {
             let Some(key) = key.filter(|_| !allowed.is_none()) else { continue };
             let reserved = Reserved { cost, until_ms };
-            let fits = self
-                .spending
-                .change(&key, |account| account.reserve(&claim.call, reserved, &allowed, now).then_some(()));
-            match fits.await {
-                Ok(Some(())) => claim.accounts.push(key),
-                Ok(None) => {
-                    self.give_back(&claim).await;
-                    return Err(ModelError { fault, detail: "the day's budget is used up".to_owned() });
+            let fits =
+                self.spending.change(&key, |account| account.reserve(&call, reserved, &allowed, now).then_some(()));
+            let why = match fits.await {
+                Ok(Some(())) => {
+                    accounts.push(key);
+                    continue;
                 }
-                Err(err) => {
-                    self.give_back(&claim).await;
-                    return Err(ModelError { fault: Fault::Transient, detail: err.to_string() });
-                }
-            }
+                Ok(None) => ModelError { fault, detail: "the day's budget is used up".to_owned() },
+                Err(err) => ModelError { fault: Fault::Transient, detail: err.to_string() },
+            };
+            // Nothing was asked: what was reserved so far is given back.
+            self.settle(&accounts, &call, Cost::default()).await;
+            return Err(why);
         }
-        Ok(claim)
+        Ok(Claim { budgets: Arc::clone(self), accounts, call, price, input_tokens, output_tokens: 0 })
     }
 
-    /// Counts what a call has cost. One that broke off has cost what it was given to read.
-    pub(crate) async fn settle(&self, claim: &Claim, answered: &Result<Answer, ModelError>) {
-        let cost = match answered {
-            Ok(Answer { usage, .. }) if usage.input_tokens + usage.output_tokens > 0 => {
-                claim.price.of(usage.input_tokens, usage.output_tokens)
-            }
-            // Not every vendor says it.
-            Ok(answer) => claim.price.of(claim.input_tokens, model::count_tokens(&answer.text) as u64),
-            Err(ModelError { fault: Fault::Transient, .. }) => claim.price.of(claim.input_tokens, 0),
-            Err(_) => Cost::default(),
-        };
-        self.put(claim, cost).await;
-    }
-
-    async fn give_back(&self, claim: &Claim) {
-        self.put(claim, Cost::default()).await;
-    }
-
-    async fn put(&self, claim: &Claim, cost: Cost) {
-        for key in &claim.accounts {
+    async fn settle(&self, accounts: &[AccountKey], call: &str, cost: Cost) {
+        for key in accounts {
             let settled = self.spending.change(key, |account| {
-                account.settle(&claim.call, cost);
+                account.settle(call, cost);
                 Some(())
             });
             // What was reserved counts for it until it has surely ended.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Endpoints};
-use domain::sampling::{Sample, Sampled, Voice};
+use domain::sampling::{PATIENCE, Sample, Sampled, Voice};
 use domain::tool::ToolRequest;
 
 use crate::ports::Sampler;
 
-/// How long the model may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How much longer than the model may take its answer may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
 /// The model, for one call.
 pub(super) struct OfCall {
@@ -39,6 +39,6 @@ impl Sampler for OfCall {
             messages: said,
             max_tokens,
         };
-        self.bus.request(Endpoints::ModelSample, &sample, PATIENCE).await.map_err(|err| err.to_string())
+        self.bus.request(Endpoints::ModelSample, &sample, PATIENCE + ON_ITS_WAY).await.map_err(|err| err.to_string())
     }
 }

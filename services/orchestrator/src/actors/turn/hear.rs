@@ -1,26 +1,20 @@
 //! What a turn hears while it runs: each a task that mails it.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bus::Subscription;
-use domain::journal::Fault;
 use domain::tier::Tier;
 use domain::tool::ToolRecord;
 use domain::turn::TurnContext;
-use futures::FutureExt;
-use model::{ChatModel, ChatRequest, ModelError};
+use model::{ChatModel, ChatRequest};
 use proto::live::ToolProgress;
 use ractor::ActorRef;
 use service_kit::task::{self, TaskKind};
-use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{LOOK, TurnMsg};
+use crate::calling;
 use crate::spending::{Budgets, Paying};
-
-/// Pieces of text that may wait for the turn; the model waits for more.
-const PIECES: usize = 64;
 
 pub(super) fn spawn(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(task::spawn(TaskKind::Work, name, work))
@@ -79,42 +73,9 @@ pub(super) async fn model(
     request: ChatRequest,
     paying: Option<(Arc<Budgets>, Arc<TurnContext>, Tier)>,
 ) {
-    let claim = match &paying {
-        Some((budgets, context, tier)) => match budgets.reserve(paid_by(context, step, *tier), &request).await {
-            Ok(claim) => Some(claim),
-            Err(err) => {
-                // The turn may have ended; then nobody waits for this.
-                let _ = me.cast(TurnMsg::ModelReplied { step, reply: Err(err) });
-                return;
-            }
-        },
-        None => None,
-    };
-    let (progress, mut pieces) = mpsc::channel(PIECES);
-    // A panic in a vendor's library must end the wait, not the answer's hope.
-    let chat = AssertUnwindSafe(model.chat(&request, &progress)).catch_unwind();
-    tokio::pin!(chat);
-    let reply = loop {
-        tokio::select! {
-            biased;
-            Some(piece) = pieces.recv() => {
-                if me.cast(TurnMsg::ModelProgressed(piece)).is_err() {
-                    return;
-                }
-            }
-            reply = &mut chat => break reply.unwrap_or_else(|_| {
-                Err(ModelError { fault: Fault::Transient, detail: "the model's client panicked".into() })
-            }),
-        }
-    };
-    while let Ok(piece) = pieces.try_recv() {
-        if me.cast(TurnMsg::ModelProgressed(piece)).is_err() {
-            return;
-        }
-    }
-    if let (Some((budgets, ..)), Some(claim)) = (&paying, &claim) {
-        budgets.settle(claim, &reply).await;
-    }
+    let paying = paying.as_ref().map(|(budgets, context, tier)| (budgets, paid_by(context, step, *tier)));
+    let hear = |piece| me.cast(TurnMsg::ModelProgressed(piece)).is_ok();
+    let reply = calling::call(model.as_ref(), &request, paying, hear).await;
     // The turn may have ended; then nobody waits for this.
     let _ = me.cast(TurnMsg::ModelReplied { step, reply });
 }
