@@ -1,10 +1,11 @@
 //! The sandbox by bubblewrap: namespaces of its own for everything, none of the machine
 //! but its programs, a filter on system calls, and limits by control groups.
 //!
-//! The program waits until the limits hold. Whatever ends the run ends every process of
-//! it, since they share a namespace whose first process is bubblewrap's.
+//! How a run is started and ended is in [`started`].
 
-use std::io::{Read, Write};
+mod started;
+
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -15,15 +16,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::pipe::{PipeFlags, pipe_with};
 use service_kit::task::{self, TaskKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::{ChildStdin, Command};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
 
-use super::cgroup::{Cgroup, Cgroups};
+use self::started::{BEGINS, Pipes, Started, inherit};
+use super::cgroup::Cgroups;
 use super::seccomp;
 use crate::sandbox::{End, INSIDE, Limits, Output, Run, Sandbox};
 
@@ -36,8 +35,8 @@ const LINKS: &[(&str, &str)] =
 const PROGRAMS: &[&str] = &["/usr/bin", "/usr/local/bin", "/bin"];
 /// What a run may write to /tmp, in bytes.
 const TMP: u64 = 64 * 1024 * 1024;
-/// How long bubblewrap may take to set everything up.
-const SETUP: Duration = Duration::from_secs(10);
+/// How long what was printed may take to be read once nobody prints.
+const READING: Duration = Duration::from_secs(10);
 
 pub(crate) struct Bubblewrap {
     program: PathBuf,
@@ -72,7 +71,7 @@ impl Bubblewrap {
         }
     }
 
-    fn command(&self, run: &Run, block: &OwnedFd, info: &OwnedFd, filters: &[OwnedFd]) -> Command {
+    fn command(&self, run: &Run, pipes: &Pipes, filters: &[OwnedFd]) -> Command {
         let mut command = Command::new(&self.program);
         // What bubblewrap's own process has in its environment can be read inside.
         command.env_clear();
@@ -94,53 +93,14 @@ impl Bubblewrap {
         for filter in filters {
             command.args(["--add-seccomp-fd", &filter.as_raw_fd().to_string()]);
         }
-        command.args(["--block-fd", &block.as_raw_fd().to_string(), "--info-fd", &info.as_raw_fd().to_string()]);
+        let [blocks, tells] = pipes.inherited().map(|pipe| pipe.as_raw_fd().to_string());
+        command.args(["--block-fd", &blocks, "--info-fd", &tells]);
         let Limits { processes, file_bytes, .. } = self.limits;
-        command.args(["--", "/usr/bin/prlimit", "--core=0"]);
+        command.args(["--", "/bin/sh", "-c", BEGINS, "sh", "/usr/bin/prlimit", "--core=0"]);
         command.args([format!("--nproc={processes}"), format!("--fsize={file_bytes}"), "--".to_owned()]);
         command.args(&run.command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
         command
-    }
-
-    /// Starts the run, and lets it begin when its limits hold.
-    async fn start(&self, run: &Run) -> Result<(Child, Cgroup), String> {
-        let failed = |what: &str, err: &dyn std::fmt::Display| format!("{what}: {err}");
-        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|err| failed("pipe", &err));
-        let ((blocks, unblock), (told, tells)) = (pipe()?, pipe()?);
-        let filters = self.filters.iter().map(|filter| in_memory(filter)).collect::<Result<Vec<_>, _>>()?;
-        for inherited in filters.iter().chain([&blocks, &tells]) {
-            fcntl_setfd(inherited, FdFlags::empty()).map_err(|err| failed("fcntl", &err))?;
-        }
-        let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        let group = self.cgroups.make(&number.to_string(), &self.limits)?;
-        let child = self.command(run, &blocks, &tells, &filters).spawn().map_err(|err| failed("start bwrap", &err))?;
-        drop((blocks, tells, filters));
-        let first = tokio::task::spawn_blocking(move || first_process(told));
-        let first = tokio::time::timeout(SETUP, first).await;
-        let first = match first {
-            Ok(Ok(Ok(first))) => first,
-            // What bubblewrap says of it stands in its output.
-            _ => return Err(self.complaint(child).await),
-        };
-        group.take(first)?;
-        std::fs::File::from(unblock).write_all(b"go").map_err(|err| failed("begin", &err))?;
-        Ok((child, group))
-    }
-
-    async fn complaint(&self, mut child: Child) -> String {
-        let _ = child.start_kill();
-        let mut said = String::new();
-        if let Some(stderr) = child.stderr.take() {
-            let read = tokio::time::timeout(SETUP, async move {
-                let mut text = String::new();
-                let _ = stderr.take(2000).read_to_string(&mut text).await;
-                text
-            });
-            said = read.await.unwrap_or_default();
-        }
-        format!("bubblewrap could not set it up: {}", said.trim())
     }
 }
 
@@ -151,22 +111,19 @@ impl Sandbox for Bubblewrap {
     }
 
     async fn run(&self, run: &Run) -> Result<Output, String> {
-        let (mut child, _group) = self.start(run).await?;
-        if let Some(mut stdin) = child.stdin.take() {
-            let input = run.input.clone().into_bytes();
-            task::spawn(TaskKind::Watch, "sandbox-input", async move {
-                // A program need not read it.
-                let _ = stdin.write_all(&input).await;
-            });
-        }
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err("it has no outputs".to_owned());
-        };
+        let group = self.cgroups.make(&self.runs.fetch_add(1, Ordering::Relaxed).to_string(), &self.limits)?;
+        let pipes = Pipes::make()?;
+        let filters = self.filters.iter().map(|filter| in_memory(filter)).collect::<Result<Vec<_>, _>>()?;
+        let mut started = Started::start(self.command(run, &pipes, &filters), pipes, group).await?;
+        drop(filters);
+        let (stdin, stdout, stderr) = started.begin()?;
+        let input = run.input.clone().into_bytes();
+        task::spawn(TaskKind::Watch, "sandbox-input", write(stdin, input));
         let limit = self.limits.output_bytes;
         let reads = |output| AbortOnDropHandle::new(task::spawn(TaskKind::Watch, "sandbox-output", output));
         let (out, err) =
             (reads(Box::pin(kept(stdout, limit)) as Reading), reads(Box::pin(kept(stderr, limit)) as Reading));
-        let end = match tokio::time::timeout(self.limits.time, child.wait()).await {
+        let end = match tokio::time::timeout(self.limits.time, started.ended()).await {
             Ok(status) => {
                 let status = status.map_err(|err| err.to_string())?;
                 match (status.code(), status.signal()) {
@@ -177,15 +134,12 @@ impl Sandbox for Bubblewrap {
                 }
             }
             Err(_) => {
-                // Every process of it goes with the first one.
-                if let Err(err) = child.kill().await {
-                    warn!(error = %err, "failed to end a run in the sandbox");
-                }
+                started.end().await;
                 End::TimedOut
             }
         };
         // Who could write has ended: what was written is there.
-        let read = tokio::time::timeout(SETUP, async { (out.await, err.await) }).await;
+        let read = tokio::time::timeout(READING, async { (out.await, err.await) }).await;
         let (out, err) = match read {
             Ok((out, err)) => (out.unwrap_or_default(), err.unwrap_or_default()),
             Err(_) => Default::default(),
@@ -200,23 +154,16 @@ fn in_memory(bytes: &[u8]) -> Result<OwnedFd, String> {
     let mut file = std::fs::File::from(memfd_create("filter", MemfdFlags::CLOEXEC).map_err(|err| failed(&err))?);
     file.write_all(bytes).map_err(|err| failed(&err))?;
     std::io::Seek::rewind(&mut file).map_err(|err| failed(&err))?;
-    Ok(file.into())
+    let file = OwnedFd::from(file);
+    inherit(&file)?;
+    Ok(file)
 }
 
-/// The first process inside, as bubblewrap tells it before it lets it begin.
-fn first_process(told: OwnedFd) -> Result<u32, String> {
-    let (mut told, mut text) = (std::fs::File::from(told), String::new());
-    let mut bytes = [0; 512];
-    // It keeps its end open: what is told ends with a brace.
-    while !text.contains('}') {
-        match told.read(&mut bytes) {
-            Ok(0) | Err(_) => return Err("it told nothing".to_owned()),
-            Ok(count) => text.push_str(&String::from_utf8_lossy(&bytes[..count])),
-        }
+/// Writes what lets it begin, and then what it reads, which it need not.
+async fn write(mut stdin: ChildStdin, input: Vec<u8>) {
+    if stdin.write_all(b"\n").await.is_ok() {
+        let _ = stdin.write_all(&input).await;
     }
-    let told: serde_json::Value = serde_json::from_str(&text).map_err(|err| err.to_string())?;
-    let first = told["child-pid"].as_u64().and_then(|id| u32::try_from(id).ok());
-    first.ok_or_else(|| "it told no process".to_owned())
 }
 
 /// What is read of an output, and whether it was cut.
@@ -235,4 +182,54 @@ async fn kept(mut output: impl tokio::io::AsyncRead + Unpin, limit: usize) -> (S
 
 fn find(program: &str) -> Option<PathBuf> {
     PROGRAMS.iter().map(|folder| Path::new(folder).join(program)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        time: Duration::from_secs(600),
+        memory_bytes: 64 << 20,
+        processes: 16,
+        file_bytes: 1 << 20,
+        output_bytes: 1000,
+        folder_bytes: 1 << 20,
+    };
+
+    /// Processes of this machine that have this among their arguments.
+    fn running(marker: &str) -> Vec<String> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+        lines.filter(|line| line.split(' ').any(|argument| argument == marker)).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_run_that_nobody_waits_for_ends_at_whatever_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let bubblewrap = Bubblewrap::probe(LIMITS).await.unwrap();
+        for half_milliseconds in 0..60 {
+            let marker = format!("8151{half_milliseconds:04}");
+            let run = Run {
+                command: vec!["/bin/sleep".into(), marker.clone()],
+                input: String::new(),
+                folder: folder.path().to_owned(),
+            };
+            let patience = Duration::from_micros(500 * half_milliseconds);
+            let ended = tokio::time::timeout(patience, bubblewrap.run(&run)).await;
+            assert!(ended.is_err(), "it sleeps: {ended:?}");
+            assert!(comes(|| running(&marker).is_empty()).await, "after {patience:?}: {:?}", running(&marker));
+        }
+        let are_gone = || bubblewrap.cgroups.make("last", &LIMITS).is_ok_and(|group| group.is_alone());
+        assert!(comes(are_gone).await, "groups are left");
+    }
+
+    async fn comes(is_so: impl Fn() -> bool) -> bool {
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while !is_so() && std::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        is_so()
+    }
 }

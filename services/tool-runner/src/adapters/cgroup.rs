@@ -4,14 +4,21 @@
 //! (<https://docs.kernel.org/admin-guide/cgroup-v2.html>)
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::Pid;
 
 use crate::sandbox::Limits;
 
 /// Where groups can be made, each with the names of its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Cgroups {
     parents: Vec<(PathBuf, &'static [Setting])>,
+    left: Left,
 }
+
+/// Groups whose processes were still ending when they should go; they go with the next one.
+type Left = Arc<Mutex<Vec<PathBuf>>>;
 
 /// A file of a group, and what is written to it.
 type Setting = (&'static str, fn(&Limits) -> u64);
@@ -25,7 +32,10 @@ const MEMORY: &[Setting] = &[("memory.limit_in_bytes", |limits| limits.memory_by
 const PROCESSES: &[Setting] = &[("pids.max", |limits| limits.processes)];
 
 /// A group of one run, removed when it is dropped.
-pub(super) struct Cgroup(Vec<PathBuf>);
+pub(super) struct Cgroup {
+    folders: Vec<PathBuf>,
+    left: Left,
+}
 
 impl Cgroups {
     /// Finds where groups can be made; the error says why there are none.
@@ -45,7 +55,8 @@ impl Cgroups {
             true => vec![(own(root)?, UNIFIED)],
             false => vec![(root.join("memory"), MEMORY), (root.join("pids"), PROCESSES)],
         };
-        let cgroups = Self { parents: wanted };
+        let cgroups = Self { parents: wanted, left: Left::default() };
+        cgroups.parents.iter().for_each(|(parent, _)| remove_of_the_dead(parent));
         // Whether it works is known when it was done.
         let limits = Limits {
             time: std::time::Duration::ZERO,
@@ -55,17 +66,20 @@ impl Cgroups {
             output_bytes: 0,
             folder_bytes: 0,
         };
-        cgroups.make("probe", &limits).map(|_| cgroups.clone())
+        cgroups.make("probe", &limits)?;
+        Ok(cgroups)
     }
 
     /// A group of this name with these limits.
     pub(super) fn make(&self, name: &str, limits: &Limits) -> Result<Cgroup, String> {
-        let mut made = Cgroup(Vec::new());
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut made = Cgroup { folders: Vec::new(), left: Arc::clone(&self.left) };
+        left.into_iter().for_each(|folder| made.remove(folder));
         for (parent, settings) in &self.parents {
             let folder = parent.join(format!("clara-{}-{name}", std::process::id()));
             let failed = |what: &Path, err: std::io::Error| format!("{}: {err}", what.display());
             std::fs::create_dir(&folder).map_err(|err| failed(&folder, err))?;
-            made.0.push(folder.clone());
+            made.folders.push(folder.clone());
             for (file, value) in *settings {
                 let file = folder.join(file);
                 // Not every kernel counts what is swapped.
@@ -79,6 +93,17 @@ impl Cgroups {
     }
 }
 
+/// Removes the empty groups of runners that have ended without doing so.
+fn remove_of_the_dead(parent: &Path) {
+    for folder in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = folder.file_name();
+        let runner = name.to_str().and_then(|name| name.strip_prefix("clara-")?.split_once('-'));
+        if runner.is_some_and(|(runner, _)| !Path::new("/proc").join(runner).exists()) {
+            let _ = std::fs::remove_dir(folder.path());
+        }
+    }
+}
+
 /// The group of this process in the unified hierarchy, in which it makes others.
 fn own(root: &Path) -> Result<PathBuf, String> {
     let own = std::fs::read_to_string("/proc/self/cgroup").map_err(|err| format!("/proc/self/cgroup: {err}"))?;
@@ -88,21 +113,31 @@ fn own(root: &Path) -> Result<PathBuf, String> {
 
 impl Cgroup {
     /// Takes a process in; those that it starts are in it too.
-    pub(super) fn take(&self, process: u32) -> Result<(), String> {
-        for folder in &self.0 {
+    pub(super) fn take(&self, process: Pid) -> Result<(), String> {
+        for folder in &self.folders {
             let file = folder.join("cgroup.procs");
-            std::fs::write(&file, process.to_string()).map_err(|err| format!("{}: {err}", file.display()))?;
+            std::fs::write(&file, process.as_raw_nonzero().to_string())
+                .map_err(|err| format!("{}: {err}", file.display()))?;
         }
         Ok(())
+    }
+
+    /// Whether none of its kind waits to be removed.
+    #[cfg(test)]
+    pub(super) fn is_alone(&self) -> bool {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn remove(&self, folder: PathBuf) {
+        if std::fs::remove_dir(&folder).is_err() && folder.exists() {
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+        }
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        for folder in &self.0 {
-            // A group that still holds a process stays; the next start of the machine ends it.
-            let _ = std::fs::remove_dir(folder);
-        }
+        std::mem::take(&mut self.folders).into_iter().for_each(|folder| self.remove(folder));
     }
 }
 
