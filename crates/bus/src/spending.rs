@@ -18,7 +18,7 @@ const TRIES: usize = 50;
 pub struct Spending(kv::Store);
 
 #[derive(Debug, thiserror::Error)]
-#[error("the spending bucket does not answer: {0}")]
+#[error("the spending bucket cannot be used: {0}")]
 pub struct SpendingError(String);
 
 /// Whose account, on which day.

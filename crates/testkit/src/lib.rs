@@ -9,6 +9,7 @@ pub mod falkordb; // A real FalkorDB with data of its own.
 pub mod model; // A model vendor that speaks the true wire and keeps a ledger.
 pub mod nats; // A real nats-server with a store of its own.
 pub mod oauth; // An MCP server that wants to know who asks.
+pub mod piped; // A client of MCP over a process's pipes.
 pub mod postgres; // A real PostgreSQL with data of its own.
 pub mod process; // Programs of this workspace as processes.
 pub mod proxy; // A link that can be cut.

@@ -1,9 +1,8 @@
 //! `just bench-tools`: what a call of a tool costs over the bare call.
 #![allow(clippy::unwrap_used, reason = "a run that meets the unexpected has failed")]
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bus::{Bus, Claim, Endpoints, Subject};
@@ -12,7 +11,9 @@ use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
 use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest};
 use domain::message::{Audience, Principal};
 use domain::tool::{Outcome, OutcomeKind, ToolClass, ToolRecord, ToolRequest};
-use serde_json::{Value, json};
+use integration_tests::bench::{Rounds, micros, percentile};
+use serde_json::json;
+use testkit::piped::Piped;
 use testkit::sandbox::Sandbox;
 
 /// Measures a tool runner of its own: a built-in tool, and `echo` of server-everything, each
@@ -51,24 +52,24 @@ async fn main() -> anyhow::Result<()> {
         .bus
         .request(Endpoints::ToolsMcp, &McpRequest { principal: principal(), command: install }, PATIENCE)
         .await?;
-    let mut bare = Bare::start(&command);
+    let mut server = Command::new(&command[0]);
+    server.args(&command[1..]).stderr(Stdio::null());
+    let mut server = Piped::start(server);
     // What happens once is none of a call's cost.
     bench.call(ToolClass::Mcp, "peer__echo", r#"{"message":"x"}"#, 0).await;
 
     let names = ["its records, bus alone", "a built-in tool", "echo over its pipes", "echo through Clara"];
-    let mut rounds: [Vec<Duration>; 4] = Default::default();
+    let mut rounds: [Rounds; 4] = Default::default();
     for round in 0..options.rounds {
         let first = u32::try_from(round + 1)? * 100_000;
-        rounds[0].push(bench.records(first).await);
-        rounds[1].push(bench.median(ToolClass::Builtin, "calculate", r#"{"expression":"6*7"}"#, first + 20_000).await);
-        rounds[2].push(bare.median(options.calls));
-        rounds[3].push(bench.median(ToolClass::Mcp, "peer__echo", r#"{"message":"x"}"#, first + 40_000).await);
+        rounds[0].0.push(bench.records(first).await);
+        rounds[1]
+            .0
+            .push(bench.median(ToolClass::Builtin, "calculate", r#"{"expression":"6*7"}"#, first + 20_000).await);
+        rounds[2].0.push(bare(&mut server, options.calls));
+        rounds[3].0.push(bench.median(ToolClass::Mcp, "peer__echo", r#"{"message":"x"}"#, first + 40_000).await);
     }
-    let figures = rounds.map(|mut times| {
-        times.sort_unstable();
-        [times[times.len() / 2], times[0], times[times.len() - 1]].map(|time| time.as_secs_f64() * 1e6)
-    });
-    let [records, built_in, pipes, through] = figures.map(|[median, ..]| median);
+    let [records, built_in, pipes, through] = rounds.each_ref().map(Rounds::median);
     if options.json {
         println!(
             "{}",
@@ -79,7 +80,8 @@ async fn main() -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    for (name, [median, least, most]) in names.iter().zip(figures) {
+    for (name, figures) in names.iter().zip(&rounds) {
+        let (median, (least, most)) = (figures.median(), figures.spread());
         println!("{name:<24} p50 {median:>8.0} µs   (rounds {least:.0} to {most:.0})");
     }
     println!("a built-in tool takes {:.0} µs over what its records take", built_in - records);
@@ -98,11 +100,6 @@ fn conversation() -> ConversationId {
 
 fn turn() -> TurnId {
     TurnId::derive(&conversation(), &MessageId::parse("cli:bench").unwrap())
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 struct Bench {
@@ -138,16 +135,16 @@ impl Bench {
         }
     }
 
-    async fn median(&self, class: ToolClass, name: &str, arguments: &str, first: u32) -> Duration {
+    async fn median(&self, class: ToolClass, name: &str, arguments: &str, first: u32) -> f64 {
         let mut times = Vec::new();
         for number in (first..).take(self.calls) {
-            times.push(self.call(class, name, arguments, number).await);
+            times.push(micros(self.call(class, name, arguments, number).await));
         }
-        median(times)
+        percentile(&times, 0.5)
     }
 
     /// What every call stores, one after the other: the request, and the two records.
-    async fn records(&self, first: u32) -> Duration {
+    async fn records(&self, first: u32) -> f64 {
         let records = self.bus.tool_records().await.unwrap();
         let started = ToolRecord::Started { runner: "bench".into() };
         let done = ToolRecord::Done(Outcome { kind: OutcomeKind::Succeeded, text: "x".into(), elapsed_ms: 0 });
@@ -160,62 +157,20 @@ impl Bench {
                 panic!("it was there")
             };
             records.write(call, sequence, &done).await.unwrap();
-            times.push(begun.elapsed());
+            times.push(micros(begun.elapsed()));
         }
-        median(times)
+        percentile(&times, 0.5)
     }
 }
 
 /// The same server, asked over its pipes.
-struct Bare {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    next: u64,
-}
-
-impl Bare {
-    fn start(command: &[String]) -> Self {
-        let mut server = Command::new(&command[0]);
-        let server = server.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = server.spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut bare = Self { child, input, output, next: 0 };
-        let client = json!({"name": "bench", "version": "1"});
-        let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
-        bare.ask("initialize", hello);
-        writeln!(bare.input, r#"{{"jsonrpc":"2.0","method":"notifications/initialized"}}"#).unwrap();
-        bare
+fn bare(server: &mut Piped, calls: usize) -> f64 {
+    let mut times = Vec::new();
+    for _ in 0..calls {
+        let begun = Instant::now();
+        let (text, is_error) = server.call("echo", json!({"message": "x"}));
+        times.push(micros(begun.elapsed()));
+        assert!(text.contains('x') && !is_error, "{text}");
     }
-
-    fn ask(&mut self, method: &str, params: Value) {
-        self.next += 1;
-        let asked = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
-        writeln!(self.input, "{asked}").unwrap();
-        let mut line = String::new();
-        loop {
-            line.clear();
-            self.output.read_line(&mut line).unwrap();
-            if serde_json::from_str::<Value>(&line).is_ok_and(|heard| heard["id"] == self.next) {
-                return;
-            }
-        }
-    }
-
-    fn median(&mut self, calls: usize) -> Duration {
-        let mut times = Vec::new();
-        for _ in 0..calls {
-            let begun = Instant::now();
-            self.ask("tools/call", json!({"name": "echo", "arguments": {"message": "x"}}));
-            times.push(begun.elapsed());
-        }
-        median(times)
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    percentile(&times, 0.5)
 }

@@ -12,7 +12,6 @@ use testkit::oauth::{Protected, Quirk};
 use testkit::process::command;
 use testkit::sandbox::Sandbox;
 use testkit::terminal::Terminal;
-use testkit::web::FakeWeb;
 
 use crate::asking::ANN;
 use crate::mcp::{calls_tool, clara, install, lines, mcp, obedient, plan};
@@ -132,14 +131,13 @@ async fn an_answer_counts_once_and_only_for_who_began() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_authorised_by_whom_nobody_can_trust() {
-    let near = FakeWeb::start().await;
     let model = obedient().await;
     for (quirk, why) in [
         (Quirk::NoPkce, "PKCE"),
-        (Quirk::Page("javascript:alert(1)"), ""),
+        (Quirk::Page("javascript:alert(1)"), "nobody should open"),
         (Quirk::Page("https://as.example/$(calc)"), "nobody should open"),
         (Quirk::Page("http://as.example/authorize"), "nobody should open"),
-        (Quirk::Issuer, ""),
+        (Quirk::Issuer, "issuer mismatch"),
         (Quirk::MetadataAt("http://169.254.169.254/latest/meta-data".into()), ""),
         (Quirk::MetadataAt("file:///etc/passwd".into()), ""),
         (Quirk::MetadataAt("gopher://127.0.0.1/x".into()), ""),
@@ -159,7 +157,6 @@ async fn nobody_is_authorised_by_whom_nobody_can_trust() {
             (_, Ok(answer)) => panic!("{quirk:?}: {}", answer.text),
         }
     }
-    assert_eq!(near.asked(), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,8 +5,8 @@ use domain::mcp::{Launch, McpCommand};
 use domain::message::{Audience, Route};
 use domain::turn::ReplyKind;
 use proto::live::{Activity, DeltaKind};
-use testkit::eventually;
 use testkit::sandbox::Sandbox;
+use testkit::{DEADLINE, eventually};
 
 use crate::asking::ANN;
 use crate::mcp::{calls_tool, clara, everything, install, lines, mcp, obedient, plan, process, serve_everything};
@@ -86,7 +86,7 @@ async fn how_far_a_call_is_is_shown_while_it_runs() {
     let reply = calls_tool(&mut terminal, "everything__trigger-long-running-operation", long).await;
     assert!(reply.text.contains("Long running operation completed"), "{}", reply.text);
     let mut seen = Vec::new();
-    while let Some(delta) = shown.next().await {
+    while let Some(delta) = tokio::time::timeout(DEADLINE, shown.next()).await.unwrap() {
         match delta.kind {
             DeltaKind::Status(Activity::ToolProgressed { text }) => seen.push(text),
             DeltaKind::Status(Activity::ToolFinished { .. }) => break,

@@ -1,77 +1,26 @@
 //! Clara as an MCP server: what other programs see of her, and who they may be.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-
 use serde_json::{Value, json};
 use testkit::eventually;
+use testkit::piped::{Piped, initialize};
 use testkit::process::{Process, command};
 use testkit::sandbox::Sandbox;
 
 const ANN: &str = "cli-ann-token-0123456789";
 const BOB: &str = "cli-bob-token-0123456789";
 
-fn initialize() -> Value {
-    json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
-    }})
-}
-
-/// A client that speaks to the process's own pipes.
-struct Piped {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    next: u64,
-}
-
-impl Piped {
-    fn start(sandbox: &Sandbox, user: &str) -> Self {
-        let mut clara = command("clara", sandbox.folder());
-        clara.env("NATS_URL", sandbox.nats.url()).env("CLI_USER_ID", user).args(["mcp", "serve"]);
-        let mut child = clara.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut piped = Self { child, input, output, next: 0 };
-        writeln!(piped.input, "{}", initialize()).unwrap();
-        assert_eq!(piped.read()["result"]["serverInfo"]["name"], "Clara");
-        writeln!(piped.input, r#"{{"jsonrpc":"2.0","method":"notifications/initialized"}}"#).unwrap();
-        piped
-    }
-
-    fn read(&mut self) -> Value {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?} is no message of MCP"))
-    }
-
-    fn ask(&mut self, method: &str, params: Value) -> Value {
-        self.next += 1;
-        let asked = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
-        writeln!(self.input, "{asked}").unwrap();
-        let answer = self.read();
-        assert_eq!(answer["id"], self.next, "{answer}");
-        answer
-    }
-
-    fn call(&mut self, tool: &str, arguments: Value) -> (String, bool) {
-        let answer = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
-        let result = &answer["result"];
-        let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
-        (text, result["isError"] == true)
-    }
-}
-
-impl Drop for Piped {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn serve(sandbox: &Sandbox, user: &str) -> Piped {
+    let mut clara = command("clara", sandbox.folder());
+    clara.env("NATS_URL", sandbox.nats.url()).env("CLI_USER_ID", user).args(["mcp", "serve"]);
+    let piped = Piped::start(clara);
+    assert_eq!(piped.greeting["result"]["serverInfo"]["name"], "Clara");
+    piped
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_program_talks_with_her_and_sees_what_she_remembers() {
     let sandbox = Sandbox::start().await;
-    let mut ann = Piped::start(&sandbox, "cli-ann");
+    let mut ann = serve(&sandbox, "cli-ann");
     let listed = ann.ask("tools/list", json!({}));
     let names: Vec<&str> =
         listed["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
@@ -97,7 +46,7 @@ async fn another_program_talks_with_her_and_sees_what_she_remembers() {
     assert!(ann.ask("resources/read", json!({"uri": "file:///etc/passwd"}))["error"]["code"].is_number());
 
     // Nobody sees what is another's.
-    let mut bob = Piped::start(&sandbox, "cli-bob");
+    let mut bob = serve(&sandbox, "cli-bob");
     assert_eq!(bob.call("list_memories", json!({})).0, "Nothing yet.");
     assert!(bob.call("forget", json!({"id": id})).1);
     assert!(ann.call("forget", json!({"id": id})).0.contains("found 0 times"));
@@ -130,10 +79,17 @@ async fn over_http_a_token_says_who_asks_and_without_one_nothing_is_answered() {
         clara
     };
     // Attack S4's kind: nothing is served to everybody by mistake.
-    for (tokens, why) in [(None, "set CLARA_MCP_TOKENS"), (Some("cli-ann=short"), "at least 20 characters")] {
+    let (swapped, twice) = (format!("cli-ann={ANN},{BOB}=bob"), format!("cli-ann={ANN},cli-bob={ANN}"));
+    for (tokens, why) in [
+        (None, "set CLARA_MCP_TOKENS"),
+        (Some("cli-ann=short"), "pair 1: a user and a token of at least 20 characters"),
+        (Some(swapped.as_str()), "pair 2: a user and a token of at least 20 characters"),
+        (Some(twice.as_str()), "pair 2: another pair has the same token"),
+    ] {
         let refused = serve(tokens).output().unwrap();
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(!refused.status.success() && said.contains(why) && !said.contains("short"), "{said}");
+        assert!(!refused.status.success() && said.contains(why), "{said}");
+        assert!(["short", ANN, BOB].iter().all(|secret| !said.contains(secret)), "{said}");
     }
     let tokens = format!("cli-ann={ANN},cli-bob={BOB}");
     let log = sandbox.folder().join("mcp-server.log");

@@ -2,6 +2,7 @@
 
 use domain::turn::ReplyKind;
 use proto::live::{DeltaKind, TurnDelta};
+use testkit::DEADLINE;
 use testkit::model::{Act, Asked, FakeModel};
 use testkit::sandbox::{Plan, Sandbox};
 
@@ -78,7 +79,8 @@ async fn calls_as_xml() {
     assert_eq!((reply.text.as_str(), reply.tool_calls), ("It is 6*7 = 42", 1), "{:?}", model.faults());
     let mut texts = String::new();
     while !texts.contains("42") {
-        if let Some(TurnDelta { kind: DeltaKind::Text { tail, .. }, .. }) = shown.next().await {
+        let delta: TurnDelta = tokio::time::timeout(DEADLINE, shown.next()).await.unwrap().unwrap();
+        if let DeltaKind::Text { tail, .. } = delta.kind {
             texts.push_str(&tail);
         }
     }

@@ -27,17 +27,22 @@ use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
 use serde_json::Value;
 use service_kit::run::replica;
 use service_kit::settings::Settings;
+use tokio::sync::Semaphore;
 
 use crate::chat::reach;
 use crate::commands::person;
 
+/// Chats at the same time; one more is told to come back.
+const CHATS: usize = 32;
+
 /// How she is reached from here.
-#[derive(Clone)]
 struct Way {
     bus: Bus,
     server: Server,
     /// How long a chat waits for its answer.
     patience: Duration,
+    /// Each chat listens on a connection of its own.
+    chats: Semaphore,
 }
 
 /// One client's side of her. Cheap to clone.
@@ -61,7 +66,7 @@ pub(crate) async fn run(
     };
     let reached = reach(settings, true).await?;
     let bus = Bus::attach(&reached.server, &replica("mcp-server")).await?;
-    let way = Arc::new(Way { bus, server: reached.server.clone(), patience });
+    let way = Arc::new(Way { bus, server: reached.server.clone(), patience, chats: Semaphore::new(CHATS) });
     match (address, tokens) {
         (Some(address), Some(tokens)) => {
             http::serve(Clara { way, person: None }, address, hosts, tokens).await?;

@@ -87,13 +87,14 @@ pub(crate) fn rows(
         _ => None,
     });
     let owner = context.request.principal()?.user.clone();
-    messages.extend(reply.map(|reply| reply_row(reply, &owner, record.at_ms, stored_at_us)));
-    let answer_kind = |message: &mut MessageRow| {
-        if context.request.route.is_subagent() && message.kind == "answered" {
-            message.kind = "result";
+    messages.extend(reply.map(|reply| {
+        let row = reply_row(reply, &owner, record.at_ms, stored_at_us);
+        match reply.kind {
+            // What a sub-agent answers is said to its parent, and to nobody else.
+            ReplyKind::Answered if context.request.route.is_subagent() => MessageRow { kind: "result", ..row },
+            _ => row,
         }
-    };
-    messages.iter_mut().for_each(answer_kind);
+    }));
     let answer = reply.filter(|reply| reply.kind == ReplyKind::Answered).map_or("", |reply| reply.text.as_str());
     let reminded = match reply {
         Some(_) => context.reminders.iter().map(|reminder| reminder.id.clone()).collect(),

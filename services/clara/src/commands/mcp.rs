@@ -1,6 +1,7 @@
 //! Servers that offer tools: installed after they were seen, looked into, approved.
 
 mod authorise; // Waiting for somebody who agrees on a page.
+mod show; // What is printed of servers and of what they offer.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -9,16 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
-use domain::mcp::{
-    Callback, Launch, McpAnswer, McpArgument, McpCommand as Asked, McpPrompt, McpRequest, McpResource, McpServer,
-    McpTool, Status, callback,
-};
-use domain::message::{Principal, without_controls};
-use domain::untrusted::visible;
-use serde_json::{Value, json};
+use domain::mcp::{Callback, Launch, McpAnswer, McpCommand as Asked, McpRequest, Status, callback};
+use domain::message::Principal;
+use serde_json::json;
 use service_kit::settings::Settings;
 
-use super::turn::one_line;
+use self::show::shown;
 use super::{attach, person};
 use crate::cli::{Install, McpCommand};
 
@@ -180,108 +177,6 @@ impl Mcp {
         self.tools(&answer)
     }
 
-    fn servers(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
-        for server in &answer.servers {
-            match self.json {
-                true => println!("{}", to_json(server)),
-                false => {
-                    let whose = if server.owner.is_empty() { "all" } else { server.owner.as_str() };
-                    println!(
-                        "{:<20} {:<9} {:>3} tools  {:<12} {}",
-                        server.name,
-                        server.status.as_str(),
-                        server.tools,
-                        without_controls(whose),
-                        shown(&server.launch)
-                    );
-                    if server.may_sample {
-                        println!("    may ask the model something in the middle of a call");
-                    }
-                    if !server.last_error.is_empty() {
-                        println!("    last error: {}", one_line(&visible(&server.last_error)));
-                    }
-                }
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn tools(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
-        for McpTool { name, description, schema, is_approved, suspicion, hash } in &answer.tools {
-            if self.json {
-                println!(
-                    "{}",
-                    json!({"name": name, "description": description, "schema": schema, "approved": is_approved,
-                           "suspicion": suspicion, "hash": hash})
-                );
-                continue;
-            }
-            let state =
-                if *is_approved { "" } else { " — not approved: it changed; `clara mcp approve` agrees to it" };
-            println!("  {}{state}", visible(name));
-            if suspicion != "clean" {
-                println!("      Look closely: some of this reads like orders to a model ({suspicion}).");
-            }
-            for line in visible(description).lines() {
-                println!("      {line}");
-            }
-            println!("      takes {}", visible(schema));
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn resources(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
-        for McpResource { uri, name, description, media_type, is_template, has_changed } in &answer.resources {
-            if self.json {
-                println!(
-                    "{}",
-                    json!({"uri": uri, "name": name, "description": description, "media_type": media_type,
-                           "template": is_template, "changed": has_changed})
-                );
-                continue;
-            }
-            let kind = if *is_template { "  (a template)" } else { "" };
-            let changed = if *has_changed { "  (changed since it was read)" } else { "" };
-            println!("{}{kind}{changed}", visible(uri));
-            println!("    {}  {}", one_line(&visible(name)), one_line(&visible(description)));
-        }
-        self.none(answer.resources.is_empty(), "It lets nothing be read.")
-    }
-
-    fn prompts(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
-        for McpPrompt { name, description, arguments } in &answer.prompts {
-            if self.json {
-                let arguments = arguments.iter().map(|McpArgument { name, description, is_required }| {
-                    json!({"name": name, "description": description, "required": is_required})
-                });
-                let arguments: Vec<Value> = arguments.collect();
-                println!("{}", json!({"name": name, "description": description, "arguments": arguments}));
-                continue;
-            }
-            println!("{}  {}", visible(name), one_line(&visible(description)));
-            for McpArgument { name, description, is_required } in arguments {
-                let kind = if *is_required { "" } else { " (may be left out)" };
-                println!("    {}{kind}  {}", visible(name), one_line(&visible(description)));
-            }
-        }
-        self.none(answer.prompts.is_empty(), "It has no prompts ready.")
-    }
-
-    fn text(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
-        match self.json {
-            true => println!("{}", json!({"text": answer.text})),
-            false => println!("{}", visible(&answer.text)),
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn none(&self, is_empty: bool, words: &str) -> anyhow::Result<ExitCode> {
-        if is_empty && !self.json {
-            println!("{words}");
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
     async fn subscribe(&self, name: String, uri: String, is_wanted: bool) -> anyhow::Result<ExitCode> {
         self.ask(Asked::Subscribe { name, uri: uri.clone(), is_wanted }).await?;
         self.report(if is_wanted { "subscribed" } else { "unsubscribed" }, &uri)
@@ -327,25 +222,6 @@ fn pairs(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     given.iter().map(pair).collect()
 }
 
-/// Exactly what is run, each argument apart; values that may be secrets are not shown.
-fn shown(launch: &Launch) -> String {
-    let names = |values: &BTreeMap<String, String>| values.keys().cloned().collect::<Vec<_>>().join(", ");
-    match launch {
-        Launch::Stdio { command, env } => {
-            let quoted = |part: &String| match part.is_empty() || part.contains(|c: char| !c.is_ascii_graphic()) {
-                true => format!("{:?}", visible(part)),
-                false => part.clone(),
-            };
-            let with = if env.is_empty() { String::new() } else { format!("   (with {})", names(env)) };
-            format!("{}{with}", command.iter().map(quoted).collect::<Vec<_>>().join(" "))
-        }
-        Launch::Http { url, headers } => {
-            let with = if headers.is_empty() { String::new() } else { format!("   (with {})", names(headers)) };
-            format!("{}{with}", visible(url))
-        }
-    }
-}
-
 fn confirmed(question: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("nobody is there to agree: say --yes after you have looked at it");
@@ -355,13 +231,4 @@ fn confirmed(question: &str) -> anyhow::Result<bool> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
-fn to_json(server: &McpServer) -> Value {
-    json!({
-        "name": server.name, "owner": server.owner, "source": server.source, "status": server.status.as_str(),
-        "tools": server.tools, "last_error": server.last_error, "installed_by": server.installed_by,
-        "installed_at_ms": server.installed_at_ms, "hot_reload": server.is_reloaded,
-        "may_sample": server.may_sample, "runs": shown(&server.launch),
-    })
 }

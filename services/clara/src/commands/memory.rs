@@ -168,7 +168,6 @@ impl Memories {
         println!("{}  {}  {}  ({marks})", fact.id, time(fact.created_at_ms), without_controls(&fact.text));
     }
 
-    /// Finds what was said in the person's own conversations.
     /// What is remembered that fits, then what was said.
     async fn search(&self, query: String, limit: u32) -> anyhow::Result<ExitCode> {
         let known = self.ask(FactCommand::Search { query: query.clone(), limit }, PATIENCE).await?.facts;

@@ -17,6 +17,8 @@ use crate::commands::time;
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an erasure may take, which goes through every store and stream.
+const ERASING: Duration = Duration::from_secs(120);
 /// Memories that are given at once.
 const MEMORIES_AT_ONCE: u32 = 200;
 
@@ -114,8 +116,9 @@ impl Way {
     }
 
     async fn ask(&self, person: &Principal, command: FactCommand) -> Result<FactAnswer, String> {
+        let patience = if matches!(command, FactCommand::Forget { .. }) { ERASING } else { PATIENCE };
         let request = FactRequest { principal: person.clone(), asking: None, command };
-        self.bus.request(Endpoints::MemoryFacts, &request, PATIENCE).await.map_err(|err| err.to_string())
+        self.bus.request(Endpoints::MemoryFacts, &request, patience).await.map_err(|err| err.to_string())
     }
 
     async fn list(&self, person: &Principal, limit: u32) -> Result<String, String> {
@@ -149,6 +152,7 @@ impl Way {
         cancelled: &CancellationToken,
     ) -> Result<String, String> {
         let told = |err: anyhow::Error| format!("{err:#}");
+        let _chat = self.chats.try_acquire().map_err(|_| "too many chats wait for an answer; ask again later")?;
         let client = Client::open(&self.server, person.clone(), conversation.to_owned(), None).await;
         let mut client = client.map_err(told)?;
         let message = match client.say(Saying::text(message.to_owned())).await.map_err(told)? {

@@ -32,14 +32,20 @@ impl Tokens {
     pub(super) fn read(settings: &Settings) -> Result<Self, String> {
         let given = settings.secret("CLARA_MCP_TOKENS");
         let given = given.ok_or("set CLARA_MCP_TOKENS to `user=token`: nobody is served without a token")?;
-        let mut tokens = Vec::new();
-        for pair in given.expose_secret().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-            // What is wrong is told without the token.
-            let (user, token) = pair.split_once('=').ok_or("CLARA_MCP_TOKENS: each must be `user=token`")?;
+        let mut tokens: Vec<(blake3::Hash, String)> = Vec::new();
+        let pairs = given.expose_secret().split(',').map(str::trim).filter(|pair| !pair.is_empty());
+        for (number, pair) in (1..).zip(pairs) {
+            // Which one is wrong is told by its number: either side may be the secret.
+            let wrong = |why: &str| format!("CLARA_MCP_TOKENS, pair {number}: {why}");
+            let (user, token) = pair.split_once('=').ok_or_else(|| wrong("it must be `user=token`"))?;
             if user.is_empty() || token.len() < TOKEN_BYTES {
-                return Err(format!("CLARA_MCP_TOKENS: a token of {user:?} needs at least {TOKEN_BYTES} characters"));
+                return Err(wrong(&format!("a user and a token of at least {TOKEN_BYTES} characters are needed")));
             }
-            tokens.push((blake3::hash(token.as_bytes()), user.to_owned()));
+            let hash = blake3::hash(token.as_bytes());
+            if tokens.iter().any(|(known, _)| *known == hash) {
+                return Err(wrong("another pair has the same token, and a token must say who asks"));
+            }
+            tokens.push((hash, user.to_owned()));
         }
         match tokens.is_empty() {
             true => Err("CLARA_MCP_TOKENS names nobody".to_owned()),

@@ -105,7 +105,7 @@ impl Mirror<Related> for FalkorGraph {
         for index in
             ["CREATE INDEX FOR (n:Thing) ON (n.user, n.name)", "CREATE INDEX FOR ()-[r:RELATION]-() ON (r.memory)"]
         {
-            // Another replica may be faster.
+            // An index that is there already is as good.
             match graph.query(index).execute().await {
                 Err(FalkorDBError::RedisError(why)) if why.contains("already indexed") => {}
                 made => drop(made.map_err(failed)?),

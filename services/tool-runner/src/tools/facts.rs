@@ -15,6 +15,8 @@ use crate::registry::{Builtin, Tool};
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an erasure may take, which goes through every store and stream.
+const ERASING: Duration = Duration::from_secs(120);
 /// Memories that one recall gives.
 const RECALLED: u32 = 20;
 /// Memories among which the public ones are looked for.
@@ -37,6 +39,15 @@ enum Doing {
     Dismiss,
 }
 
+impl Doing {
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Forget => ERASING,
+            _ => PATIENCE,
+        }
+    }
+}
+
 struct FactTool {
     spec: ToolSpec,
     doing: Doing,
@@ -44,8 +55,12 @@ struct FactTool {
 }
 
 pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
-    let tool =
-        |spec, doing| Arc::new(FactTool { spec: of_group("memory", spec), doing, bus: bus.clone() }) as Arc<dyn Tool>;
+    let tool = |spec: ToolSpec, doing: Doing| {
+        // The memory service gives up before the runner does.
+        let patience = u64::try_from((doing.patience() + PATIENCE).as_millis()).unwrap_or(u64::MAX);
+        let spec = ToolSpec { timeout_ms: spec.timeout_ms.max(patience), ..of_group("memory", spec) };
+        Arc::new(FactTool { spec, doing, bus: bus.clone() }) as Arc<dyn Tool>
+    };
     let string = |description: &str, max: usize| json!({"type": "string", "minLength": 0, "maxLength": max, "description": description});
     vec![
         tool(
@@ -189,7 +204,7 @@ impl Builtin for FactTool {
     }
 
     async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
-        let answer = ask(&self.bus, request, self.command(request, &arguments), PATIENCE).await?;
+        let answer = ask(&self.bus, request, self.command(request, &arguments), self.doing.patience()).await?;
         Ok(self.told(&answer, &arguments))
     }
 }

@@ -109,7 +109,8 @@ pub(super) const TOOLS: &[Setting] = &[
         "CLARA_BUDGET_USER_TOKENS",
         Kind::Number { min: 0, max: 1_000_000_000_000 },
         "0",
-        "Tokens that one person may spend on a day; 0: any",
+        "Tokens that answers to one person may take on a day (choosing a model, learning and summaries are not counted); \
+         0: any",
     ),
     setting(
         "CLARA_BUDGET_USER_CENTS",
