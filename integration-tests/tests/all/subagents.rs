@@ -94,6 +94,11 @@ async fn at_most_five_run_and_they_are_stopped_one_or_all() {
     let mut stopped = stopped;
     eventually("one was stopped", async || (stopped().await == 1).then_some(())).await;
     assert!(terminal.asks(r#"subagent_kill {"id": "all"}"#).await.text.contains("Stopped 4."));
+    // Nor do more run when they come all at once.
+    let mut other = sandbox.terminal("other").await;
+    let at_once = other.asks(&[spawn; 7].join(" && ")).await;
+    assert_eq!(at_once.text.matches("Begun as").count(), 5, "{}", at_once.text);
+    assert_eq!(at_once.text.matches("5 sub-agents run already").count(), 2, "{}", at_once.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

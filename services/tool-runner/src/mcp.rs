@@ -2,6 +2,7 @@
 
 mod authorising; // Servers that want to know who asks.
 mod declared; // What configuration files declare.
+mod files; // What is read of configuration files, and of servers' own.
 mod limits; // How many calls one person may make.
 mod offer; // What servers offer, and whether it is still what somebody agreed to.
 mod plugins; // Installing, listing, approving: what people do with servers.
@@ -14,8 +15,8 @@ mod source; // From a name to what would be run.
 mod tool; // One of their tools.
 mod watcher; // Keeps what files declare.
 
+pub(crate) use files::Watched;
 pub(crate) use limits::CallLimits;
 pub(crate) use offer::{Offered, TOOLS, usable};
 pub(crate) use plugins::{INSTALL, Plugins};
 pub(crate) use servers::Servers;
-pub(crate) use watcher::Watched;

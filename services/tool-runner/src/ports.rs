@@ -223,8 +223,9 @@ pub(crate) struct ChildrenError(#[from] pub(crate) store::StoreError);
 /// The sub-agents of conversations.
 #[async_trait]
 pub(crate) trait Children: Send + Sync {
-    /// The same again is harmless.
+    /// Adds one after all that are there, whatever its clock says. The same again is harmless.
     async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), ChildrenError>;
+    async fn remove(&self, parent: &ConversationId, id: &str) -> Result<(), ChildrenError>;
     /// Newest first.
     async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, ChildrenError>;
     async fn is_child(&self, conversation: &ConversationId) -> Result<bool, ChildrenError>;

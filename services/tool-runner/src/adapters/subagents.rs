@@ -23,8 +23,10 @@ impl SqlChildren {
 #[async_trait]
 impl Children for SqlChildren {
     async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), ChildrenError> {
-        let sql = "INSERT INTO subagents (parent, id, conversation, message, started_at) VALUES ($1, $2, $3, $4, $5) \
-                   ON CONFLICT (parent, id) DO NOTHING";
+        let sql = "INSERT INTO subagents (parent, id, conversation, message, started_at) \
+                   SELECT $1, $2, $3, $4, CASE WHEN newest < $5 THEN $5 ELSE newest + 1 END FROM \
+                   (SELECT COALESCE(MAX(started_at), 0) AS newest FROM subagents WHERE parent = $1) AS known \
+                   WHERE true ON CONFLICT (parent, id) DO NOTHING";
         let values = [
             parent.as_str().into(),
             child.id.as_str().into(),
@@ -35,6 +37,12 @@ impl Children for SqlChildren {
         self.database.execute(sql, &values).await?;
         let sql = "DELETE FROM subagents WHERE started_at < $1";
         self.database.execute(sql, &[child.started_at_ms.saturating_sub(KEPT_MS).into()]).await?;
+        Ok(())
+    }
+
+    async fn remove(&self, parent: &ConversationId, id: &str) -> Result<(), ChildrenError> {
+        let sql = "DELETE FROM subagents WHERE parent = $1 AND id = $2";
+        self.database.execute(sql, &[parent.as_str().into(), id.into()]).await?;
         Ok(())
     }
 

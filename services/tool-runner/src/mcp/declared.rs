@@ -59,6 +59,9 @@ pub(crate) fn declared(stem: &str, text: &str) -> (Vec<Declared>, Vec<String>) {
     };
     entries.sort_by(|one, other| one.0.cmp(&other.0));
     let (mut servers, mut faults) = (Vec::new(), Vec::new());
+    if entries.len() > SERVERS {
+        faults.push(format!("it declares more than {SERVERS} servers: the others are left out"));
+    }
     for (name, entry) in entries.into_iter().take(SERVERS) {
         match read(&name, entry) {
             Ok(server) => servers.push(server),
@@ -146,6 +149,13 @@ mod tests {
             faults.len() == 2 && faults[0].contains("no `command`") && faults[1].contains("carrier-pigeon"),
             "{faults:?}"
         );
+    }
+
+    #[test]
+    fn more_than_there_may_be_is_told() {
+        let entries: Vec<String> = (0..=SERVERS).map(|n| format!(r#""s{n}": {{"command": "a"}}"#)).collect();
+        let (servers, faults) = declared("x", &format!(r#"{{"mcpServers": {{{}}}}}"#, entries.join(",")));
+        assert!(servers.len() == SERVERS && faults[0].contains("more than 100"), "{faults:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! stands in them by putting it there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::declared::{Declared, declared};
+use super::files::{Read, Watched, newest};
 use super::{Plugins, Servers};
 use crate::ports::{Installed, Key};
 
@@ -23,26 +24,15 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The pause before a server is tried again that did not start; doubles up to the longest.
 const PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// Longest configuration file, in bytes, and how many are read.
-const FILE_BYTES: u64 = 1024 * 1024;
-const FILES: usize = 200;
 /// Looks after which a server is removed that no file declares.
 const LOOKS: u32 = 2;
-/// Files of one server that are watched, at most.
-const WATCHED: usize = 2000;
 /// Before the path of the file that declares a server.
 pub(super) const MARK: &str = "file:";
 
-/// What is watched.
-pub(crate) struct Watched {
-    /// Files of our own, one server each, also in `local` and `remote`.
-    pub(crate) folder: PathBuf,
-    /// A file of others, if one is named.
-    pub(crate) file: Option<PathBuf>,
-}
-
 #[derive(Default)]
 struct Known {
+    /// Why the files could not be looked at, as it was told last.
+    unreadable: String,
     /// What is wrong with each file, as it was told last.
     told: BTreeMap<PathBuf, Vec<String>>,
     /// Servers that did not start: when they are tried again, and after which pause.
@@ -51,8 +41,12 @@ struct Known {
     installing: HashMap<String, Installing>,
     /// How often in a row a server was declared by no file.
     missing: HashMap<String, u32>,
+    /// Which file declared a server last: it need not be the one that did first.
+    sources: HashMap<String, String>,
     /// When the files of a server changed last.
     changed: HashMap<Key, SystemTime>,
+    /// Those that are being started anew.
+    restarting: HashMap<Key, AbortOnDropHandle<()>>,
 }
 
 struct Installing {
@@ -76,8 +70,23 @@ impl Plugins {
 
     async fn look_at_files(self: &Arc<Self>, watched: &Watched, known: &mut Known) {
         self.hear_of_installs(known).await;
-        let (folder, file) = (watched.folder.clone(), watched.file.clone());
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&folder, file.as_deref())).await else { return };
+        let watched = watched.clone();
+        match tokio::task::spawn_blocking(move || watched.read()).await.unwrap_or_else(|err| Err(err.to_string())) {
+            Ok(read) => {
+                known.unreadable.clear();
+                self.keep_what(read, known).await;
+            }
+            // What is declared is not known, so all stays as it is.
+            Err(why) if why == known.unreadable => {}
+            Err(why) => {
+                warn!(why, "the configuration files of MCP servers cannot be looked at");
+                known.unreadable = why;
+            }
+        }
+        self.start_what_changed(known).await;
+    }
+
+    async fn keep_what(self: &Arc<Self>, read: Vec<(PathBuf, Read)>, known: &mut Known) {
         let installed = match self.installations.of("").await {
             Ok(installed) => installed,
             Err(err) => {
@@ -86,12 +95,12 @@ impl Plugins {
             }
         };
         self.keep(read, &installed, known).await;
-        self.start_what_changed(known).await;
     }
 
     /// Makes the installed servers those that the files declare, as far as files declared
     /// them; what people have installed stays.
     async fn keep(self: &Arc<Self>, read: Vec<(PathBuf, Read)>, installed: &[Installed], known: &mut Known) {
+        known.told.retain(|path, _| read.iter().any(|(known, _)| known == path));
         let mut wanted: BTreeMap<String, (String, Declared)> = BTreeMap::new();
         // A file with a fault in it takes nothing away.
         let mut faulty = BTreeSet::new();
@@ -115,6 +124,8 @@ impl Plugins {
                 wanted.entry(server.name.clone()).or_insert_with(|| (source.clone(), server));
             }
         }
+        known.sources.extend(wanted.iter().map(|(name, (source, _))| (name.clone(), source.clone())));
+        known.resting.retain(|name, _| wanted.contains_key(name));
         for there in installed.iter().filter(|there| there.source.starts_with(MARK)) {
             let is_wanted = wanted.get(&there.key.name);
             match is_wanted {
@@ -124,12 +135,13 @@ impl Plugins {
                         self.allow(&there.key, server.is_enabled).await;
                     }
                 }
-                None if faulty.contains(&there.source) => {}
+                None if faulty.contains(known.sources.get(&there.key.name).unwrap_or(&there.source)) => {}
                 // A file that is written anew may be away for a moment.
                 None if *missing(known, &there.key.name) < LOOKS => *missing(known, &there.key.name) += 1,
                 // Its file is gone, or says something else now.
                 _ => {
                     known.missing.remove(&there.key.name);
+                    known.sources.remove(&there.key.name);
                     self.servers.end(&there.key);
                     if let Err(why) = self.authorities.forget(&there.key).await {
                         warn!(why, "failed to forget what a server was authorised with");
@@ -206,13 +218,21 @@ impl Plugins {
                 return;
             }
         };
+        known.changed.retain(|key, _| all.iter().any(|there| there.key == *key));
+        known.restarting.retain(|_, restart| !restart.is_finished());
         for there in all.into_iter().filter(|there| there.is_enabled) {
+            // One that starts has its files looked at again when it has.
+            if known.restarting.contains_key(&there.key) {
+                continue;
+            }
             let Some(path) = path_of(&there) else { continue };
             let Ok(Some(newest)) = tokio::task::spawn_blocking(move || newest(&path)).await else { continue };
             let before = known.changed.insert(there.key.clone(), newest);
             if before.is_some_and(|before| before != newest) {
                 info!(server = there.key.name, "the files of a server changed: it starts anew");
-                restart(&self.servers, &there).await;
+                let (key, servers) = (there.key.clone(), self.servers.clone());
+                let work = task::spawn(TaskKind::Work, "restart-changed-server", restart(servers, there));
+                known.restarting.insert(key, AbortOnDropHandle::new(work));
             }
         }
     }
@@ -223,9 +243,9 @@ fn missing<'a>(known: &'a mut Known, name: &str) -> &'a mut u32 {
     known.missing.entry(name.to_owned()).or_default()
 }
 
-async fn restart(servers: &Servers, there: &Installed) {
+async fn restart(servers: Servers, there: Installed) {
     servers.end(&there.key);
-    if let Err(why) = servers.connect(there).await {
+    if let Err(why) = servers.connect(&there).await {
         warn!(server = there.key.name, why, "a server whose files changed did not start");
     }
 }
@@ -234,55 +254,4 @@ async fn restart(servers: &Servers, there: &Installed) {
 pub(super) fn path_of(there: &Installed) -> Option<PathBuf> {
     let Launch::Stdio { .. } = there.launch else { return None };
     Some(PathBuf::from(&there.source)).filter(|path| path.is_absolute())
-}
-
-/// What stands in a file, or why it cannot be read.
-type Read = Result<String, String>;
-
-/// The configuration files with what stands in them; those that are not there are left out.
-fn read(folder: &Path, file: Option<&Path>) -> Vec<(PathBuf, Read)> {
-    let mut files: Vec<PathBuf> = ["", "local", "remote"]
-        .into_iter()
-        .flat_map(|part| std::fs::read_dir(folder.join(part)).into_iter().flatten().flatten())
-        .map(|entry| entry.path())
-        // As MyPalClara lays them out: a file, or a folder with a `config.json`.
-        .map(|path| if path.is_dir() { path.join("config.json") } else { path })
-        .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
-        .collect();
-    files.sort();
-    files.truncate(FILES);
-    files.extend(file.map(Path::to_owned));
-    let read = |path: PathBuf| {
-        let found = match std::fs::metadata(&path) {
-            Ok(found) => found,
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return None,
-            Err(err) => return Some((path, Err(format!("it cannot be read: {err}")))),
-        };
-        let text = match found.len() <= FILE_BYTES {
-            true => std::fs::read_to_string(&path).map_err(|err| format!("it cannot be read: {err}")),
-            false => Err(format!("it is longer than {FILE_BYTES} bytes")),
-        };
-        Some((path, text))
-    };
-    files.into_iter().filter_map(read).collect()
-}
-
-/// When something under a path changed last; what others have written there is left out.
-fn newest(path: &Path) -> Option<SystemTime> {
-    let (mut open, mut newest, mut seen) = (vec![path.to_owned()], None, 0);
-    while let Some(path) = open.pop() {
-        seen += 1;
-        if seen > WATCHED {
-            break;
-        }
-        let Ok(found) = std::fs::metadata(&path) else { continue };
-        if found.is_dir() {
-            let is_own = |name: &str| !matches!(name, "node_modules" | ".git" | ".venv" | "__pycache__" | "target");
-            let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
-            open.extend(entries.filter(|entry| entry.file_name().to_str().is_some_and(is_own)).map(|e| e.path()));
-        } else {
-            newest = newest.max(found.modified().ok());
-        }
-    }
-    newest
 }

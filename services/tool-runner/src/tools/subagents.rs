@@ -32,8 +32,8 @@ const TIMEOUT_MS: u64 = LONGEST.as_millis() as u64 + 30_000;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Longest result in a list, in characters.
 const LISTED_CHARS: usize = 2000;
-/// Longest task or instruction, in bytes.
-const TASK_BYTES: usize = 32 * 1024;
+/// Longest task or instruction, in characters.
+const TASK_CHARS: usize = 32 * 1024;
 
 #[derive(Clone, Copy)]
 enum Doing {
@@ -70,7 +70,7 @@ pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>>
              say all that it needs. Gives what it found; several in one step work side by side, five at most.",
             Effect::Idempotent,
             json!({
-                "task": {"type": "string", "minLength": 1, "maxLength": TASK_BYTES},
+                "task": {"type": "string", "minLength": 1, "maxLength": TASK_CHARS},
                 "tier": {"type": "string", "enum": ["high", "mid", "low"], "description": "Which model; mid if left out"},
                 "wait": {"type": "boolean", "description": "false: begin it, and look later with subagent_list"},
             }),
@@ -97,7 +97,7 @@ pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>>
             "subagent_steer",
             "Tells a running sub-agent something, which it reads at its next step.",
             Effect::Idempotent,
-            json!({"id": id, "instruction": {"type": "string", "minLength": 1, "maxLength": TASK_BYTES}}),
+            json!({"id": id, "instruction": {"type": "string", "minLength": 1, "maxLength": TASK_CHARS}}),
             &["id", "instruction"],
             Doing::Steer,
         ),
@@ -129,13 +129,6 @@ impl SubagentTool {
         // The same call again is the same sub-agent.
         let call = request.call.to_string();
         let id = blake3::hash(call.as_bytes()).to_hex()[..8].to_owned();
-        let known = self.of(parent).await?;
-        if !known.iter().any(|(child, _)| child.id == id) {
-            let running = known.iter().filter(|(child, reply)| reply.is_none() && is_recent(child)).count();
-            if running >= RUNNING {
-                return Err(format!("{RUNNING} sub-agents run already: wait for one, or stop one"));
-            }
-        }
         let speaker = &request.principal;
         let child = Child {
             conversation: ConversationId::derive(&place(speaker, &channel(&id))),
@@ -143,7 +136,7 @@ impl SubagentTool {
             started_at_ms: now_ms(),
             id,
         };
-        self.children.add(parent, &child).await.map_err(|err| err.to_string())?;
+        self.take_place(parent, &child).await?;
         let mut stopping =
             StopOnDrop { bus: self.bus.clone(), speaker: speaker.clone(), channel: Some(channel(&child.id)) };
         self.say(speaker, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
@@ -153,11 +146,19 @@ impl SubagentTool {
         };
         let task = format!("!{tier} {}", text(arguments, "task"));
         self.say(speaker, &child.id, call, Saying::text(task)).await?;
+        let result = result(self.bus.clone(), child.clone());
         if arguments.get("wait").and_then(Value::as_bool) == Some(false) {
             stopping.channel = None;
+            let (bus, speaker, channel) = (self.bus.clone(), speaker.clone(), channel(&child.id));
+            // Nobody waits for it, but its time is up at some time too.
+            task::spawn(TaskKind::Work, "await-subagent", async move {
+                if tokio::time::timeout(LONGEST, result).await.is_err() {
+                    stop(&bus, &speaker, channel).await;
+                }
+            });
             return Ok(format!("Begun as `{}`.", child.id));
         }
-        let found = tokio::time::timeout(LONGEST, self.result(&child)).await;
+        let found = tokio::time::timeout(LONGEST, result).await;
         let reply = found.map_err(|_| format!("it took longer than {LONGEST:?} and was stopped"))??;
         stopping.channel = None;
         match reply.kind {
@@ -166,15 +167,21 @@ impl SubagentTool {
         }
     }
 
-    /// Waits for what it found.
-    async fn result(&self, child: &Child) -> Result<Reply, String> {
-        let mut replies = self.bus.follow_replies(&child.conversation, Some(0)).await.map_err(|err| err.to_string())?;
-        while let Some((_, reply)) = replies.next().await {
-            if reply.answers.contains(&child.message) {
-                return Ok(reply);
+    /// Takes a place among those that may run, which is its own from then on. Of several that
+    /// come at once, those that came first have it.
+    async fn take_place(&self, parent: &ConversationId, child: &Child) -> Result<(), String> {
+        self.children.add(parent, child).await.map_err(|err| err.to_string())?;
+        let known = self.of(parent).await?;
+        let running: Vec<&Child> =
+            known.iter().filter(|(child, reply)| reply.is_none() && is_recent(child)).map(|(child, _)| child).collect();
+        let newer = running.iter().take_while(|other| other.id != child.id).count();
+        match running.len().saturating_sub(newer) > RUNNING {
+            false => Ok(()),
+            true => {
+                self.children.remove(parent, &child.id).await.map_err(|err| err.to_string())?;
+                Err(format!("{RUNNING} sub-agents run already: wait for one, or stop one"))
             }
         }
-        Err("the message bus is gone".to_owned())
     }
 
     async fn list(&self, request: &ToolRequest) -> Result<String, String> {
@@ -182,7 +189,7 @@ impl SubagentTool {
         let lines = known.iter().map(|(child, reply)| match reply {
             Some(reply) => format!("- {}: {}", child.id, cut_middle(&shown(reply), LISTED_CHARS)),
             None if is_recent(child) => format!("- {}: running", child.id),
-            None => format!("- {}: it ended without a word", child.id),
+            None => format!("- {}: no word of it within {LONGEST:?}", child.id),
         });
         match known.is_empty() {
             true => Ok("There are none.".to_owned()),
@@ -231,6 +238,17 @@ impl SubagentTool {
     }
 }
 
+/// Waits for what it found.
+async fn result(bus: Bus, child: Child) -> Result<Reply, String> {
+    let mut replies = bus.follow_replies(&child.conversation, Some(0)).await.map_err(|err| err.to_string())?;
+    while let Some((_, reply)) = replies.next().await {
+        if reply.answers.contains(&child.message) {
+            return Ok(reply);
+        }
+    }
+    Err("the message bus is gone".to_owned())
+}
+
 async fn say(bus: &Bus, speaker: &Principal, channel: String, id: String, what: Saying) -> Result<(), String> {
     let say = Say { id, channel, speaker: speaker.clone(), what };
     match bus.request(Endpoints::CliSay, &say, PATIENCE).await {
@@ -238,6 +256,12 @@ async fn say(bus: &Bus, speaker: &Principal, channel: String, id: String, what: 
         Ok(Said::Refused { because }) => Err(because),
         Err(err) => Err(err.to_string()),
     }
+}
+
+async fn stop(bus: &Bus, speaker: &Principal, channel: String) {
+    let id = format!("{channel}-stop");
+    // It ends by its own limits, if nobody hears this.
+    let _ = say(bus, speaker, channel, id, Saying::Stop).await;
 }
 
 fn channel(id: &str) -> String {
@@ -273,9 +297,7 @@ impl Drop for StopOnDrop {
         let Some(channel) = self.channel.take() else { return };
         let (bus, speaker) = (self.bus.clone(), self.speaker.clone());
         task::spawn(TaskKind::Work, "stop-subagent", async move {
-            let id = format!("{channel}-stop");
-            // It ends by its own limits, if nobody hears this.
-            let _ = say(&bus, &speaker, channel, id, Saying::Stop).await;
+            stop(&bus, &speaker, channel).await;
         });
     }
 }

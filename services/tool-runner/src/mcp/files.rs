@@ -1,0 +1,112 @@
+//! The files that servers are declared in, and those that servers are made of: read, and
+//! nothing decided by what stands in them.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Longest configuration file, in bytes, and how many there may be.
+const FILE_BYTES: u64 = 1024 * 1024;
+const FILES: usize = 200;
+/// Files of one server that are watched, at most.
+const WATCHED: usize = 2000;
+
+/// Where servers are declared.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    /// Files of our own, one server each, also in `local` and `remote`.
+    pub(crate) folder: PathBuf,
+    /// A file of others, if one is named.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// What stands in a file, or why it cannot be read.
+pub(super) type Read = Result<String, String>;
+
+impl Watched {
+    /// The configuration files with what stands in them; those that are not there are left
+    /// out. The error is of a folder whose files cannot be known.
+    pub(super) fn read(&self) -> Result<Vec<(PathBuf, Read)>, String> {
+        let mut files = Vec::new();
+        for folder in ["", "local", "remote"].map(|part| self.folder.join(part)) {
+            // As MyPalClara lays them out: a file, or a folder with a `config.json`.
+            let found = listed(&folder).map_err(|err| format!("{}: {err}", folder.display()))?;
+            let found = found.into_iter().map(|path| if path.is_dir() { path.join("config.json") } else { path });
+            files.extend(found.filter(|path| path.extension().is_some_and(|kind| kind == "json")));
+        }
+        if files.len() > FILES {
+            return Err(format!("{}: there are more than {FILES} files", self.folder.display()));
+        }
+        files.sort();
+        files.extend(self.file.clone());
+        Ok(files.into_iter().filter_map(|path| Some((read(&path)?, path))).map(|(read, path)| (path, read)).collect())
+    }
+}
+
+/// What is in a folder; nothing if it is not there.
+fn listed(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(err) => Err(err),
+    }
+}
+
+fn read(path: &Path) -> Option<Read> {
+    let unreadable = |err: io::Error| format!("it cannot be read: {err}");
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(err) if err.kind() == ErrorKind::NotFound => return None,
+        Err(err) => return Some(Err(unreadable(err))),
+    };
+    Some(match found.len() <= FILE_BYTES {
+        true => std::fs::read_to_string(path).map_err(unreadable),
+        false => Err(format!("it is longer than {FILE_BYTES} bytes")),
+    })
+}
+
+/// When something under a path changed last; what others have written there is left out.
+pub(super) fn newest(path: &Path) -> Option<SystemTime> {
+    let (mut open, mut newest, mut seen) = (vec![path.to_owned()], None, 0);
+    while let Some(path) = open.pop() {
+        seen += 1;
+        if seen > WATCHED {
+            break;
+        }
+        let Ok(found) = std::fs::metadata(&path) else { continue };
+        if found.is_dir() {
+            let is_own = |path: &PathBuf| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                name.is_some_and(|name| !matches!(name, "node_modules" | ".git" | ".venv" | "__pycache__" | "target"))
+            };
+            open.extend(listed(&path).unwrap_or_default().into_iter().filter(is_own));
+        } else {
+            newest = newest.max(found.modified().ok());
+        }
+    }
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_whose_files_cannot_be_known_is_not_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let watched = Watched { folder: folder.path().to_owned(), file: None };
+        assert_eq!(watched.read(), Ok(Vec::new()));
+        std::fs::write(folder.path().join("time.json"), "{}").unwrap();
+        std::fs::create_dir_all(folder.path().join("remote/far")).unwrap();
+        std::fs::write(folder.path().join("remote/far/config.json"), "[]").unwrap();
+        let texts: Vec<Read> = watched.read().unwrap().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, [Ok("[]".to_owned()), Ok("{}".to_owned())]);
+        for number in 0..FILES {
+            std::fs::write(folder.path().join(format!("{number}.json")), "{}").unwrap();
+        }
+        assert!(watched.read().unwrap_err().contains("more than 200 files"));
+        // What stands in the place of a folder cannot be listed, whoever asks.
+        let file = folder.path().join("time.json");
+        assert!(Watched { folder: file, file: None }.read().is_err());
+    }
+}
