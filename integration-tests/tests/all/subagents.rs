@@ -9,6 +9,7 @@ use integration_tests::chaos::ledgers::ToolServer;
 use serde_json::json;
 use testkit::eventually;
 use testkit::model::{Act, Asked, FakeModel};
+use testkit::postgres::Postgres;
 use testkit::sandbox::Sandbox;
 
 use crate::asking::{ANN, ask};
@@ -75,7 +76,9 @@ async fn several_work_side_by_side_and_what_they_find_comes_back() {
 async fn at_most_five_run_and_they_are_stopped_one_or_all() {
     let stalls = Arc::new(AtomicBool::new(true));
     let model = agents(Arc::clone(&stalls)).await;
-    let sandbox = Sandbox::plan().with(model.as_openai()).start().await;
+    let postgres = Postgres::start();
+    let plan = Sandbox::plan().with(model.as_openai()).set("DATABASE_URL", postgres.url());
+    let sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     let spawn = r#"subagent_spawn {"task": "task stall", "wait": false}"#;
     for _ in 0..5 {

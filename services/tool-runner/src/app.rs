@@ -60,11 +60,7 @@ impl App {
         let database = database.context("open the database of tools")?;
         let key = MasterKey::open(settings.secret("CLARA_SECRET_KEY"), &settings.data_dir().join("secrets.key"));
         let vault = Vault::new(database.clone(), key.context("open the key of secrets")?);
-        let oauth = Arc::new(OAuth {
-            vault,
-            document: settings.optional("CLARA_OAUTH_CLIENT_URL"),
-            refreshing: Arc::default(),
-        });
+        let oauth = Arc::new(OAuth::new(vault, settings.optional("CLARA_OAUTH_CLIENT_URL")));
         let children: Arc<dyn Children> = Arc::new(SqlChildren::new(database.clone()));
         let installations: Arc<SqlInstallations> = Arc::new(SqlInstallations::prepare(database).await?);
         let folder = settings.data_dir().join("mcp");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ids::{ConversationId, MessageId};
-use domain::mcp::{Launch, McpPrompt, McpResource};
+use domain::mcp::{Callback, Launch, McpPrompt, McpResource};
 use domain::sampling::{Sampled, Voice};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -104,22 +104,13 @@ pub(crate) struct Begin {
     pub(crate) client: Option<(String, Option<String>)>,
 }
 
-/// What an authorisation server gave when somebody had agreed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Authorization {
-    pub(crate) code: String,
-    pub(crate) state: String,
-    /// Which server it was, if it said so (RFC 9207).
-    pub(crate) issuer: Option<String>,
-}
-
 /// Authorising servers, each under its address: what was given for one goes to no other.
 /// Errors are in words, for the person.
 #[async_trait]
 pub(crate) trait Authorities: Send + Sync {
     /// Begins; gives the address that somebody must open.
     async fn start(&self, key: &Key, url: &str, begin: &Begin) -> Result<String, String>;
-    async fn complete(&self, key: &Key, url: &str, given: &Authorization) -> Result<(), String>;
+    async fn complete(&self, key: &Key, url: &str, given: &Callback) -> Result<(), String>;
     /// Takes tokens that somebody has from elsewhere.
     async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String>;
     async fn authority(&self, key: &Key, url: &str) -> Result<Authority, String>;
@@ -176,32 +167,32 @@ pub(crate) struct Called {
 /// Why the database did not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the database of tools did not answer")]
-pub(crate) struct InstallationsError(#[from] pub(crate) store::StoreError);
+pub(crate) struct DatabaseError(#[from] pub(crate) store::StoreError);
 
 /// The servers that people have installed.
 #[async_trait]
 pub(crate) trait Installations: Send + Sync {
     /// Those that a person may use: their own, and everybody's.
-    async fn of(&self, user: &str) -> Result<Vec<Installed>, InstallationsError>;
-    async fn find(&self, key: &Key) -> Result<Option<Installed>, InstallationsError>;
+    async fn of(&self, user: &str) -> Result<Vec<Installed>, DatabaseError>;
+    async fn find(&self, key: &Key) -> Result<Option<Installed>, DatabaseError>;
     /// Whether it was added: not when there is one of this name.
-    async fn add(&self, installed: &Installed) -> Result<bool, InstallationsError>;
-    async fn remove(&self, key: &Key) -> Result<bool, InstallationsError>;
-    async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, InstallationsError>;
+    async fn add(&self, installed: &Installed) -> Result<bool, DatabaseError>;
+    async fn remove(&self, key: &Key) -> Result<bool, DatabaseError>;
+    async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, DatabaseError>;
     /// What it offers now, if it is still run like this; what was agreed to stays agreed to.
-    async fn set_tools(&self, key: &Key, launch: &Launch, tools: &[Offered]) -> Result<(), InstallationsError>;
+    async fn set_tools(&self, key: &Key, launch: &Launch, tools: &[Offered]) -> Result<(), DatabaseError>;
     /// Agrees to those of what it offers now that have these hashes.
-    async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, InstallationsError>;
+    async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, DatabaseError>;
     /// Whether it is to start anew when its files change.
-    async fn reload(&self, key: &Key, is_wanted: bool) -> Result<bool, InstallationsError>;
+    async fn set_reloaded(&self, key: &Key, is_wanted: bool) -> Result<bool, DatabaseError>;
     /// Whether it may have words of the model.
-    async fn let_sample(&self, key: &Key, is_allowed: bool) -> Result<bool, InstallationsError>;
-    /// Those that are to, whoever they belong to.
-    async fn reloaded(&self) -> Result<Vec<Installed>, InstallationsError>;
-    async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError>;
-    async fn note_call(&self, called: &Called) -> Result<(), InstallationsError>;
+    async fn set_may_sample(&self, key: &Key, is_allowed: bool) -> Result<bool, DatabaseError>;
+    /// Those that start anew when their files change, whoever they belong to.
+    async fn reloaded(&self) -> Result<Vec<Installed>, DatabaseError>;
+    async fn note_error(&self, key: &Key, why: &str) -> Result<(), DatabaseError>;
+    async fn note_call(&self, called: &Called) -> Result<(), DatabaseError>;
     /// How many calls a person has made since a time.
-    async fn calls_since(&self, user: &str, since_ms: i64) -> Result<u64, InstallationsError>;
+    async fn calls_since(&self, user: &str, since_ms: i64) -> Result<u64, DatabaseError>;
 }
 
 /// A turn that another one began to have a part of its work done.
@@ -215,18 +206,13 @@ pub(crate) struct Child {
     pub(crate) started_at_ms: i64,
 }
 
-/// Why the database did not answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the database of tools did not answer")]
-pub(crate) struct ChildrenError(#[from] pub(crate) store::StoreError);
-
 /// The sub-agents of conversations.
 #[async_trait]
 pub(crate) trait Children: Send + Sync {
     /// Adds one after all that are there, whatever its clock says. The same again is harmless.
-    async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), ChildrenError>;
-    async fn remove(&self, parent: &ConversationId, id: &str) -> Result<(), ChildrenError>;
+    async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), DatabaseError>;
+    async fn remove(&self, parent: &ConversationId, id: &str) -> Result<(), DatabaseError>;
     /// Newest first.
-    async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, ChildrenError>;
-    async fn is_child(&self, conversation: &ConversationId) -> Result<bool, ChildrenError>;
+    async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, DatabaseError>;
+    async fn is_child(&self, conversation: &ConversationId) -> Result<bool, DatabaseError>;
 }

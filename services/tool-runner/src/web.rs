@@ -6,6 +6,7 @@ mod page; // What a page says to a reader.
 mod reader; // Taking a page apart, where it can do no harm.
 mod search; // Searching by Tavily or SearXNG.
 
+pub(crate) use address::is_trustworthy;
 pub(crate) use client::{Fetched, Web};
 pub(crate) use reader::taken_apart;
 pub use reader::{ARGUMENT, read_page};

@@ -44,7 +44,10 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let mut child = command.spawn().map_err(|err| match err.kind() {
-            ErrorKind::NotFound => format!("`{program}` is not there{}", comes_with(program)),
+            // What is named by its path is where it is, or nowhere; its folder may be what is missing.
+            ErrorKind::NotFound if !program.contains('/') => {
+                format!("`{program}` is not there{}", comes_with(program))
+            }
             _ => format!("{program}: {err}"),
         })?;
         let said = Arc::new(Mutex::new(String::new()));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::{Database, Migration, Row, StoreError, Value};
 
 use crate::mcp::Offered;
-use crate::ports::{Called, Installations, InstallationsError, Installed, Key};
+use crate::ports::{Called, DatabaseError, Installations, Installed, Key};
 
 const MIGRATIONS: &[Migration] = &[
     Migration {
@@ -74,23 +74,30 @@ impl SqlInstallations {
         database.migrate_as("tools", MIGRATIONS).await?;
         Ok(Self { database })
     }
+
+    /// Sets a column of a server that is yes or no; whether there is such a server.
+    async fn set_flag(&self, column: &str, key: &Key, is_set: bool) -> Result<bool, DatabaseError> {
+        let [owner, name] = of(key);
+        let sql = format!("UPDATE mcp_servers SET {column} = $3 WHERE user_id = $1 AND name = $2");
+        Ok(self.database.execute(&sql, &[owner, name, i64::from(is_set).into()]).await? > 0)
+    }
 }
 
 #[async_trait]
 impl Installations for SqlInstallations {
-    async fn of(&self, user: &str) -> Result<Vec<Installed>, InstallationsError> {
+    async fn of(&self, user: &str) -> Result<Vec<Installed>, DatabaseError> {
         let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id IN ('', $1) ORDER BY name, user_id");
         let rows = self.database.fetch(&sql, &[user.into()]).await?;
         Ok(rows.iter().map(installed).collect::<Result<_, _>>()?)
     }
 
-    async fn find(&self, key: &Key) -> Result<Option<Installed>, InstallationsError> {
+    async fn find(&self, key: &Key) -> Result<Option<Installed>, DatabaseError> {
         let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id = $1 AND name = $2");
         let rows = self.database.fetch(&sql, &of(key)).await?;
         Ok(rows.first().map(installed).transpose()?)
     }
 
-    async fn add(&self, new: &Installed) -> Result<bool, InstallationsError> {
+    async fn add(&self, new: &Installed) -> Result<bool, DatabaseError> {
         let kind = match new.launch {
             Launch::Stdio { .. } => "stdio",
             Launch::Http { .. } => "streamable_http",
@@ -114,18 +121,16 @@ impl Installations for SqlInstallations {
         Ok(self.database.execute(sql, &values).await? > 0)
     }
 
-    async fn remove(&self, key: &Key) -> Result<bool, InstallationsError> {
+    async fn remove(&self, key: &Key) -> Result<bool, DatabaseError> {
         let sql = "DELETE FROM mcp_servers WHERE user_id = $1 AND name = $2";
         Ok(self.database.execute(sql, &of(key)).await? > 0)
     }
 
-    async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, InstallationsError> {
-        let [owner, name] = of(key);
-        let sql = "UPDATE mcp_servers SET enabled = $3 WHERE user_id = $1 AND name = $2";
-        Ok(self.database.execute(sql, &[owner, name, i64::from(is_enabled).into()]).await? > 0)
+    async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, DatabaseError> {
+        self.set_flag("enabled", key, is_enabled).await
     }
 
-    async fn set_tools(&self, key: &Key, launch: &Launch, tools: &[Offered]) -> Result<(), InstallationsError> {
+    async fn set_tools(&self, key: &Key, launch: &Launch, tools: &[Offered]) -> Result<(), DatabaseError> {
         let [owner, name] = of(key);
         let count = i64::try_from(tools.len()).unwrap_or(i64::MAX);
         // One that was installed anew under the same name is another.
@@ -135,7 +140,7 @@ impl Installations for SqlInstallations {
         Ok(())
     }
 
-    async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, InstallationsError> {
+    async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, DatabaseError> {
         let mut transaction = self.database.begin().await?;
         transaction.lock("mcp_servers").await?;
         let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id = $1 AND name = $2");
@@ -151,25 +156,21 @@ impl Installations for SqlInstallations {
         Ok(true)
     }
 
-    async fn let_sample(&self, key: &Key, is_allowed: bool) -> Result<bool, InstallationsError> {
-        let [owner, name] = of(key);
-        let sql = "UPDATE mcp_servers SET may_sample = $3 WHERE user_id = $1 AND name = $2";
-        Ok(self.database.execute(sql, &[owner, name, i64::from(is_allowed).into()]).await? > 0)
+    async fn set_may_sample(&self, key: &Key, is_allowed: bool) -> Result<bool, DatabaseError> {
+        self.set_flag("may_sample", key, is_allowed).await
     }
 
-    async fn reload(&self, key: &Key, is_wanted: bool) -> Result<bool, InstallationsError> {
-        let [owner, name] = of(key);
-        let sql = "UPDATE mcp_servers SET hot_reload = $3 WHERE user_id = $1 AND name = $2";
-        Ok(self.database.execute(sql, &[owner, name, i64::from(is_wanted).into()]).await? > 0)
+    async fn set_reloaded(&self, key: &Key, is_wanted: bool) -> Result<bool, DatabaseError> {
+        self.set_flag("hot_reload", key, is_wanted).await
     }
 
-    async fn reloaded(&self) -> Result<Vec<Installed>, InstallationsError> {
+    async fn reloaded(&self) -> Result<Vec<Installed>, DatabaseError> {
         let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE hot_reload <> 0 ORDER BY name, user_id");
         let rows = self.database.fetch(&sql, &[]).await?;
         Ok(rows.iter().map(installed).collect::<Result<_, _>>()?)
     }
 
-    async fn note_error(&self, key: &Key, why: &str) -> Result<(), InstallationsError> {
+    async fn note_error(&self, key: &Key, why: &str) -> Result<(), DatabaseError> {
         let [owner, name] = of(key);
         let why = why[..why.floor_char_boundary(2000)].replace('\0', "");
         let sql = "UPDATE mcp_servers SET last_error = $3 WHERE user_id = $1 AND name = $2";
@@ -177,13 +178,13 @@ impl Installations for SqlInstallations {
         Ok(())
     }
 
-    async fn calls_since(&self, user: &str, since_ms: i64) -> Result<u64, InstallationsError> {
+    async fn calls_since(&self, user: &str, since_ms: i64) -> Result<u64, DatabaseError> {
         let sql = "SELECT COUNT(*) AS n FROM mcp_tool_calls WHERE user_id = $1 AND started_at >= $2";
         let rows = self.database.fetch(sql, &[user.into(), since_ms.into()]).await?;
         Ok(rows.first().map_or(Ok(0), |row| row.integer("n")).map(|n| u64::try_from(n).unwrap_or(0))?)
     }
 
-    async fn note_call(&self, called: &Called) -> Result<(), InstallationsError> {
+    async fn note_call(&self, called: &Called) -> Result<(), DatabaseError> {
         let mut transaction = self.database.begin().await?;
         let failed = called.error.is_some();
         let sql = "INSERT INTO mcp_tool_calls (request_id, user_id, server_owner, server_name, tool_name, started_at, \

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use domain::ids::{ConversationId, MessageId};
 use store::{Database, Row, StoreError};
 
-use crate::ports::{Child, Children, ChildrenError};
+use crate::ports::{Child, Children, DatabaseError};
 
 /// How long they are kept: as long as journals are.
 const KEPT_MS: i64 = 14 * 24 * 60 * 60 * 1000;
@@ -22,7 +22,7 @@ impl SqlChildren {
 
 #[async_trait]
 impl Children for SqlChildren {
-    async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), ChildrenError> {
+    async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), DatabaseError> {
         let sql = "INSERT INTO subagents (parent, id, conversation, message, started_at) \
                    SELECT $1, $2, $3, $4, CASE WHEN newest < $5 THEN $5 ELSE newest + 1 END FROM \
                    (SELECT COALESCE(MAX(started_at), 0) AS newest FROM subagents WHERE parent = $1) AS known \
@@ -40,13 +40,13 @@ impl Children for SqlChildren {
         Ok(())
     }
 
-    async fn remove(&self, parent: &ConversationId, id: &str) -> Result<(), ChildrenError> {
+    async fn remove(&self, parent: &ConversationId, id: &str) -> Result<(), DatabaseError> {
         let sql = "DELETE FROM subagents WHERE parent = $1 AND id = $2";
         self.database.execute(sql, &[parent.as_str().into(), id.into()]).await?;
         Ok(())
     }
 
-    async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, ChildrenError> {
+    async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, DatabaseError> {
         let sql = "SELECT id, conversation, message, started_at FROM subagents WHERE parent = $1 \
                    ORDER BY started_at DESC, id LIMIT $2";
         let rows = self.database.fetch(sql, &[parent.as_str().into(), i64::from(limit).into()]).await?;
@@ -54,7 +54,7 @@ impl Children for SqlChildren {
         Ok(known.into_iter().flatten().collect())
     }
 
-    async fn is_child(&self, conversation: &ConversationId) -> Result<bool, ChildrenError> {
+    async fn is_child(&self, conversation: &ConversationId) -> Result<bool, DatabaseError> {
         let sql = "SELECT id FROM subagents WHERE conversation = $1 LIMIT 1";
         Ok(!self.database.fetch(sql, &[conversation.as_str().into()]).await?.is_empty())
     }

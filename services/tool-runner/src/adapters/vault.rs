@@ -60,6 +60,17 @@ impl Vault {
         format!("mcp\n{}\n{}\n{url}\n{}", key.owner, key.name, part.column())
     }
 
+    /// The server's row.
+    fn row(key: &Key) -> [store::Value; 2] {
+        [key.owner.as_str().into(), key.name.as_str().into()]
+    }
+
+    fn sealed(&self, key: &Key, url: &str, part: Part, value: &impl Serialize) -> Result<store::Value, VaultError> {
+        let text = serde_json::to_string(value).map_err(|err| VaultError::Seal(err.to_string()))?;
+        let sealed = self.key.seal(&key.owner, &Self::place(key, url, part), &text).map_err(VaultError::Seal)?;
+        Ok(sealed.into())
+    }
+
     pub(super) async fn keep(
         &self,
         key: &Key,
@@ -67,15 +78,26 @@ impl Vault {
         part: Part,
         value: &impl Serialize,
     ) -> Result<(), VaultError> {
-        let text = serde_json::to_string(value).map_err(|err| VaultError::Seal(err.to_string()))?;
-        let sealed = self.key.seal(&key.owner, &Self::place(key, url, part), &text).map_err(VaultError::Seal)?;
-        let column = part.column();
+        let ([owner, name], column) = (Self::row(key), part.column());
         let sql = format!(
             "INSERT INTO mcp_oauth_tokens (user_id, server_name, {column}) VALUES ($1, $2, $3) \
              ON CONFLICT (user_id, server_name) DO UPDATE SET {column} = $3"
         );
-        let values = [key.owner.as_str().into(), key.name.as_str().into(), sealed.into()];
-        self.database.execute(&sql, &values).await?;
+        self.database.execute(&sql, &[owner, name, self.sealed(key, url, part, value)?]).await?;
+        Ok(())
+    }
+
+    /// Keeps something in place of what was kept; nothing, if the server was forgotten meanwhile.
+    pub(super) async fn replace(
+        &self,
+        key: &Key,
+        url: &str,
+        part: Part,
+        value: &impl Serialize,
+    ) -> Result<(), VaultError> {
+        let ([owner, name], column) = (Self::row(key), part.column());
+        let sql = format!("UPDATE mcp_oauth_tokens SET {column} = $3 WHERE user_id = $1 AND server_name = $2");
+        self.database.execute(&sql, &[owner, name, self.sealed(key, url, part, value)?]).await?;
         Ok(())
     }
 
@@ -88,7 +110,7 @@ impl Vault {
     ) -> Result<Option<T>, VaultError> {
         let column = part.column();
         let sql = format!("SELECT {column} AS sealed FROM mcp_oauth_tokens WHERE user_id = $1 AND server_name = $2");
-        let rows = self.database.fetch(&sql, &[key.owner.as_str().into(), key.name.as_str().into()]).await?;
+        let rows = self.database.fetch(&sql, &Self::row(key)).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let text = self.key.unseal(&key.owner, &Self::place(key, url, part), &row.text("sealed")?);
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
@@ -97,13 +119,35 @@ impl Vault {
     pub(super) async fn drop(&self, key: &Key, part: Part) -> Result<(), VaultError> {
         let column = part.column();
         let sql = format!("UPDATE mcp_oauth_tokens SET {column} = '' WHERE user_id = $1 AND server_name = $2");
-        self.database.execute(&sql, &[key.owner.as_str().into(), key.name.as_str().into()]).await?;
+        self.database.execute(&sql, &Self::row(key)).await?;
         Ok(())
     }
 
     pub(super) async fn forget(&self, key: &Key) -> Result<(), VaultError> {
         let sql = "DELETE FROM mcp_oauth_tokens WHERE user_id = $1 AND server_name = $2";
-        self.database.execute(sql, &[key.owner.as_str().into(), key.name.as_str().into()]).await?;
+        self.database.execute(sql, &Self::row(key)).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::sql::SqlInstallations;
+
+    #[tokio::test]
+    async fn what_is_renewed_after_a_server_was_forgotten_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::sqlite(&folder.path().join("tools.sqlite")).await.unwrap();
+        SqlInstallations::prepare(database.clone()).await.unwrap();
+        let vault = Vault::new(database, MasterKey::open(None, &folder.path().join("secrets.key")).unwrap());
+        let (key, url) = (Key { owner: "ann".into(), name: "far".into() }, "https://mcp.example/mcp");
+        let found = async || vault.find::<String>(&key, url, Part::Credentials).await.unwrap();
+        vault.keep(&key, url, Part::Flow, &"begun").await.unwrap();
+        vault.replace(&key, url, Part::Credentials, &"first").await.unwrap();
+        assert_eq!(found().await.as_deref(), Some("first"));
+        vault.forget(&key).await.unwrap();
+        vault.replace(&key, url, Part::Credentials, &"second").await.unwrap();
+        assert_eq!(found().await, None);
     }
 }

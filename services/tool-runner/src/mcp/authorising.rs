@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use domain::mcp::{Launch, McpAnswer};
+use domain::mcp::{Callback, Launch, McpAnswer};
 use tracing::info;
 
 use super::server::start;
 use super::{INSTALL, Offered, Plugins};
-use crate::ports::{Authority, Authorization, Begin, Installed};
+use crate::ports::{Authority, Begin, Installed};
+use crate::web::is_trustworthy;
 
 /// Longest address that leads back, code, state, or token, in bytes.
 const GIVEN_BYTES: usize = 16 * 1024;
@@ -24,13 +25,8 @@ impl Plugins {
         Ok(McpAnswer { text, ..McpAnswer::default() })
     }
 
-    pub(super) async fn oauth_complete(
-        &self,
-        user: &str,
-        name: &str,
-        given: Authorization,
-    ) -> Result<McpAnswer, String> {
-        let Authorization { code, state, issuer } = &given;
+    pub(super) async fn oauth_complete(&self, user: &str, name: &str, given: Callback) -> Result<McpAnswer, String> {
+        let Callback { code, state, issuer } = &given;
         if code.is_empty() || state.is_empty() {
             return Err("give the whole address that the page led to: it holds `code` and `state`".to_owned());
         }
@@ -101,14 +97,9 @@ impl Plugins {
 
 /// An address that leads back here: over TLS, or to this machine.
 fn check_redirect(address: &str) -> Result<(), String> {
-    let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-    let is_local = local.iter().any(|host| {
-        let rest = address.strip_prefix(host);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-    });
     let is_plain =
         address.len() <= 2000 && address.chars().all(|c| c.is_ascii_graphic()) && !address.contains(['#', '@', '\\']);
-    match (is_local || address.starts_with("https://")) && is_plain {
+    match is_trustworthy(address) && is_plain {
         true => Ok(()),
         false => Err(format!("{address:?} leads nowhere safe: name https://…, or http://127.0.0.1:<port>/…")),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Serve};
-use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, SERVERS, Status};
+use domain::mcp::{Callback, Launch, McpAnswer, McpCommand, McpRequest, SERVERS, Status};
 use domain::message::Principal;
 use domain::tool::ToolSpec;
 use service_kit::clock::now_ms;
@@ -19,7 +19,7 @@ use super::source::{Found, check_launch, check_name, plan};
 use super::tool::{BEFORE_CALL, McpTool};
 use super::watcher::{MARK, path_of};
 use super::{Offered, Servers, shown};
-use crate::ports::{Authorities, Authorization, Begin, Connector, Installations, Installed, Key, McpError};
+use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, McpError};
 use crate::registry::Tool;
 
 /// How long an install may take: packages are fetched.
@@ -135,13 +135,13 @@ impl Plugins {
                 if is_wanted && path_of(&installed).is_none() {
                     return Err(format!("`{name}` was not installed from a path here: nothing of it can be watched"));
                 }
-                self.installations.reload(&installed.key, is_wanted).await.map_err(|err| err.to_string())?;
+                self.installations.set_reloaded(&installed.key, is_wanted).await.map_err(|err| err.to_string())?;
                 self.one(user, &name).await
             }
             McpCommand::Sampling { name, is_allowed } => {
                 self.admin(user)?;
                 let key = self.find(user, &name).await?.key;
-                self.installations.let_sample(&key, is_allowed).await.map_err(|err| err.to_string())?;
+                self.installations.set_may_sample(&key, is_allowed).await.map_err(|err| err.to_string())?;
                 info!(server = name, by = user, is_allowed, "changed whether a server may have words of the model");
                 self.one(user, &name).await
             }
@@ -150,7 +150,7 @@ impl Plugins {
                 self.oauth_start(user, &name, Begin { redirect_uri, client }).await
             }
             McpCommand::OauthComplete { name, code, state, issuer } => {
-                self.oauth_complete(user, &name, Authorization { code, state, issuer }).await
+                self.oauth_complete(user, &name, Callback { code, state, issuer }).await
             }
             McpCommand::OauthStatus { name } => self.oauth_status(user, &name).await,
             McpCommand::OauthSetToken { name, access_token, refresh_token } => {

@@ -15,20 +15,20 @@ use crate::ports::Sampler;
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
 /// The model, for one call.
-pub(super) struct OfCall {
+pub(super) struct CallSampler {
     bus: Bus,
     request: ToolRequest,
     next: AtomicU32,
 }
 
-impl OfCall {
+impl CallSampler {
     pub(super) fn new(bus: &Bus, request: &ToolRequest) -> Self {
         Self { bus: bus.clone(), request: request.clone(), next: AtomicU32::new(0) }
     }
 }
 
 #[async_trait]
-impl Sampler for OfCall {
+impl Sampler for CallSampler {
     async fn sample(&self, system: String, said: Vec<(Voice, String)>, max_tokens: u32) -> Result<Sampled, String> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let sample = Sample {

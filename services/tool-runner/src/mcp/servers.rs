@@ -217,8 +217,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::sqlite(&folder.path().join("tools.sqlite")).await.unwrap();
         let key = MasterKey::open(None, &folder.path().join("secrets.key")).unwrap();
-        let oauth =
-            Arc::new(OAuth { vault: Vault::new(database.clone(), key), document: None, refreshing: Arc::default() });
+        let oauth = Arc::new(OAuth::new(Vault::new(database.clone(), key), None));
         let installations = Arc::new(SqlInstallations::prepare(database).await.unwrap());
         let connector = Arc::new(RmcpConnector { folder: folder.path().to_owned(), oauth });
         let installed = Installed {

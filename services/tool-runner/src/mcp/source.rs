@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use domain::mcp::{Launch, NAME_BYTES};
 
+use crate::web::is_trustworthy;
+
 /// Longest source, in bytes.
 const SOURCE_BYTES: usize = 500;
 /// Most arguments of a command, and longest of them, in bytes.
@@ -107,10 +109,7 @@ fn url(source: &str) -> Result<(Launch, String), String> {
             "{source:?} names no host, or holds a password or a variable there: give headers for that"
         ));
     }
-    let is_local = ["localhost", "127.0.0.1", "[::1]"]
-        .iter()
-        .any(|local| host == *local || host.starts_with(&format!("{local}:")));
-    if source.starts_with("http://") && !is_local {
+    if !is_trustworthy(source) {
         return Err(
             "a server elsewhere must be reached by https://: what is said to it could be read on the way".to_owned()
         );

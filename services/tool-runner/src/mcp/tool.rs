@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::Servers;
 use super::limits::CallLimits;
-use super::sampling::OfCall;
+use super::sampling::CallSampler;
 use super::server::Link;
 use crate::ports::{Called, Calling, Given, Installations, Installed, Key, McpError, Sampler};
 use crate::registry::{ANSWERS, Ended, Tool};
@@ -43,10 +43,10 @@ impl Tool for McpTool {
 
     async fn call(&self, request: &ToolRequest, arguments: Value) -> Ended {
         let Value::Object(arguments) = arguments else {
-            return Ended::Failed("the arguments must be one JSON object".to_owned());
+            return Ended::Unreachable("the arguments must be one JSON object".to_owned());
         };
         if let Err(why) = self.limits.check(self.installations.as_ref(), &request.principal.user, now_ms()).await {
-            return Ended::Failed(why);
+            return Ended::Unreachable(why);
         }
         let link = match self.servers.connect(&self.installed).await {
             Ok(link) => link,
@@ -58,11 +58,11 @@ impl Tool for McpTool {
         let may_sample = match self.still_is(&self.installed.key).await {
             Ok(Some(may_sample)) => may_sample,
             Ok(None) => {
-                return Ended::Failed(format!("`{}` has changed since it was approved; {AGREE}", self.spec.name));
+                return Ended::Unreachable(format!("`{}` has changed since it was approved; {AGREE}", self.spec.name));
             }
-            Err(why) => return Ended::Failed(why),
+            Err(why) => return Ended::Unreachable(why),
         };
-        let sampler = may_sample.then(|| Arc::new(OfCall::new(&self.bus, request)) as Arc<dyn Sampler>);
+        let sampler = may_sample.then(|| Arc::new(CallSampler::new(&self.bus, request)) as Arc<dyn Sampler>);
         let (begun, started_at_ms) = (Instant::now(), now_ms());
         let (ended, error) = self.ask(&link, request.call.turn, arguments, sampler).await;
         let called = Called {
@@ -102,10 +102,10 @@ const PROGRESS_CHARS: usize = 200;
 /// What a call gave, with what its server wanted to know: to be asked in the conversation.
 fn with_questions(given: Given) -> String {
     let Given { mut text, questions, .. } = given;
-    for question in questions {
+    for question in &questions {
         text.push_str(&format!("\n\n[The server wanted to ask the person: {question}]"));
     }
-    if text.contains("[The server wanted to ask the person: ") {
+    if !questions.is_empty() {
         text.push_str(&format!(
             "\n[Ask the person; then call this again with their answers as the object `{ANSWERS}` beside the arguments.]"
         ));
@@ -147,9 +147,12 @@ impl McpTool {
         };
         let _permit = match tokio::time::timeout(BUSY, link.permits.acquire()).await {
             Ok(Ok(permit)) => permit,
-            Ok(Err(_)) => return (Ended::Failed("the server was ended".to_owned()), Some("ended")),
+            Ok(Err(_)) => return (Ended::Unreachable("the server was ended".to_owned()), Some("ended")),
             Err(_) => {
-                return (Ended::Failed("not called: the server is busy with other calls".to_owned()), Some("busy"));
+                return (
+                    Ended::Unreachable("not called: the server is busy with other calls".to_owned()),
+                    Some("busy"),
+                );
             }
         };
         let said = watch::Sender::new(String::new());

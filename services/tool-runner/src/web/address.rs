@@ -18,6 +18,14 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Whether what goes to an address of a page is read by nobody on the way: over TLS, or to this
+/// machine (as <https://www.w3.org/TR/secure-contexts/#is-origin-trustworthy> has it).
+pub(crate) fn is_trustworthy(address: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(address) else { return false };
+    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    url.scheme() == "https" || (url.scheme() == "http" && is_local)
+}
+
 /// Whether an address shares the first bits of another one.
 pub(super) fn is_within(address: IpAddr, of: IpAddr, bits: u32) -> bool {
     let wide = |address: IpAddr| match address {

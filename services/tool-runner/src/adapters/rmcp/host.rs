@@ -85,8 +85,16 @@ impl Host {
         self.heard().changed.contains(uri)
     }
 
-    pub(super) fn was_read(&self, uri: &str) {
-        self.heard().changed.remove(uri);
+    /// Changes count from now on; whether there were some.
+    pub(super) fn is_being_read(&self, uri: &str) -> bool {
+        self.heard().changed.remove(uri)
+    }
+
+    pub(super) fn note_change(&self, uri: &str) {
+        let mut heard = self.heard();
+        if heard.changed.len() < CHANGED && uri.len() <= URI_BYTES {
+            heard.changed.insert(uri.to_owned());
+        }
     }
 
     /// What the person answers to a form. It is not said which call asks, and a connection may
@@ -241,10 +249,7 @@ impl ClientHandler for Host {
     }
 
     async fn on_resource_updated(&self, updated: ResourceUpdatedNotificationParam, _: NotificationContext<RoleClient>) {
-        let mut heard = self.heard();
-        if heard.changed.len() < CHANGED && updated.uri.len() <= URI_BYTES {
-            heard.changed.insert(updated.uri);
-        }
+        self.note_change(&updated.uri);
     }
 
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {

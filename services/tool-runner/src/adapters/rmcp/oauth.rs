@@ -5,24 +5,24 @@
 //! An authorisation may be begun in one process and completed in another: all of it stands in
 //! the vault.
 
-use std::sync::Arc;
+mod kept;
 
 use async_trait::async_trait;
+use domain::mcp::Callback;
 use domain::untrusted::visible;
 use rmcp::transport::auth::{
-    AuthError, AuthorizationManager, AuthorizationMetadataSource, CredentialRefreshGuard, CredentialStore,
-    OAuthClientConfig, StateStore, StoredAuthorizationState, StoredCredentials,
+    AuthError, AuthorizationManager, AuthorizationMetadataSource, OAuthClientConfig, StoredAuthorizationState,
+    StoredCredentials,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use service_kit::clock::now_ms;
 use tracing::warn;
 
+use self::kept::{Kept, Renewals, is_open, renewing};
 use crate::adapters::vault::{Part, Vault, VaultError};
-use crate::ports::{Authorities, Authority, Authorization, Begin, Key};
+use crate::ports::{Authorities, Authority, Begin, Key};
+use crate::web::is_trustworthy;
 
-/// How long a person may take to authorise, in seconds.
-const FLOW_SECONDS: u64 = 3600;
 /// Longest challenge that is kept, in bytes.
 const CHALLENGE_BYTES: usize = 4096;
 /// As which we register.
@@ -55,14 +55,17 @@ struct Found {
 }
 
 pub(crate) struct OAuth {
-    pub(crate) vault: Vault,
+    vault: Vault,
     /// Where a document describes us (SEP-991), for servers that take its address as our id.
-    pub(crate) document: Option<String>,
-    /// One renewal at a time in this process, whichever server it is for.
-    pub(crate) refreshing: Arc<tokio::sync::Mutex<()>>,
+    document: Option<String>,
+    renewals: Renewals,
 }
 
 impl OAuth {
+    pub(crate) fn new(vault: Vault, document: Option<String>) -> Self {
+        Self { vault, document, renewals: Renewals::default() }
+    }
+
     /// Who asks for a server with the tokens that are kept; nothing if there are none.
     pub(super) async fn manager(&self, key: &Key, url: &str) -> Result<Option<AuthorizationManager>, String> {
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
@@ -98,8 +101,8 @@ impl OAuth {
     async fn prepared(&self, key: &Key, url: &str) -> Result<AuthorizationManager, String> {
         // Addresses near us are asked for only if the server itself is near.
         let mut manager = AuthorizationManager::new(url).await.map_err(refused)?;
-        let refreshing = Arc::clone(&self.refreshing);
-        let kept = Kept { vault: self.vault.clone(), key: key.clone(), url: url.to_owned(), refreshing };
+        let renewal = self.renewals.of(key);
+        let kept = Kept { vault: self.vault.clone(), key: key.clone(), url: url.to_owned(), renewal };
         manager.set_credential_store(kept.clone());
         manager.set_state_store(kept);
         Ok(manager)
@@ -158,7 +161,7 @@ impl Authorities for OAuth {
         Ok(address)
     }
 
-    async fn complete(&self, key: &Key, url: &str, given: &Authorization) -> Result<(), String> {
+    async fn complete(&self, key: &Key, url: &str, given: &Callback) -> Result<(), String> {
         let client: Option<Client> = self.vault.find(key, url, Part::Pending).await.map_err(told)?;
         let client = client.ok_or("no authorisation has begun: `clara mcp oauth-start` begins one")?;
         let flow: Option<StoredAuthorizationState> = self.vault.find(key, url, Part::Flow).await.map_err(told)?;
@@ -168,7 +171,7 @@ impl Authorities for OAuth {
             return Err("its authorisation server is another than when this began: begin anew".to_owned());
         }
         manager.configure_client(client.config()).map_err(refused)?;
-        let Authorization { code, state, issuer } = given;
+        let Callback { code, state, issuer } = given;
         let exchanged = manager.exchange_code_for_token_with_issuer(code, state, issuer.as_deref()).await;
         exchanged.map_err(refused)?;
         // From now on it renews what was given.
@@ -193,7 +196,7 @@ impl Authorities for OAuth {
     async fn authority(&self, key: &Key, url: &str) -> Result<Authority, String> {
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
         let flow: Option<StoredAuthorizationState> = self.vault.find(key, url, Part::Flow).await.map_err(told)?;
-        Ok(match (kept.and_then(|kept| kept.token_response), flow) {
+        Ok(match (kept.and_then(|kept| kept.token_response), flow.filter(is_open)) {
             (Some(_), _) => Authority::Given,
             (None, Some(_)) => Authority::Begun,
             (None, None) => Authority::None,
@@ -208,22 +211,14 @@ impl Authorities for OAuth {
 /// Whether a person may be sent there (attack S16): a page over TLS, or on this machine.
 fn check_address(address: &str) -> Result<(), String> {
     let url = reqwest::Url::parse(address).map_err(|_| "its authorisation server names no page".to_owned())?;
-    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    let is_page = url.scheme() == "https" || (url.scheme() == "http" && is_local);
     // Whoever pastes it into a shell runs nothing by it.
     let is_plain = address.chars().all(|c| c.is_ascii_graphic() && !"`$\\\"'<>|;(){}".contains(c));
     let query = url.query().unwrap_or_default();
     let is_plain = is_plain && (query.is_empty() || query.split('&').all(|part| part.contains('=')));
-    match is_page && is_plain {
+    match is_trustworthy(address) && is_plain {
         true => Ok(()),
         false => Err("its authorisation server leads to an address that nobody should open".to_owned()),
     }
-}
-
-/// What renews a token, if something does.
-fn renewing(kept: &StoredCredentials) -> Option<String> {
-    let token = serde_json::to_value(kept.token_response.as_ref()?).ok()?;
-    Some(token.get("refresh_token")?.as_str()?.to_owned())
 }
 
 /// An error in words, without secrets: those of servers are cut.
@@ -242,74 +237,6 @@ fn refused(err: AuthError) -> String {
 
 fn told(err: VaultError) -> String {
     err.to_string()
-}
-
-/// What rmcp keeps of one server.
-#[derive(Clone)]
-struct Kept {
-    vault: Vault,
-    key: Key,
-    url: String,
-    /// Held while tokens are renewed.
-    refreshing: Arc<tokio::sync::Mutex<()>>,
-}
-
-fn failed(err: VaultError) -> AuthError {
-    AuthError::CredentialStoreError(err.to_string())
-}
-
-#[async_trait]
-impl CredentialStore for Kept {
-    async fn load(&self) -> Result<Option<StoredCredentials>, AuthError> {
-        self.vault.find(&self.key, &self.url, Part::Credentials).await.map_err(failed)
-    }
-
-    async fn save(&self, credentials: StoredCredentials) -> Result<(), AuthError> {
-        self.vault.keep(&self.key, &self.url, Part::Credentials, &credentials).await.map_err(failed)
-    }
-
-    async fn clear(&self) -> Result<(), AuthError> {
-        warn!(server = self.key.name, "the tokens of a server count no more");
-        self.vault.drop(&self.key, Part::Credentials).await.map_err(failed)
-    }
-
-    async fn on_refresh_token_rejected(&self, rejected: &StoredCredentials) -> Result<(), AuthError> {
-        let kept = CredentialStore::load(self).await?;
-        // Another replica may have renewed it in this moment.
-        match kept.as_ref().and_then(renewing) {
-            Some(kept) if Some(&kept) != renewing(rejected).as_ref() => Ok(()),
-            _ => self.clear().await,
-        }
-    }
-
-    async fn acquire_refresh_guard(&self) -> Result<Option<CredentialRefreshGuard>, AuthError> {
-        let guard = Arc::clone(&self.refreshing).lock_owned().await;
-        Ok(Some(CredentialRefreshGuard::new(guard)))
-    }
-}
-
-/// One authorisation at a time: who begins another drops the one before.
-#[async_trait]
-impl StateStore for Kept {
-    async fn save(&self, _: &str, state: StoredAuthorizationState) -> Result<(), AuthError> {
-        self.vault.keep(&self.key, &self.url, Part::Flow, &state).await.map_err(failed)
-    }
-
-    async fn load(&self, csrf_token: &str) -> Result<Option<StoredAuthorizationState>, AuthError> {
-        let kept: Option<StoredAuthorizationState> =
-            self.vault.find(&self.key, &self.url, Part::Flow).await.map_err(failed)?;
-        let now = u64::try_from(now_ms() / 1000).unwrap_or(0);
-        let is_meant = |kept: &StoredAuthorizationState| {
-            // By their hashes: comparing them tells nothing by its time.
-            blake3::hash(kept.csrf_token.as_bytes()) == blake3::hash(csrf_token.as_bytes())
-                && now.saturating_sub(kept.created_at) <= FLOW_SECONDS
-        };
-        Ok(kept.filter(is_meant))
-    }
-
-    async fn delete(&self, _: &str) -> Result<(), AuthError> {
-        self.vault.drop(&self.key, Part::Flow).await.map_err(failed)
-    }
 }
 
 #[cfg(test)]

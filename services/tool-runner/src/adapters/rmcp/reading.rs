@@ -73,8 +73,13 @@ impl RmcpConnection {
 
     pub(super) async fn read_resource(&self, uri: &str) -> Result<String, McpError> {
         self.has("resources", |has| has.resources.is_some())?;
-        let read = self.within(self.peer.read_resource(ReadResourceRequestParams::new(uri))).await?;
-        self.host.was_read(uri);
+        // What changes while it is read may not be in what is read.
+        let had_changed = self.host.is_being_read(uri);
+        let read = self.within(self.peer.read_resource(ReadResourceRequestParams::new(uri))).await;
+        if read.is_err() && had_changed {
+            self.host.note_change(uri);
+        }
+        let read = read?;
         Ok(read.contents.into_iter().map(contents).collect::<Vec<_>>().join("\n"))
     }
 

@@ -1,0 +1,110 @@
+//! What rmcp keeps of one server while it authorises, in the vault, and who may renew tokens.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rmcp::transport::auth::{
+    AuthError, CredentialRefreshGuard, CredentialStore, StateStore, StoredAuthorizationState, StoredCredentials,
+};
+use service_kit::clock::now_ms;
+use tracing::warn;
+
+use crate::adapters::vault::{Part, Vault, VaultError};
+use crate::ports::Key;
+
+/// How long a person may take to authorise, in seconds.
+const FLOW_SECONDS: u64 = 3600;
+
+/// Held while the tokens of one server are renewed.
+pub(super) type Renewal = Arc<tokio::sync::Mutex<()>>;
+
+/// One renewal at a time in this process for each server.
+#[derive(Default)]
+pub(super) struct Renewals(Mutex<HashMap<Key, Renewal>>);
+
+impl Renewals {
+    pub(super) fn of(&self, key: &Key) -> Renewal {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nobody holds are of no use.
+        known.retain(|_, renewal| Arc::strong_count(renewal) > 1);
+        Arc::clone(known.entry(key.clone()).or_default())
+    }
+}
+
+/// Whether an authorisation that was begun can still be completed.
+pub(super) fn is_open(flow: &StoredAuthorizationState) -> bool {
+    let now = u64::try_from(now_ms() / 1000).unwrap_or(0);
+    now.saturating_sub(flow.created_at) <= FLOW_SECONDS
+}
+
+/// What renews a token, if something does.
+pub(super) fn renewing(kept: &StoredCredentials) -> Option<String> {
+    let token = serde_json::to_value(kept.token_response.as_ref()?).ok()?;
+    Some(token.get("refresh_token")?.as_str()?.to_owned())
+}
+
+/// What rmcp keeps of one server.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) vault: Vault,
+    pub(super) key: Key,
+    pub(super) url: String,
+    /// Held while tokens are renewed.
+    pub(super) renewal: Renewal,
+}
+
+fn failed(err: VaultError) -> AuthError {
+    AuthError::CredentialStoreError(err.to_string())
+}
+
+#[async_trait]
+impl CredentialStore for Kept {
+    async fn load(&self) -> Result<Option<StoredCredentials>, AuthError> {
+        self.vault.find(&self.key, &self.url, Part::Credentials).await.map_err(failed)
+    }
+
+    /// A server that was uninstalled while its tokens were renewed has none any more.
+    async fn save(&self, credentials: StoredCredentials) -> Result<(), AuthError> {
+        self.vault.replace(&self.key, &self.url, Part::Credentials, &credentials).await.map_err(failed)
+    }
+
+    async fn clear(&self) -> Result<(), AuthError> {
+        warn!(server = self.key.name, "the tokens of a server count no more");
+        self.vault.drop(&self.key, Part::Credentials).await.map_err(failed)
+    }
+
+    async fn on_refresh_token_rejected(&self, rejected: &StoredCredentials) -> Result<(), AuthError> {
+        let kept = CredentialStore::load(self).await?;
+        // Another replica may have renewed it in this moment.
+        match kept.as_ref().and_then(renewing) {
+            Some(kept) if Some(&kept) != renewing(rejected).as_ref() => Ok(()),
+            _ => self.clear().await,
+        }
+    }
+
+    async fn acquire_refresh_guard(&self) -> Result<Option<CredentialRefreshGuard>, AuthError> {
+        let guard = Arc::clone(&self.renewal).lock_owned().await;
+        Ok(Some(CredentialRefreshGuard::new(guard)))
+    }
+}
+
+/// One authorisation at a time: who begins another drops the one before.
+#[async_trait]
+impl StateStore for Kept {
+    async fn save(&self, _: &str, state: StoredAuthorizationState) -> Result<(), AuthError> {
+        self.vault.keep(&self.key, &self.url, Part::Flow, &state).await.map_err(failed)
+    }
+
+    async fn load(&self, csrf_token: &str) -> Result<Option<StoredAuthorizationState>, AuthError> {
+        let kept: Option<StoredAuthorizationState> =
+            self.vault.find(&self.key, &self.url, Part::Flow).await.map_err(failed)?;
+        // By their hashes: comparing them tells nothing by its time.
+        let of = |token: &str| blake3::hash(token.as_bytes());
+        Ok(kept.filter(|kept| of(&kept.csrf_token) == of(csrf_token) && is_open(kept)))
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), AuthError> {
+        self.vault.drop(&self.key, Part::Flow).await.map_err(failed)
+    }
+}
