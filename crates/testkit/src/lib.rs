@@ -6,6 +6,7 @@
 
 pub mod collector; // An OTLP collector that keeps what it gets.
 pub mod falkordb; // A real FalkorDB with data of its own.
+pub mod index; // An index of Python packages.
 pub mod model; // A model vendor that speaks the true wire and keeps a ledger.
 pub mod nats; // A real nats-server with a store of its own.
 pub mod oauth; // An MCP server that wants to know who asks.

@@ -11,7 +11,7 @@ use testkit::terminal::Terminal;
 
 /// A model that runs what it is told to: `shell <command>`, `python <code>`, or
 /// `call <name> <arguments>`.
-async fn obedient() -> FakeModel {
+pub(crate) async fn obedient() -> FakeModel {
     FakeModel::start(|asked: &Asked, _| {
         if let Some(result) = asked.results.last() {
             return Act::say(format!("result: {result}"));
@@ -31,7 +31,7 @@ async fn obedient() -> FakeModel {
     .await
 }
 
-fn plan(model: &FakeModel, folder: &Path) -> Plan {
+pub(crate) fn plan(model: &FakeModel, folder: &Path) -> Plan {
     let policy = folder.join("policy.toml");
     std::fs::write(&policy, "[[rule]]\nruling = 'allow'\ntools = ['group:sandbox']\n").unwrap();
     let plan = Sandbox::plan().with(model.as_openai()).set("CLARA_POLICY_FILE", policy.display());
@@ -41,7 +41,7 @@ fn plan(model: &FakeModel, folder: &Path) -> Plan {
         .set("CLARA_SANDBOX_MEMORY_MB", 64)
 }
 
-async fn shell(terminal: &mut Terminal, command: &str) -> Reply {
+pub(crate) async fn shell(terminal: &mut Terminal, command: &str) -> Reply {
     let reply = terminal.asks(&format!("shell {command}")).await;
     assert!(!reply.text.contains("there is no tool"), "no sandbox holds here: {}", reply.text);
     reply

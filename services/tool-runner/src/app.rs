@@ -1,5 +1,7 @@
 //! Building and running the tool runner.
 
+mod sandbox;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +14,11 @@ use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 use store::Database;
-use tracing::{info, warn};
 
 use crate::actors::breakers::Breakers;
 use crate::actors::lister::Lister;
 use crate::actors::runner::Runner;
 use crate::actors::stops::Stops;
-use crate::adapters::bubblewrap::Bubblewrap;
 use crate::adapters::rmcp::{OAuth, RmcpConnector};
 use crate::adapters::sealed::MasterKey;
 use crate::adapters::sql::SqlInstallations;
@@ -27,9 +27,7 @@ use crate::adapters::vault::Vault;
 use crate::mcp::{CallLimits, Plugins, Servers, Watched};
 use crate::ports::Children;
 use crate::registry::{Registry, Tool};
-use crate::sandbox::Sandbox;
 use crate::tools;
-use crate::tools::sandbox::Place;
 use crate::web::{Engine, Search, Web};
 
 /// Calls that one process runs at the same time.
@@ -79,13 +77,14 @@ impl App {
             },
             bus: bus.clone(),
         });
-        let (place, report) = sandbox(settings).await;
+        let web = Web::new(settings.list("CLARA_WEB_PRIVATE_HOSTS")).context("prepare the way to the web")?;
+        let (place, report) = sandbox::sandbox(settings, &web).await?;
         let mut built_in =
             tools::all(bus, &plugins, place.as_ref(), &files, limits, &settings.text("DEFAULT_TIMEZONE"))
                 .with_context(|| {
                     format!("open CLARA_FILES_DIR={}: name a folder that can be written", files.display())
                 })?;
-        built_in.extend(web(settings)?);
+        built_in.extend(of_web(settings, &web));
         built_in.extend(tools::subagents::all(bus, &children));
         let registry = Registry::new(built_in, Arc::clone(&plugins)).context("register the built-in tools")?;
         let registry = Arc::new(registry);
@@ -186,43 +185,12 @@ impl App {
 }
 
 /// The tools of the web, with the engine that is configured.
-fn web(settings: &Settings) -> anyhow::Result<Vec<Arc<dyn Tool>>> {
-    let web = Web::new(settings.list("CLARA_WEB_PRIVATE_HOSTS")).context("prepare the way to the web")?;
+fn of_web(settings: &Settings, web: &Web) -> Vec<Arc<dyn Tool>> {
     let engine = match (settings.secret("TAVILY_API_KEY"), settings.optional("SEARXNG_URL")) {
         (Some(key), _) => Some(Engine::Tavily { base: settings.text("TAVILY_BASE_URL"), key }),
         (None, Some(base)) => Some(Engine::Searxng { base }),
         (None, None) => None,
     };
     let search = engine.map(|engine| Search { web: web.clone(), engine });
-    Ok(tools::web::all(&web, search))
-}
-
-/// The sandbox that holds here, with what was found; none when none does.
-async fn sandbox(settings: &Settings) -> (Option<Arc<Place>>, SandboxReport) {
-    let megabytes = |name: &str| settings.number(name) << 20;
-    let limits = crate::sandbox::Limits {
-        time: Duration::from_secs(settings.number("CLARA_SANDBOX_SECONDS")),
-        memory_bytes: megabytes("CLARA_SANDBOX_MEMORY_MB"),
-        processes: settings.number("CLARA_SANDBOX_PROCESSES"),
-        file_bytes: megabytes("CLARA_SANDBOX_FILE_MB"),
-        output_bytes: 1 << 20,
-        folder_bytes: megabytes("CLARA_SANDBOX_FOLDER_MB"),
-    };
-    let mode = settings.text("SANDBOX_MODE");
-    let mut report = SandboxReport::default();
-    match mode.as_str() {
-        "auto" | "bubblewrap" => match Bubblewrap::probe(limits).await {
-            Ok(bubblewrap) => {
-                report.chosen = bubblewrap.name().to_owned();
-                info!(sandbox = report.chosen, "code runs in a sandbox");
-                let folder = settings.data_dir().join("workspaces");
-                return (Some(Arc::new(Place { sandbox: Arc::new(bubblewrap), limits, folder })), report);
-            }
-            Err(why) => report.others.push(format!("bubblewrap: {why}")),
-        },
-        "off" => report.others.push("SANDBOX_MODE is off".to_owned()),
-        other => report.others.push(format!("{other}: this build has no such sandbox; bubblewrap is the one it has")),
-    }
-    warn!(why = report.others.join("; "), "no sandbox holds here; no code is run");
-    (None, report)
+    tools::web::all(web, search)
 }

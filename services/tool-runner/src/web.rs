@@ -2,12 +2,16 @@
 
 mod address; // Which addresses are anybody's to ask.
 mod client; // Asking for a page, hop by hop.
+mod host; // Hosts that something may reach.
 mod page; // What a page says to a reader.
+mod proxy; // The way out for what has no other.
 mod reader; // Taking a page apart, where it can do no harm.
 mod search; // Searching by Tavily or SearXNG.
 
 pub(crate) use address::is_trustworthy;
 pub(crate) use client::{Fetched, Web};
+pub(crate) use host::Host;
+pub(crate) use proxy::Proxy;
 pub(crate) use reader::taken_apart;
 pub use reader::{ARGUMENT, read_page};
 pub(crate) use search::{Engine, Search};

@@ -3,6 +3,7 @@
 //!
 //! How a run is started and ended is in [`started`].
 
+mod egress; // The way out of it, where one is granted.
 mod started;
 
 use std::io::Write;
@@ -11,6 +12,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -21,10 +23,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::egress::Egress;
 use self::started::{BEGINS, Pipes, Started, inherit};
 use super::cgroup::Cgroups;
 use super::seccomp;
-use crate::sandbox::{End, INSIDE, Limits, Output, Run, Sandbox};
+use crate::sandbox::{End, INSIDE, Keeps, Limits, PACKAGES, Printed, Run, Sandbox};
+use crate::web::Web;
 
 /// Folders of the machine that programs need, read-only; those that are not there are left out.
 const SEEN: &[&str] = &["/usr", "/etc/alternatives", "/etc/ssl/certs", "/etc/ld.so.cache", "/etc/mime.types"];
@@ -43,17 +47,19 @@ pub(crate) struct Bubblewrap {
     cgroups: Cgroups,
     filters: Vec<Vec<u8>>,
     limits: Limits,
+    /// What a way out leads through.
+    web: Web,
     runs: AtomicU64,
 }
 
 impl Bubblewrap {
     /// Finds out whether it holds here, by trying; the error says why it does not.
-    pub(crate) async fn probe(limits: Limits) -> Result<Self, String> {
+    pub(crate) async fn probe(limits: Limits, web: Web) -> Result<Self, String> {
         let program = find("bwrap").ok_or("the program bwrap is not installed (Debian: bubblewrap)")?;
         find("prlimit").ok_or("the program prlimit is not installed (Debian: util-linux)")?;
         let cgroups = Cgroups::probe().map_err(|why| format!("no control groups can be made here: {why}"))?;
         let filters = seccomp::filters().map_err(|why| format!("no filter of system calls: {why}"))?;
-        let bubblewrap = Self { program, cgroups, filters, limits, runs: AtomicU64::new(0) };
+        let bubblewrap = Self { program, cgroups, filters, limits, web, runs: AtomicU64::new(0) };
         let folder = std::env::temp_dir().join(format!("clara-sandbox-probe-{}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|err| format!("{}: {err}", folder.display()))?;
         // Outside it must be readable, inside not; and no namespace can be made.
@@ -62,24 +68,31 @@ impl Bubblewrap {
             command: vec!["/bin/sh".into(), "-c".into(), script.into()],
             input: String::new(),
             folder: folder.clone(),
+            time: limits.time,
+            hosts: Arc::default(),
         };
-        let tried = bubblewrap.run(&run).await;
+        let printed = Arc::new(Printed::new(Keeps::First, limits.output_bytes));
+        let tried = bubblewrap.run(&run, &printed).await;
         let _ = std::fs::remove_dir_all(&folder);
-        match tried? {
-            Output { text, end: End::Exited(0), .. } if text.trim() == "holds" => Ok(bubblewrap),
-            other => Err(format!("it was tried, and did not hold: {other:?}")),
+        match (tried?, printed.text().0) {
+            (End::Exited(0), text) if text.trim() == "holds" => Ok(bubblewrap),
+            (end, text) => Err(format!("it was tried, and did not hold: {end:?}, {text}")),
         }
     }
 
-    fn command(&self, run: &Run, pipes: &Pipes, filters: &[OwnedFd]) -> Command {
+    fn command(&self, run: &Run, pipes: &Pipes, filters: &[OwnedFd], egress: Option<&Egress>) -> Command {
         let mut command = Command::new(&self.program);
         // What bubblewrap's own process has in its environment can be read inside.
         command.env_clear();
         command.args(["--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]);
         command.args(["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]);
-        for (name, value) in
-            [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", INSIDE), ("LANG", "C.UTF-8"), ("TMPDIR", "/tmp")]
-        {
+        for (name, value) in [
+            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            ("HOME", INSIDE),
+            ("LANG", "C.UTF-8"),
+            ("TMPDIR", "/tmp"),
+            ("PYTHONPATH", PACKAGES),
+        ] {
             command.args(["--setenv", name, value]);
         }
         for folder in SEEN {
@@ -90,6 +103,12 @@ impl Bubblewrap {
         }
         command.args(["--proc", "/proc", "--dev", "/dev", "--size", &TMP.to_string(), "--tmpfs", "/tmp"]);
         command.arg("--bind").arg(&run.folder).args([INSIDE, "--chdir", INSIDE]);
+        if let Some(egress) = egress {
+            command.arg("--bind").arg(&egress.socket).arg(egress::INSIDE);
+            for name in egress::VARIABLES {
+                command.args(["--setenv", name, egress::PROXY]);
+            }
+        }
         for filter in filters {
             command.args(["--add-seccomp-fd", &filter.as_raw_fd().to_string()]);
         }
@@ -98,6 +117,9 @@ impl Bubblewrap {
         let Limits { processes, file_bytes, .. } = self.limits;
         command.args(["--", "/bin/sh", "-c", BEGINS, "sh", "/usr/bin/prlimit", "--core=0"]);
         command.args([format!("--nproc={processes}"), format!("--fsize={file_bytes}"), "--".to_owned()]);
+        if egress.is_some() {
+            command.args(["/usr/bin/python3", "-c", egress::BRIDGE]);
+        }
         command.args(&run.command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -110,20 +132,25 @@ impl Sandbox for Bubblewrap {
         "bubblewrap"
     }
 
-    async fn run(&self, run: &Run) -> Result<Output, String> {
-        let group = self.cgroups.make(&self.runs.fetch_add(1, Ordering::Relaxed).to_string(), &self.limits)?;
+    async fn run(&self, run: &Run, printed: &Arc<Printed>) -> Result<End, String> {
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        let group = self.cgroups.make(&number.to_string(), &self.limits)?;
+        let egress = match run.hosts.is_empty() {
+            true => None,
+            false => Some(Egress::open(&self.web, &run.hosts)?),
+        };
         let pipes = Pipes::make()?;
         let filters = self.filters.iter().map(|filter| in_memory(filter)).collect::<Result<Vec<_>, _>>()?;
-        let mut started = Started::start(self.command(run, &pipes, &filters), pipes, group).await?;
+        let command = self.command(run, &pipes, &filters, egress.as_ref());
+        let mut started = Started::start(command, pipes, group).await?;
         drop(filters);
         let (stdin, stdout, stderr) = started.begin()?;
         let input = run.input.clone().into_bytes();
         task::spawn(TaskKind::Watch, "sandbox-input", write(stdin, input));
-        let limit = self.limits.output_bytes;
         let reads = |output| AbortOnDropHandle::new(task::spawn(TaskKind::Watch, "sandbox-output", output));
-        let (out, err) =
-            (reads(Box::pin(kept(stdout, limit)) as Reading), reads(Box::pin(kept(stderr, limit)) as Reading));
-        let end = match tokio::time::timeout(self.limits.time, started.ended()).await {
+        let out = reads(Box::pin(hear(stdout, Arc::clone(printed))) as Hearing);
+        let err = reads(Box::pin(hear(stderr, Arc::clone(printed))) as Hearing);
+        let end = match tokio::time::timeout(run.time, started.ended()).await {
             Ok(status) => {
                 let status = status.map_err(|err| err.to_string())?;
                 match (status.code(), status.signal()) {
@@ -139,12 +166,8 @@ impl Sandbox for Bubblewrap {
             }
         };
         // Who could write has ended: what was written is there.
-        let read = tokio::time::timeout(READING, async { (out.await, err.await) }).await;
-        let (out, err) = match read {
-            Ok((out, err)) => (out.unwrap_or_default(), err.unwrap_or_default()),
-            Err(_) => Default::default(),
-        };
-        Ok(Output { text: format!("{}{}", out.0, err.0), is_cut: out.1 || err.1, end })
+        let _ = tokio::time::timeout(READING, async { (out.await, err.await) }).await;
+        Ok(end)
     }
 }
 
@@ -166,18 +189,14 @@ async fn write(mut stdin: ChildStdin, input: Vec<u8>) {
     }
 }
 
-/// What is read of an output, and whether it was cut.
-type Reading = Pin<Box<dyn Future<Output = (String, bool)> + Send>>;
+type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What comes, as far as it is kept; the rest is read and dropped, so that nobody waits.
-async fn kept(mut output: impl tokio::io::AsyncRead + Unpin, limit: usize) -> (String, bool) {
-    let (mut kept, mut is_cut, mut bytes) = (Vec::new(), false, [0; 8192]);
+/// Takes what is printed, as far as it is kept; the rest is dropped, so that nobody waits.
+async fn hear(mut output: impl tokio::io::AsyncRead + Unpin, printed: Arc<Printed>) {
+    let mut bytes = [0; 8192];
     while let Ok(count @ 1..) = output.read(&mut bytes).await {
-        let room = limit.saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..count.min(room)]);
-        is_cut |= count > room;
+        printed.push(&bytes[..count]);
     }
-    (String::from_utf8_lossy(&kept).into_owned(), is_cut)
 }
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -208,16 +227,19 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_run_that_nobody_waits_for_ends_at_whatever_moment() {
         let folder = tempfile::tempdir().unwrap();
-        let bubblewrap = Bubblewrap::probe(LIMITS).await.unwrap();
+        let bubblewrap = Bubblewrap::probe(LIMITS, Web::new(Vec::new()).unwrap()).await.unwrap();
+        let printed = Arc::new(Printed::new(Keeps::First, 1000));
         for half_milliseconds in 0..60 {
             let marker = format!("8151{half_milliseconds:04}");
             let run = Run {
                 command: vec!["/bin/sleep".into(), marker.clone()],
                 input: String::new(),
                 folder: folder.path().to_owned(),
+                time: LIMITS.time,
+                hosts: Arc::default(),
             };
             let patience = Duration::from_micros(500 * half_milliseconds);
-            let ended = tokio::time::timeout(patience, bubblewrap.run(&run)).await;
+            let ended = tokio::time::timeout(patience, bubblewrap.run(&run, &printed)).await;
             assert!(ended.is_err(), "it sleeps: {ended:?}");
             assert!(comes(|| running(&marker).is_empty()).await, "after {patience:?}: {:?}", running(&marker));
         }

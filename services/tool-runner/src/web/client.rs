@@ -1,7 +1,7 @@
 //! Asks for a page: every hop is looked at before it is made, and names are resolved to
 //! public addresses alone, so that a name that changes its mind leads nowhere either.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +70,23 @@ impl Web {
         &self.open
     }
 
+    /// Where a host is that may be asked, each address of it; the error says why it may not.
+    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let failed = |err: std::io::Error| format!("{host}: {err}");
+        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await.map_err(failed)?;
+        if self.is_private(host, port) {
+            return Ok(found.collect());
+        }
+        let near = near().map_err(failed)?;
+        let public: Vec<SocketAddr> = found.filter(|found| may_be_asked(found.ip(), &near)).collect();
+        if public.is_empty() { Err(NOT_PUBLIC.to_owned()) } else { Ok(public) }
+    }
+
+    /// Whether the operator said that it may be asked though it is near.
+    fn is_private(&self, host: &str, port: u16) -> bool {
+        self.private.iter().any(|known| *known == format!("{}:{port}", host.to_lowercase()))
+    }
+
     /// What stands at an address; the error is for the model.
     pub(crate) async fn fetch(&self, address: &str) -> Result<Fetched, String> {
         let fetched = tokio::time::timeout(PATIENCE, self.follow(address)).await;
@@ -104,7 +121,7 @@ impl Web {
         }
         let Some(host) = url.host_str() else { return Err("the address names no host".to_owned()) };
         let port = url.port_or_known_default().unwrap_or_default();
-        if self.private.iter().any(|known| *known == format!("{host}:{port}")) {
+        if self.is_private(host, port) {
             return Ok(&self.open);
         }
         // Numbers are not resolved by anybody: however they are written, the host is one address here.

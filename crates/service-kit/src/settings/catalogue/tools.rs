@@ -42,6 +42,25 @@ pub(super) const TOOLS: &[Setting] = &[
         "What a person's working folder may hold when a run begins",
     ),
     setting(
+        "CLARA_SANDBOX_HOSTS",
+        Kind::Text,
+        "",
+        "What code in the sandbox may reach, by a proxy, with commas between: example.org, *.example.org, \
+         example.org:8443; nothing if not set",
+    ),
+    setting(
+        "CLARA_SANDBOX_PACKAGE_HOSTS",
+        Kind::Text,
+        "pypi.org,files.pythonhosted.org",
+        "What install_package may reach; off: it is not offered",
+    ),
+    setting(
+        "CLARA_SANDBOX_INDEX_URL",
+        HTTP,
+        "https://pypi.org/simple",
+        "The index that install_package asks (PEP 503)",
+    ),
+    setting(
         "CLARA_MCP_TIMEOUT_SECONDS",
         Kind::Number { min: 1, max: 3600 },
         "60",

@@ -1,0 +1,82 @@
+//! The one way out of the sandbox, where some is granted: a socket of ours inside, which leads
+//! to a proxy. There is no network but the sandbox's own, in which a small program makes the
+//! socket a proxy as programs know them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::UnixListener;
+use tokio_util::sync::DropGuard;
+
+use crate::web::{Host, Proxy, Web};
+
+/// Where the socket is inside.
+pub(super) const INSIDE: &str = "/run/clara-proxy";
+/// Where programs find the proxy, by which variables.
+pub(super) const PROXY: &str = "http://127.0.0.1:3128";
+pub(super) const VARIABLES: [&str; 4] = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"];
+
+/// Stands between programs and the socket, and then is the program that was asked for. Nothing
+/// depends on its good will: whoever speaks to the socket, the proxy decides.
+pub(super) const BRIDGE: &str = "\
+import os, socket, sys
+listener = socket.create_server(('127.0.0.1', 3128), backlog=64)
+if os.fork() != 0:
+    listener.close()
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+import asyncio
+async def flow(reader, writer):
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+    except OSError:
+        pass
+async def relay(reader, writer):
+    try:
+        far_reader, far_writer = await asyncio.open_unix_connection('/run/clara-proxy')
+        await asyncio.gather(flow(reader, far_writer), flow(far_reader, writer))
+        far_writer.close()
+    except OSError:
+        pass
+    writer.close()
+async def main():
+    server = await asyncio.start_server(relay, sock=listener)
+    await server.serve_forever()
+asyncio.run(main())
+";
+
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
+/// A socket that leads out; closed, and gone, when it is dropped.
+pub(super) struct Egress {
+    folder: PathBuf,
+    pub(super) socket: PathBuf,
+    _proxy: DropGuard,
+}
+
+impl Egress {
+    pub(super) fn open(web: &Web, hosts: &Arc<[Host]>) -> Result<Self, String> {
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("clara-egress-{}-{number}", std::process::id()));
+        let failed = |err: std::io::Error| format!("no way out can be made: {}: {err}", folder.display());
+        // One of a process that had this number is nobody's any more.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).map_err(failed)?;
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        let socket = folder.join("proxy");
+        let listener = UnixListener::bind(&socket).map_err(failed)?;
+        let _proxy = Proxy::serve(web.clone(), Arc::clone(hosts), listener);
+        Ok(Self { folder, socket, _proxy })
+    }
+}
+
+impl Drop for Egress {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}

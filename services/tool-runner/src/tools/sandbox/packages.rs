@@ -1,0 +1,106 @@
+//! Packages of Python for the programs of a person: installed inside the sandbox, which can
+//! reach the index for that and nothing else.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::place::Place;
+use crate::sandbox::{PACKAGES, Run};
+use crate::web::Host;
+
+/// Where packages come from.
+pub(crate) struct Packages {
+    /// Address of a simple index (PEP 503).
+    pub(crate) index: String,
+    /// The hosts of the index and of its files.
+    pub(crate) hosts: Arc<[Host]>,
+}
+
+/// Files on their way need more room than there is in memory: `$1` is the index, `$2` where to,
+/// `$3` the package.
+const INSTALL: &str = "\
+mkdir -p .tmp
+TMPDIR=$PWD/.tmp python3 -m pip install --quiet --no-input --disable-pip-version-check --no-cache-dir \
+  --retries 1 --timeout 15 --prefer-binary --upgrade --index-url \"$1\" --target \"$2\" -- \"$3\" 2>&1
+status=$?
+rm -rf .tmp
+exit $status";
+
+impl Packages {
+    /// What the person reads of it; the error is for the model.
+    pub(super) async fn install(&self, place: &Place, folder: &Path, package: &str) -> Result<String, String> {
+        let package = requirement(package)?;
+        let run = place.plan(folder, &["/bin/sh", "-c", INSTALL, "sh", &self.index, PACKAGES, package], "");
+        let run = Run { hosts: Arc::clone(&self.hosts), ..run };
+        match place.run(run).await {
+            Ok(_) => Ok(format!("Installed {package}.")),
+            Err(why) if why.contains("No module named pip") => {
+                Err("Python has no pip here; whoever runs Clara can install it (Debian: python3-pip)".to_owned())
+            }
+            Err(why) => Err(why),
+        }
+    }
+}
+
+/// A package by its name, with extras and versions if they are given (PEP 508 without
+/// addresses and markers): nothing that an installer takes for an option or a place.
+fn requirement(text: &str) -> Result<&str, String> {
+    let refused = || format!("{text:?} is no package: give its name, or name==version");
+    let text = text.trim();
+    let is_name = |name: &str| {
+        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        is_plain && ends(name.chars().next()) && ends(name.chars().last())
+    };
+    let (named, versions) = match text.find(['=', '<', '>', '!', '~']) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let (name, extras) = match named.trim().split_once('[') {
+        Some((name, extras)) => (name, Some(extras.strip_suffix(']').ok_or_else(refused)?)),
+        None => (named.trim(), None),
+    };
+    let are_versions = versions.is_empty()
+        || versions.split(',').all(|version| {
+            let version = version.trim();
+            let of = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"].iter().find_map(|is| version.strip_prefix(is));
+            of.is_some_and(|of| {
+                let of = of.trim();
+                !of.is_empty() && of.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '*' | '+' | '-'))
+            })
+        });
+    let are_extras = extras.is_none_or(|extras| extras.split(',').all(|extra| is_name(extra.trim())));
+    match is_name(name) && are_extras && are_versions {
+        true => Ok(text),
+        false => Err(refused()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_a_name_and_nothing_else() {
+        for fine in ["pandas", "pandas==2.2.3", "ruamel.yaml", "httpx[http2,socks] >= 0.27, < 1", "a~=1.0", "x==1.*"] {
+            requirement(fine).unwrap();
+        }
+        for bad in [
+            "",
+            "-r requirements.txt",
+            "--index-url=http://evil.example",
+            "git+https://evil.example/x",
+            "x @ https://evil.example/x.whl",
+            "./x",
+            "/workspace/x",
+            "a b",
+            "a;b",
+            "x==",
+            "x[",
+            "x[a",
+            "x==1 --pre",
+        ] {
+            assert!(requirement(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Where code runs, and in whose folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::message::Principal;
+use domain::untrusted::visible;
+
+use super::folder::{COUNTED, weigh};
+use super::packages::Packages;
+use crate::sandbox::{End, Keeps, Limits, Printed, Run, Sandbox};
+use crate::web::Host;
+
+/// Where code runs, and whose folders are where.
+pub(crate) struct Place {
+    pub(crate) sandbox: Arc<dyn Sandbox>,
+    pub(crate) limits: Limits,
+    /// A folder for each person stands in it.
+    pub(crate) folder: PathBuf,
+    /// What code may reach.
+    pub(crate) hosts: Arc<[Host]>,
+    /// Where packages come from, if some may be installed.
+    pub(crate) packages: Option<Packages>,
+}
+
+impl Place {
+    /// A person's folder, which is made if there is none.
+    pub(super) fn of(&self, principal: &Principal) -> Result<PathBuf, String> {
+        // No name of theirs is part of a path.
+        let mut hasher = blake3::Hasher::new();
+        for field in [&principal.tenant, &principal.user] {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field.as_bytes());
+        }
+        let folder = self.folder.join(&hasher.finalize().to_hex()[..32]);
+        std::fs::create_dir_all(&folder).map_err(|err| format!("the working folder cannot be made: {err}"))?;
+        Ok(folder)
+    }
+
+    /// Something to be run in a folder of somebody's.
+    pub(super) fn plan(&self, folder: &Path, command: &[&str], input: &str) -> Run {
+        Run {
+            command: command.iter().map(|part| (*part).to_owned()).collect(),
+            input: input.to_owned(),
+            folder: folder.to_owned(),
+            time: self.limits.time,
+            hosts: Arc::clone(&self.hosts),
+        }
+    }
+
+    /// What it printed; the error is for the model.
+    pub(super) async fn run(&self, run: Run) -> Result<String, String> {
+        self.has_room(&run.folder).await?;
+        let printed = Arc::new(Printed::new(Keeps::First, self.limits.output_bytes));
+        let end = self.sandbox.run(&run, &printed).await?;
+        told(end, &printed, &self.limits)
+    }
+
+    /// Whether a person's folder has not grown too large.
+    pub(super) async fn has_room(&self, folder: &Path) -> Result<(), String> {
+        let (folder, bytes) = (folder.to_owned(), self.limits.folder_bytes);
+        blocking(move || match weigh(&folder, &mut (bytes, COUNTED), 64) {
+            true => Ok(()),
+            false => Err(format!(
+                "the working folder holds more than {} MB or {COUNTED} files: delete some first, with list_files and run_shell",
+                bytes >> 20
+            )),
+        })
+        .await
+    }
+}
+
+/// Does what waits for the disk where nobody else waits for it.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|err| Err(format!("it was not done: {err}")))
+}
+
+/// What the model is told of a run.
+fn told(end: End, printed: &Printed, limits: &Limits) -> Result<String, String> {
+    let (text, is_cut) = printed.text();
+    let mut text = visible(&text);
+    if is_cut {
+        text.push_str("\n[more was printed, and dropped]");
+    }
+    match end {
+        End::Exited(0) if text.trim().is_empty() => Ok("It ended well, and printed nothing.".to_owned()),
+        End::Exited(0) => Ok(text),
+        End::Exited(status) => Err(format!("it ended with status {status}:\n{text}")),
+        End::Killed(9) => Err(format!(
+            "it was killed: more than {} MB of memory or {} processes, probably:\n{text}",
+            limits.memory_bytes >> 20,
+            limits.processes
+        )),
+        End::Killed(25) => Err(format!("it wrote a file of more than {} MB:\n{text}", limits.file_bytes >> 20)),
+        End::Killed(signal) => Err(format!("it was ended by signal {signal}:\n{text}")),
+        End::TimedOut => Err(format!("it took longer than {:?}, and was ended:\n{text}", limits.time)),
+    }
+}
