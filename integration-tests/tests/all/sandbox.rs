@@ -178,11 +178,12 @@ async fn limits_hold_and_nothing_is_left_behind() {
     eventually("what it left behind is gone", async || (running("4242") == 0).then_some(())).await;
 }
 
-/// How many processes of this machine have this in their command.
-fn running(marker: &str) -> usize {
+/// How many processes of this machine have this word in their command.
+pub(crate) fn running(marker: &str) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines.filter(|line| String::from_utf8_lossy(line).contains(marker)).count()
+    let says = |line: &Vec<u8>| String::from_utf8_lossy(line).split([' ', '\0']).any(|word| word == marker);
+    lines.filter(says).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

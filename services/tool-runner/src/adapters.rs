@@ -1,5 +1,6 @@
 //! Servers that speak MCP, the database of those that are installed, and sandboxes.
 
+pub(crate) mod backgrounds; // Processes in the background of the sandbox.
 pub(crate) mod bubblewrap; // The sandbox by bubblewrap.
 mod cgroup; // Limits on all processes of a run together.
 mod process; // Processes that go with all that they started.

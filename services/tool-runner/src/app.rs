@@ -19,13 +19,14 @@ use crate::actors::breakers::Breakers;
 use crate::actors::lister::Lister;
 use crate::actors::runner::Runner;
 use crate::actors::stops::Stops;
+use crate::adapters::backgrounds::SqlBackgrounds;
 use crate::adapters::rmcp::{OAuth, RmcpConnector};
 use crate::adapters::sealed::MasterKey;
 use crate::adapters::sql::SqlInstallations;
 use crate::adapters::subagents::SqlChildren;
 use crate::adapters::vault::Vault;
 use crate::mcp::{CallLimits, Plugins, Servers, Watched};
-use crate::ports::Children;
+use crate::ports::{Backgrounds, Children};
 use crate::registry::{Registry, Tool};
 use crate::tools;
 use crate::web::{Engine, Search, Web};
@@ -60,6 +61,7 @@ impl App {
         let vault = Vault::new(database.clone(), key.context("open the key of secrets")?);
         let oauth = Arc::new(OAuth::new(vault, settings.optional("CLARA_OAUTH_CLIENT_URL")));
         let children: Arc<dyn Children> = Arc::new(SqlChildren::new(database.clone()));
+        let backgrounds: Arc<dyn Backgrounds> = Arc::new(SqlBackgrounds::new(database.clone()));
         let installations: Arc<SqlInstallations> = Arc::new(SqlInstallations::prepare(database).await?);
         let folder = settings.data_dir().join("mcp");
         let connector = Arc::new(RmcpConnector { folder, oauth: Arc::clone(&oauth) });
@@ -86,6 +88,7 @@ impl App {
                 })?;
         built_in.extend(of_web(settings, &web));
         built_in.extend(tools::subagents::all(bus, &children));
+        built_in.extend(place.iter().flat_map(|place| tools::processes::all(place, &backgrounds)));
         let registry = Registry::new(built_in, Arc::clone(&plugins)).context("register the built-in tools")?;
         let registry = Arc::new(registry);
         let runner = Runner {

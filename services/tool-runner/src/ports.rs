@@ -216,3 +216,53 @@ pub(crate) trait Children: Send + Sync {
     async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, DatabaseError>;
     async fn is_child(&self, conversation: &ConversationId) -> Result<bool, DatabaseError>;
 }
+
+/// A process that runs in the sandbox while nobody waits for it, as it was seen last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Background {
+    pub(crate) name: String,
+    /// The call that began it.
+    pub(crate) begun_by: String,
+    pub(crate) command: String,
+    pub(crate) started_at_ms: i64,
+    /// When what runs it was alive last.
+    pub(crate) seen_at_ms: i64,
+    /// How it ended, in words; empty while it runs.
+    pub(crate) ended: String,
+    /// The end of what it printed.
+    pub(crate) output: String,
+}
+
+/// What became of one that was to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It is to be run now.
+    New,
+    /// The same call has begun it before.
+    Before(Background),
+    /// Another of this name runs.
+    Taken,
+    /// As many run as may.
+    TooMany,
+}
+
+/// Processes in the background, by user. A time is the caller's, in milliseconds.
+#[async_trait]
+pub(crate) trait Backgrounds: Send + Sync {
+    /// Begins one, unless there is a reason not to; one of its name that has ended goes. Those
+    /// not seen since `lost_before_ms` run no more.
+    async fn begin(
+        &self,
+        user: &str,
+        new: &Background,
+        most: usize,
+        lost_before_ms: i64,
+    ) -> Result<Begun, DatabaseError>;
+    /// Notes that it runs, and what it printed; whether somebody wants it to stop.
+    async fn beat(&self, user: &str, of: &Background) -> Result<bool, DatabaseError>;
+    async fn end(&self, user: &str, of: &Background) -> Result<(), DatabaseError>;
+    /// Whether there was one to stop.
+    async fn want_stop(&self, user: &str, name: &str) -> Result<bool, DatabaseError>;
+    /// Newest first.
+    async fn of(&self, user: &str, limit: u32) -> Result<Vec<Background>, DatabaseError>;
+}

@@ -7,6 +7,7 @@ mod files; // The person's own folder.
 mod ledger; // Tools whose runs are counted elsewhere.
 mod memories; // All memories of a person at once.
 mod plugins; // Servers that offer tools.
+pub(crate) mod processes; // Processes in the background of the sandbox.
 mod reading; // What servers let people read.
 pub(crate) mod sandbox; // Code in the sandbox, and its files.
 pub(crate) mod subagents; // Turns that do a part of the work.

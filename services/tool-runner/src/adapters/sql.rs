@@ -49,6 +49,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0006_sampling.sqlite.sql"),
         postgres: include_str!("../../migrations/0006_sampling.postgres.sql"),
     },
+    Migration {
+        version: 7,
+        name: "processes",
+        sqlite: include_str!("../../migrations/0007_processes.sqlite.sql"),
+        postgres: include_str!("../../migrations/0007_processes.postgres.sql"),
+    },
 ];
 
 /// How long calls are kept: 30 days.

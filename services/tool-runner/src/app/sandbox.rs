@@ -33,6 +33,7 @@ pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(O
     let (hosts, of_packages) = (hosts("CLARA_SANDBOX_HOSTS")?, hosts("CLARA_SANDBOX_PACKAGE_HOSTS")?);
     let index = settings.text("CLARA_SANDBOX_INDEX_URL");
     let packages = (!of_packages.is_empty()).then_some(Packages { index, hosts: of_packages });
+    let background = Duration::from_secs(60 * settings.number("CLARA_SANDBOX_BACKGROUND_MINUTES"));
     let mode = settings.text("SANDBOX_MODE");
     let mut report = SandboxReport::default();
     match mode.as_str() {
@@ -42,7 +43,7 @@ pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(O
                 info!(sandbox = report.chosen, "code runs in a sandbox");
                 let folder = settings.data_dir().join("workspaces");
                 let sandbox: Arc<dyn Sandbox> = Arc::new(bubblewrap);
-                return Ok((Some(Arc::new(Place { sandbox, limits, folder, hosts, packages })), report));
+                return Ok((Some(Arc::new(Place { sandbox, limits, folder, hosts, background, packages })), report));
             }
             Err(why) => report.others.push(format!("bubblewrap: {why}")),
         },

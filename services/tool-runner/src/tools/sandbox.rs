@@ -12,10 +12,12 @@ use async_trait::async_trait;
 use domain::tool::{Effect, Intent, Risk, ToolClass, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
-use self::folder::{list, open, read, within, write};
+pub(super) use self::folder::within;
+use self::folder::{list, open, read, write};
 pub(crate) use self::packages::Packages;
 pub(crate) use self::place::Place;
 use self::place::blocking;
+pub(super) use self::place::ended;
 use super::{of_group, spec, text};
 use crate::registry::{Builtin, Tool};
 

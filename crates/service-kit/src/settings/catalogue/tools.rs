@@ -28,6 +28,12 @@ pub(super) const TOOLS: &[Setting] = &[
         "How long one run in the sandbox may take",
     ),
     setting(
+        "CLARA_SANDBOX_BACKGROUND_MINUTES",
+        Kind::Number { min: 1, max: 10_080 },
+        "60",
+        "How long a process in the background of the sandbox may take",
+    ),
+    setting(
         "CLARA_SANDBOX_MEMORY_MB",
         Kind::Number { min: 16, max: 1 << 20 },
         "512",

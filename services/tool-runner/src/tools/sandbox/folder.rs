@@ -17,7 +17,7 @@ const DEPTH: usize = 8;
 pub(super) const COUNTED: usize = 200_000;
 
 /// A path within the folder, whatever it is called; not where it leads.
-pub(super) fn within(path: &str) -> Result<PathBuf, String> {
+pub(in crate::tools) fn within(path: &str) -> Result<PathBuf, String> {
     let refused = || format!("{path:?} is not a path within the working folder");
     let plain = path.strip_prefix(INSIDE).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path);
     let plain = plain.trim_start_matches("./");

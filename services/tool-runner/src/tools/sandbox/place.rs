@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::message::Principal;
 use domain::untrusted::visible;
@@ -19,13 +20,15 @@ pub(crate) struct Place {
     pub(crate) folder: PathBuf,
     /// What code may reach.
     pub(crate) hosts: Arc<[Host]>,
+    /// How long what runs in the background may take.
+    pub(crate) background: Duration,
     /// Where packages come from, if some may be installed.
     pub(crate) packages: Option<Packages>,
 }
 
 impl Place {
     /// A person's folder, which is made if there is none.
-    pub(super) fn of(&self, principal: &Principal) -> Result<PathBuf, String> {
+    pub(in crate::tools) fn of(&self, principal: &Principal) -> Result<PathBuf, String> {
         // No name of theirs is part of a path.
         let mut hasher = blake3::Hasher::new();
         for field in [&principal.tenant, &principal.user] {
@@ -38,7 +41,7 @@ impl Place {
     }
 
     /// Something to be run in a folder of somebody's.
-    pub(super) fn plan(&self, folder: &Path, command: &[&str], input: &str) -> Run {
+    pub(in crate::tools) fn plan(&self, folder: &Path, command: &[&str], input: &str) -> Run {
         Run {
             command: command.iter().map(|part| (*part).to_owned()).collect(),
             input: input.to_owned(),
@@ -57,7 +60,7 @@ impl Place {
     }
 
     /// Whether a person's folder has not grown too large.
-    pub(super) async fn has_room(&self, folder: &Path) -> Result<(), String> {
+    pub(in crate::tools) async fn has_room(&self, folder: &Path) -> Result<(), String> {
         let (folder, bytes) = (folder.to_owned(), self.limits.folder_bytes);
         blocking(move || match weigh(&folder, &mut (bytes, COUNTED), 64) {
             true => Ok(()),
@@ -87,14 +90,22 @@ fn told(end: End, printed: &Printed, limits: &Limits) -> Result<String, String> 
     match end {
         End::Exited(0) if text.trim().is_empty() => Ok("It ended well, and printed nothing.".to_owned()),
         End::Exited(0) => Ok(text),
-        End::Exited(status) => Err(format!("it ended with status {status}:\n{text}")),
-        End::Killed(9) => Err(format!(
-            "it was killed: more than {} MB of memory or {} processes, probably:\n{text}",
+        end => Err(format!("{}:\n{text}", ended(end, limits, limits.time))),
+    }
+}
+
+/// How a run ended, in words.
+pub(in crate::tools) fn ended(end: End, limits: &Limits, time: Duration) -> String {
+    match end {
+        End::Exited(0) => "it ended well".to_owned(),
+        End::Exited(status) => format!("it ended with status {status}"),
+        End::Killed(9) => format!(
+            "it was killed: more than {} MB of memory or {} processes, probably",
             limits.memory_bytes >> 20,
             limits.processes
-        )),
-        End::Killed(25) => Err(format!("it wrote a file of more than {} MB:\n{text}", limits.file_bytes >> 20)),
-        End::Killed(signal) => Err(format!("it was ended by signal {signal}:\n{text}")),
-        End::TimedOut => Err(format!("it took longer than {:?}, and was ended:\n{text}", limits.time)),
+        ),
+        End::Killed(25) => format!("it wrote a file of more than {} MB", limits.file_bytes >> 20),
+        End::Killed(signal) => format!("it was ended by signal {signal}"),
+        End::TimedOut => format!("it took longer than {time:?}, and was ended"),
     }
 }

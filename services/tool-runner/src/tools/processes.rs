@@ -1,0 +1,292 @@
+//! Processes in the background of the sandbox: begun in one turn, looked at and stopped in
+//! later ones, by whichever replica is asked. Each ends with the runner that runs it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::guard::cut_middle;
+use domain::tool::{Effect, Intent, Risk, ToolClass, ToolRequest, ToolSpec};
+use domain::untrusted::visible;
+use serde_json::{Value, json};
+use service_kit::clock::now_ms;
+use service_kit::task::{self, TaskKind};
+use tracing::warn;
+
+use super::sandbox::{Place, ended, within};
+use super::{of_group, spec, text};
+use crate::ports::{Background, Backgrounds, Begun};
+use crate::registry::{Builtin, Tool};
+use crate::sandbox::{Keeps, Printed, Run};
+
+/// Those that one person has running, at most.
+const RUNNING: usize = 3;
+/// Those that are listed.
+const LISTED: u32 = 20;
+/// How often its state is noted, and whether it is to stop is asked.
+const BEAT: Duration = Duration::from_secs(1);
+/// Without a word of its runner for so long, it runs no more.
+const LOST_MS: i64 = 20_000;
+/// How long a stop may take.
+const STOPPING: Duration = Duration::from_secs(10);
+/// What is kept of its output, in bytes.
+const OUTPUT_BYTES: usize = 64 * 1024;
+/// Lines of it that are given unasked, and at most.
+const LINES: u64 = 50;
+const MOST_LINES: u64 = 1000;
+/// How much of a command a list shows, in characters.
+const COMMAND_CHARS: usize = 200;
+
+#[derive(Clone, Copy)]
+enum Doing {
+    Start,
+    Status,
+    Output,
+    Stop,
+    List,
+}
+
+struct ProcessTool {
+    spec: ToolSpec,
+    doing: Doing,
+    place: Arc<Place>,
+    backgrounds: Arc<dyn Backgrounds>,
+}
+
+pub(crate) fn all(place: &Arc<Place>, backgrounds: &Arc<dyn Backgrounds>) -> Vec<Arc<dyn Tool>> {
+    let tool = |spec: ToolSpec, doing| {
+        let reaches = !place.hosts.is_empty();
+        let intent = match doing {
+            Doing::Start if reaches => Intent::Network,
+            Doing::Start => Intent::Execute,
+            Doing::Stop => Intent::Write,
+            Doing::Status | Doing::Output | Doing::List => Intent::Read,
+        };
+        // Who can be reached may have answered anything.
+        let is_untrusted = reaches && matches!(doing, Doing::Status | Doing::Output | Doing::List);
+        let spec = ToolSpec { class: ToolClass::Sandbox, intent, is_untrusted, ..of_group("sandbox", spec) };
+        let (place, backgrounds) = (Arc::clone(place), Arc::clone(backgrounds));
+        Arc::new(ProcessTool { spec, doing, place, backgrounds }) as Arc<dyn Tool>
+    };
+    let name = json!({"type": "string", "minLength": 1, "maxLength": 40, "description": "The process's name"});
+    let minutes = place.background.as_secs() / 60;
+    vec![
+        tool(
+            spec(
+                "process_start",
+                &format!(
+                    "Starts a command by /bin/sh in the sandbox, in the background: for what takes longer than \
+                     run_shell allows, {minutes} minutes at most. Look at it with process_output."
+                ),
+                // The call's id is the process's: again is the same.
+                Effect::Idempotent,
+                Risk::Moderate,
+                json!({
+                    "command": {"type": "string", "minLength": 1, "maxLength": 100_000},
+                    "name": {"type": "string", "minLength": 1, "maxLength": 40, "description": "What to call it"},
+                    "cwd": {"type": "string", "maxLength": 500, "description": "A folder within the working folder"},
+                    "timeout": {"type": "integer", "minimum": 1, "maximum": place.background.as_secs(), "description": "Seconds that it may take"},
+                }),
+                &["command"],
+            ),
+            Doing::Start,
+        ),
+        tool(
+            spec(
+                "process_status",
+                "Says how a background process is.",
+                Effect::ReadOnly,
+                Risk::Safe,
+                json!({"name": name}),
+                &["name"],
+            ),
+            Doing::Status,
+        ),
+        tool(
+            spec(
+                "process_output",
+                "Gives the last lines that a background process printed.",
+                Effect::ReadOnly,
+                Risk::Safe,
+                json!({"name": name, "lines": {"type": "integer", "minimum": 1, "maximum": MOST_LINES}}),
+                &["name"],
+            ),
+            Doing::Output,
+        ),
+        tool(
+            spec(
+                "process_stop",
+                "Ends a background process, with all that it started.",
+                Effect::Idempotent,
+                Risk::Safe,
+                json!({"name": name}),
+                &["name"],
+            ),
+            Doing::Stop,
+        ),
+        tool(
+            spec("process_list", "Lists the background processes.", Effect::ReadOnly, Risk::Safe, json!({}), &[]),
+            Doing::List,
+        ),
+    ]
+}
+
+#[async_trait]
+impl Builtin for ProcessTool {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
+        let (user, name) = (request.principal.user.as_str(), text(&arguments, "name"));
+        match self.doing {
+            Doing::Start => self.start(request, &arguments).await,
+            Doing::Status => Ok(line(&self.find(user, name).await?)),
+            Doing::Output => {
+                let lines = arguments.get("lines").and_then(Value::as_u64).unwrap_or(LINES).min(MOST_LINES);
+                Ok(output(&self.find(user, name).await?, lines))
+            }
+            Doing::Stop => self.stop(user, name).await,
+            Doing::List => {
+                let known = self.backgrounds.of(user, LISTED).await.map_err(|err| err.to_string())?;
+                match known.is_empty() {
+                    true => Ok("There are none.".to_owned()),
+                    false => Ok(known.iter().map(line).collect::<Vec<_>>().join("\n")),
+                }
+            }
+        }
+    }
+}
+
+impl ProcessTool {
+    async fn start(&self, request: &ToolRequest, arguments: &Value) -> Result<String, String> {
+        let call = request.call.to_string();
+        let name = match text(arguments, "name") {
+            "" => blake3::hash(call.as_bytes()).to_hex()[..8].to_owned(),
+            name => name.to_owned(),
+        };
+        if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
+            return Err(format!("{name:?} is no name for a process: letters, digits, - and _ make one"));
+        }
+        let folder = self.place.of(&request.principal)?;
+        let run = self.planned(&folder, arguments)?;
+        self.place.has_room(&folder).await?;
+        let now = now_ms();
+        let new = Background {
+            name: name.clone(),
+            begun_by: call,
+            command: text(arguments, "command").to_owned(),
+            started_at_ms: now,
+            seen_at_ms: now,
+            ended: String::new(),
+            output: String::new(),
+        };
+        let begun = self.backgrounds.begin(&request.principal.user, &new, RUNNING, now.saturating_sub(LOST_MS)).await;
+        match begun.map_err(|err| err.to_string())? {
+            Begun::New => {
+                let (place, backgrounds) = (Arc::clone(&self.place), Arc::clone(&self.backgrounds));
+                let user = request.principal.user.clone();
+                task::spawn(TaskKind::Work, "sandbox-background", async move {
+                    accompany(&place, backgrounds.as_ref(), &user, run, new).await;
+                });
+                Ok(format!("Started `{name}`."))
+            }
+            Begun::Before(before) => Ok(format!("It was started before. {}", line(&before))),
+            Begun::Taken => Err(format!("`{name}` runs already: give another name, or stop it")),
+            Begun::TooMany => Err(format!("{RUNNING} processes run already: wait for one, or stop one")),
+        }
+    }
+
+    fn planned(&self, folder: &Path, arguments: &Value) -> Result<Run, String> {
+        let inside = match text(arguments, "cwd").trim() {
+            "" | "." | "/workspace" => ".".to_owned(),
+            cwd => format!("./{}", within(cwd)?.display()),
+        };
+        let command = text(arguments, "command");
+        let run = self.place.plan(
+            folder,
+            &["/bin/sh", "-c", "cd \"$1\" && exec /bin/sh -c \"$2\"", "sh", &inside, command],
+            "",
+        );
+        let seconds = arguments.get("timeout").and_then(Value::as_u64).map(Duration::from_secs);
+        let time = seconds.map_or(self.place.background, |seconds| seconds.min(self.place.background));
+        Ok(Run { time, ..run })
+    }
+
+    async fn find(&self, user: &str, name: &str) -> Result<Background, String> {
+        let known = self.backgrounds.of(user, LISTED).await.map_err(|err| err.to_string())?;
+        let found = known.into_iter().find(|known| known.name == name);
+        found.ok_or_else(|| format!("there is no process `{name}`; process_list shows them"))
+    }
+
+    async fn stop(&self, user: &str, name: &str) -> Result<String, String> {
+        let is_running = self.backgrounds.want_stop(user, name).await.map_err(|err| err.to_string())?;
+        let mut found = self.find(user, name).await?;
+        let deadline = tokio::time::Instant::now() + STOPPING;
+        while is_running && runs(&found) {
+            if tokio::time::Instant::now() > deadline {
+                return Err(format!("`{name}` was told to stop, and has not within {STOPPING:?}"));
+            }
+            tokio::time::sleep(BEAT / 5).await;
+            found = self.find(user, name).await?;
+        }
+        Ok(line(&found))
+    }
+}
+
+/// Runs one to its end, and says how it is meanwhile.
+async fn accompany(place: &Place, backgrounds: &dyn Backgrounds, user: &str, run: Run, mut of: Background) {
+    let printed = Arc::new(Printed::new(Keeps::Last, OUTPUT_BYTES));
+    let seen = |of: &mut Background| {
+        of.seen_at_ms = now_ms();
+        of.output = printed.text().0;
+    };
+    let how = {
+        let running = place.sandbox.run(&run, &printed);
+        tokio::pin!(running);
+        loop {
+            match tokio::time::timeout(BEAT, &mut running).await {
+                Ok(Ok(end)) => break ended(end, &place.limits, run.time),
+                Ok(Err(why)) => break format!("it did not start: {why}"),
+                Err(_) => {}
+            }
+            seen(&mut of);
+            match backgrounds.beat(user, &of).await {
+                // Every process of it ends as this goes out of sight.
+                Ok(true) => break "it was stopped".to_owned(),
+                Ok(false) => {}
+                Err(err) => warn!(error = %err, "failed to note how a background process is"),
+            }
+        }
+    };
+    seen(&mut of);
+    of.ended = how;
+    if let Err(err) = backgrounds.end(user, &of).await {
+        warn!(error = %err, "failed to note how a background process ended");
+    }
+}
+
+fn runs(known: &Background) -> bool {
+    known.ended.is_empty() && known.seen_at_ms >= now_ms().saturating_sub(LOST_MS)
+}
+
+fn line(known: &Background) -> String {
+    let seconds = |from: i64, to: i64| Duration::from_secs(u64::try_from((to - from) / 1000).unwrap_or(0));
+    let state = match (runs(known), known.ended.as_str()) {
+        (true, _) => format!("runs since {:?}", seconds(known.started_at_ms, now_ms())),
+        (false, "") => "ended with the tool runner that ran it".to_owned(),
+        (false, how) => format!("{how}, after {:?}", seconds(known.started_at_ms, known.seen_at_ms)),
+    };
+    format!("- `{}`: {state}. {}", known.name, cut_middle(&visible(&known.command), COMMAND_CHARS))
+}
+
+fn output(known: &Background, lines: u64) -> String {
+    let printed = visible(&known.output);
+    let all: Vec<&str> = printed.lines().collect();
+    let from = all.len().saturating_sub(usize::try_from(lines).unwrap_or(usize::MAX));
+    match all.is_empty() {
+        true => format!("{}\nIt has printed nothing.", line(known)),
+        false => format!("{}\n{}", line(known), all[from..].join("\n")),
+    }
+}
