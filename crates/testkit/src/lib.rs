@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "test support fails by panicking")]
 
 pub mod collector; // An OTLP collector that keeps what it gets.
+pub mod docker; // A real Docker daemon with one image.
 pub mod falkordb; // A real FalkorDB with data of its own.
 pub mod index; // An index of Python packages.
 pub mod model; // A model vendor that speaks the true wire and keeps a ledger.

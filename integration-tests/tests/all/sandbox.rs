@@ -81,11 +81,11 @@ fn marked(attempt: &str) -> String {
     format!("{attempt} && echo it-\"\"succeeded; echo tried")
 }
 
-fn connects(host: &str, port: &str) -> String {
+pub(crate) fn connects(host: &str, port: &str) -> String {
     format!("python3 -c \"import socket; socket.create_connection(('{host}', {port}), 2)\"")
 }
 
-async fn fails(terminal: &mut Terminal, attempt: &str) {
+pub(crate) async fn fails(terminal: &mut Terminal, attempt: &str) {
     let text = shell(terminal, &marked(attempt)).await.text;
     assert!(text.contains("tried") && !text.contains(SUCCEEDED), "{attempt}: {text}");
     assert!(!text.contains("canary") && !text.contains("root:"), "{attempt}: {text}");
@@ -203,7 +203,7 @@ async fn a_stop_ends_every_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_sandbox_that_holds_no_code_is_run() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
-    let sandbox = plan(&model, folder.path()).set("SANDBOX_MODE", "docker").start().await;
+    let sandbox = plan(&model, folder.path()).set("SANDBOX_MODE", "incus").start().await;
     let mut terminal = sandbox.terminal("main").await;
     let reply = terminal.asks("shell echo out > /tmp/should-not-be").await;
     assert!(reply.text.contains("there is no tool `run_shell`"), "{}", reply.text);

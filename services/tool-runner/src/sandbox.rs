@@ -15,6 +15,12 @@ pub(crate) const INSIDE: &str = "/workspace";
 /// Where packages are that were installed for its programs, inside.
 pub(crate) const PACKAGES: &str = "/workspace/.python";
 
+/// What a run has in its environment, beside where programs are.
+pub(crate) const VARIABLES: &[(&str, &str)] =
+    &[("HOME", INSIDE), ("LANG", "C.UTF-8"), ("TMPDIR", "/tmp"), ("PYTHONPATH", PACKAGES)];
+/// What a run may write to /tmp, in bytes.
+pub(crate) const TMP: u64 = 64 * 1024 * 1024;
+
 /// What one run may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {

@@ -3,7 +3,6 @@
 //!
 //! How a run is started and ended is in [`started`].
 
-mod egress; // The way out of it, where one is granted.
 mod started;
 
 use std::io::Write;
@@ -23,11 +22,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::egress::Egress;
 use self::started::{BEGINS, Pipes, Started, inherit};
 use super::cgroup::Cgroups;
+use super::egress::{self, Egress};
 use super::seccomp;
-use crate::sandbox::{End, INSIDE, Keeps, Limits, PACKAGES, Printed, Run, Sandbox};
+use crate::sandbox::{End, INSIDE, Keeps, Limits, Printed, Run, Sandbox, TMP, VARIABLES};
 use crate::web::Web;
 
 /// Folders of the machine that programs need, read-only; those that are not there are left out.
@@ -37,8 +36,6 @@ const LINKS: &[(&str, &str)] =
     &[("usr/bin", "/bin"), ("usr/sbin", "/sbin"), ("usr/lib", "/lib"), ("usr/lib64", "/lib64")];
 /// Folders in which the programs are that it needs.
 const PROGRAMS: &[&str] = &["/usr/bin", "/usr/local/bin", "/bin"];
-/// What a run may write to /tmp, in bytes.
-const TMP: u64 = 64 * 1024 * 1024;
 /// How long what was printed may take to be read once nobody prints.
 const READING: Duration = Duration::from_secs(10);
 
@@ -86,13 +83,7 @@ impl Bubblewrap {
         command.env_clear();
         command.args(["--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]);
         command.args(["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]);
-        for (name, value) in [
-            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-            ("HOME", INSIDE),
-            ("LANG", "C.UTF-8"),
-            ("TMPDIR", "/tmp"),
-            ("PYTHONPATH", PACKAGES),
-        ] {
+        for (name, value) in [("PATH", "/usr/local/bin:/usr/bin:/bin")].iter().chain(VARIABLES) {
             command.args(["--setenv", name, value]);
         }
         for folder in SEEN {
@@ -118,7 +109,7 @@ impl Bubblewrap {
         command.args(["--", "/bin/sh", "-c", BEGINS, "sh", "/usr/bin/prlimit", "--core=0"]);
         command.args([format!("--nproc={processes}"), format!("--fsize={file_bytes}"), "--".to_owned()]);
         if egress.is_some() {
-            command.args(["/usr/bin/python3", "-c", egress::BRIDGE]);
+            command.args(egress::BRIDGE);
         }
         command.args(&run.command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

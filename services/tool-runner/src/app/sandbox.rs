@@ -9,6 +9,7 @@ use service_kit::settings::Settings;
 use tracing::{info, warn};
 
 use crate::adapters::bubblewrap::Bubblewrap;
+use crate::adapters::docker::DockerSandbox;
 use crate::sandbox::{Limits, Sandbox};
 use crate::tools::sandbox::{Packages, Place};
 use crate::web::{Host, Web};
@@ -36,20 +37,32 @@ pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(O
     let background = Duration::from_secs(60 * settings.number("CLARA_SANDBOX_BACKGROUND_MINUTES"));
     let mode = settings.text("SANDBOX_MODE");
     let mut report = SandboxReport::default();
-    match mode.as_str() {
-        "auto" | "bubblewrap" => match Bubblewrap::probe(limits, web.clone()).await {
-            Ok(bubblewrap) => {
-                report.chosen = bubblewrap.name().to_owned();
-                info!(sandbox = report.chosen, "code runs in a sandbox");
+    // The best first.
+    let names = if mode == "auto" { vec!["bubblewrap", "docker"] } else { vec![mode.as_str()] };
+    for name in names {
+        match probe(name, settings, limits, web).await {
+            Ok(sandbox) => {
+                info!(sandbox = sandbox.name(), "code runs in a sandbox");
+                report.chosen = sandbox.name().to_owned();
                 let folder = settings.data_dir().join("workspaces");
-                let sandbox: Arc<dyn Sandbox> = Arc::new(bubblewrap);
                 return Ok((Some(Arc::new(Place { sandbox, limits, folder, hosts, background, packages })), report));
             }
-            Err(why) => report.others.push(format!("bubblewrap: {why}")),
-        },
-        "off" => report.others.push("SANDBOX_MODE is off".to_owned()),
-        other => report.others.push(format!("{other}: this build has no such sandbox; bubblewrap is the one it has")),
+            Err(why) => report.others.push(format!("{name}: {why}")),
+        }
     }
     warn!(why = report.others.join("; "), "no sandbox holds here; no code is run");
     Ok((None, report))
+}
+
+/// One of them, if it holds here; the error says why it does not.
+async fn probe(name: &str, settings: &Settings, limits: Limits, web: &Web) -> Result<Arc<dyn Sandbox>, String> {
+    Ok(match name {
+        "bubblewrap" => Arc::new(Bubblewrap::probe(limits, web.clone()).await?),
+        "docker" => {
+            let (host, image) = (settings.text("DOCKER_HOST"), settings.text("DOCKER_SANDBOX_IMAGE"));
+            Arc::new(DockerSandbox::probe(&host, image, limits, web.clone()).await?)
+        }
+        "off" => return Err("it is what SANDBOX_MODE says".to_owned()),
+        _ => return Err("this build has no such sandbox; bubblewrap and docker are those that it has".to_owned()),
+    })
 }

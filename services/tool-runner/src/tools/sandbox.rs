@@ -170,7 +170,7 @@ impl Builtin for SandboxTool {
         let folder = self.place.of(&request.principal)?;
         let run = |command: &[&str], input: &str| self.place.plan(&folder, command, input);
         match self.doing {
-            Doing::Python => self.place.run(run(&["/usr/bin/python3", "-"], text(&arguments, "code"))).await,
+            Doing::Python => self.place.run(run(&["python3", "-"], text(&arguments, "code"))).await,
             Doing::Shell => self.place.run(run(&["/bin/sh", "-c", text(&arguments, "command")], "")).await,
             Doing::Install => match &self.place.packages {
                 Some(packages) => packages.install(&self.place, &folder, text(&arguments, "package")).await,
@@ -185,7 +185,7 @@ impl Builtin for SandboxTool {
                 };
                 // Inside: whatever the archive says, it cannot reach further.
                 let (archive, into) = (format!("./{}", archive.display()), format!("./{}", into.display()));
-                self.place.run(run(&["/usr/bin/python3", "-c", UNZIP, &archive, &into], "")).await
+                self.place.run(run(&["python3", "-c", UNZIP, &archive, &into], "")).await
             }
             Doing::List => blocking(move || list(&open(&folder)?, text(&arguments, "path"))).await,
             Doing::Read => {

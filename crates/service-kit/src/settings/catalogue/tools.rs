@@ -21,6 +21,13 @@ pub(super) const TOOLS: &[Setting] = &[
         "auto",
         "Where code runs; what does not hold here is not used, and then no code runs at all",
     ),
+    setting("DOCKER_HOST", Kind::Text, "unix:///var/run/docker.sock", "The Docker daemon's socket, for that sandbox"),
+    setting(
+        "DOCKER_SANDBOX_IMAGE",
+        Kind::Text,
+        "python:3.12-slim",
+        "What Docker's sandbox runs: an image with python3 and a shell, which is there",
+    ),
     setting(
         "CLARA_SANDBOX_SECONDS",
         Kind::Number { min: 1, max: 3600 },

@@ -18,9 +18,10 @@ pub(super) const INSIDE: &str = "/run/clara-proxy";
 pub(super) const PROXY: &str = "http://127.0.0.1:3128";
 pub(super) const VARIABLES: [&str; 4] = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"];
 
-/// Stands between programs and the socket, and then is the program that was asked for. Nothing
-/// depends on its good will: whoever speaks to the socket, the proxy decides.
-pub(super) const BRIDGE: &str = "\
+/// Before a command: stands between programs and the socket, and then is the program that was
+/// asked for. Nothing depends on its good will: whoever speaks to the socket, the proxy decides.
+pub(super) const BRIDGE: [&str; 3] = ["python3", "-c", BETWEEN];
+const BETWEEN: &str = "\
 import os, socket, sys
 listener = socket.create_server(('127.0.0.1', 3128), backlog=64)
 if os.fork() != 0:
