@@ -42,8 +42,7 @@ eval-memory *args:
 
 # How often is the tool that is needed among the first? JSON lines; `./dev eval-tools --help`
 eval-tools *args:
-    @cargo build --quiet --release -p integration-tests --bin eval-tools
-    @target/release/eval-tools "$@"
+    @scripts/eval-tools "$@"
 
 # How long does she need to find what she remembers? Optimised build. `./dev bench-memory --help`
 bench-memory *args:

@@ -1,10 +1,12 @@
 //! How often the tool that is needed is among the first: a file of queries, each with the
 //! tools to choose from, scored with the ranking that prompts are made with.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Context;
-use recall::{Described, tool_scores};
+use embed::{Embedder, TEXTS};
+use recall::{Described, cosine, tool_scores, tool_text, with_meaning};
 use serde_json::{Value, json};
 
 /// How deep is looked.
@@ -28,20 +30,41 @@ pub struct Scores {
     recall: [f64; DEPTHS.len()],
 }
 
-/// Scores a file of JSON lines; the error names the line.
+/// Vectors by their texts.
+type Vectors = HashMap<String, Vec<f32>>;
+
+/// Scores a file of JSON lines, by words and, with a model, by meaning; the error names the
+/// line.
 ///
 /// ```json
 /// {"query": "will it rain?", "tools": [{"name": "", "description": "", "schema": {}}], "expected": ["name"]}
 /// ```
-pub fn score(file: &Path) -> anyhow::Result<Scores> {
+pub async fn score(file: &Path, model: Option<&dyn Embedder>) -> anyhow::Result<Scores> {
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    let mut scores = Scores::default();
+    let (mut scores, mut vectors) = (Scores::default(), Vectors::new());
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let case = case(line).with_context(|| format!("line {} of {}", number + 1, file.display()))?;
-        scores.add(&case);
+        if let Some(model) = model {
+            embed(model, &case, &mut vectors).await?;
+        }
+        scores.add(&case, &vectors);
     }
     anyhow::ensure!(scores.queries > 0, "{} holds no queries", file.display());
     Ok(scores)
+}
+
+/// Adds what a case needs.
+async fn embed(model: &dyn Embedder, case: &Case, vectors: &mut Vectors) -> anyhow::Result<()> {
+    let texts = case.tools.iter().map(|[name, description, _]| tool_text(name, description));
+    let mut missing: Vec<String> =
+        texts.chain([case.query.clone()]).filter(|text| !vectors.contains_key(text)).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    for some in missing.chunks(TEXTS) {
+        let made = model.embed(some.to_vec()).await?;
+        vectors.extend(some.iter().cloned().zip(made.into_iter().map(|made| made.text)));
+    }
+    Ok(())
 }
 
 fn case(line: &str) -> anyhow::Result<Case> {
@@ -66,10 +89,15 @@ fn case(line: &str) -> anyhow::Result<Case> {
 }
 
 impl Scores {
-    fn add(&mut self, case: &Case) {
+    fn add(&mut self, case: &Case, vectors: &Vectors) {
         let described: Vec<_> =
             case.tools.iter().map(|[name, description, schema]| Described { name, description, schema }).collect();
-        let scores = tool_scores(&case.query, &described);
+        let similar = |tool: &Described<'_>| {
+            let of = vectors.get(&tool_text(tool.name, tool.description));
+            Some(cosine(vectors.get(&case.query)?, of?))
+        };
+        let similar: Vec<_> = described.iter().map(similar).collect();
+        let scores = with_meaning(&tool_scores(&case.query, &described), &similar);
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]).then(one.cmp(other)));
         let is_expected = |index: &usize| case.expected.contains(&case.tools[*index][0]);
@@ -108,22 +136,22 @@ impl std::fmt::Display for Scores {
 mod tests {
     use super::*;
 
-    fn scored(lines: &str) -> anyhow::Result<Scores> {
+    async fn scored(lines: &str) -> anyhow::Result<Scores> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), lines).unwrap();
-        score(file.path())
+        score(file.path(), None).await
     }
 
-    #[test]
-    fn what_is_needed_is_counted_where_it_stands() {
+    #[tokio::test]
+    async fn what_is_needed_is_counted_where_it_stands() {
         let tools = r#"[{"name":"a__rain","description":"Tells whether it rains."},{"name":"b__mail","description":"Sends mail.","schema":{"type":"object"}}]"#;
         let line =
             |query: &str, expected: &str| format!(r#"{{"query":"{query}","tools":{tools},"expected":["{expected}"]}}"#);
         let lines = [line("will it rain?", "a__rain"), line("will it rain?", "b__mail")].join("\n");
         let expected = json!({"queries": 2, "top1": 50.0, "recall@5": 100.0, "recall@10": 100.0});
-        assert_eq!(scored(&lines).unwrap().json(), expected);
-        let why = format!("{:#}", scored(&line("rain", "c")).unwrap_err());
+        assert_eq!(scored(&lines).await.unwrap().json(), expected);
+        let why = format!("{:#}", scored(&line("rain", "c")).await.unwrap_err());
         assert!(why.contains("line 1") && why.contains("`c`"), "{why}");
-        assert!(scored("\n").is_err() && scored("{").is_err());
+        assert!(scored("\n").await.is_err() && scored("{").await.is_err());
     }
 }

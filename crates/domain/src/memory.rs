@@ -223,6 +223,22 @@ pub struct PassageRequest {
     pub limit: u32,
 }
 
+/// Texts that are to be compared with questions by their meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    pub questions: Vec<String>,
+    pub texts: Vec<String>,
+}
+
+/// Most questions and texts of one comparison.
+pub const QUESTIONS: usize = 4;
+pub const COMPARED: usize = 1000;
+
+/// For each question, how similar each text is to it, from −1 to 1; `None` where that is not
+/// known yet.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Similarities(pub Vec<Vec<Option<f32>>>);
+
 /// Words too common to search by.
 const STOP_WORDS: &[&str] = &[
     "a", "about", "am", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "clara", "could", "did",

@@ -1,13 +1,17 @@
 //! Recall and passages.
 
-use domain::memory::{HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled, Reminder, Role};
+use domain::memory::{
+    Comparison, HistoryMessage, Passage, PassageRequest, RecallRequest, Recalled, Reminder, Role, Similarities,
+};
 
 use crate::fields::{self, all, raws, required};
 use crate::{InvalidMessage, Wire, decode, v1, wire};
 
 wire!(RecallRequest as v1::Recall);
 wire!(Recalled as v1::Recalled);
+wire!(Comparison as v1::Comparison);
 wire!(PassageRequest as v1::PassageRequest);
+wire!(Similarities as v1::Similarities);
 
 impl From<&RecallRequest> for v1::Recall {
     fn from(value: &RecallRequest) -> Self {
@@ -144,6 +148,38 @@ impl TryFrom<v1::PassageRequest> for PassageRequest {
             query: raw.query,
             limit: raw.limit,
         })
+    }
+}
+
+impl From<&Comparison> for v1::Comparison {
+    fn from(value: &Comparison) -> Self {
+        Self { questions: value.questions.clone(), texts: value.texts.clone() }
+    }
+}
+
+impl TryFrom<v1::Comparison> for Comparison {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Comparison) -> Result<Self, InvalidMessage> {
+        Ok(Self { questions: raw.questions, texts: raw.texts })
+    }
+}
+
+impl From<&Similarities> for v1::Similarities {
+    fn from(value: &Similarities) -> Self {
+        let row = |row: &Vec<Option<f32>>| v1::similarities::Row {
+            values: row.iter().map(|value| value.unwrap_or(f32::NAN)).collect(),
+        };
+        Self { rows: value.0.iter().map(row).collect() }
+    }
+}
+
+impl TryFrom<v1::Similarities> for Similarities {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Similarities) -> Result<Self, InvalidMessage> {
+        let row = |row: v1::similarities::Row| {
+            row.values.into_iter().map(|value| value.is_finite().then_some(value)).collect()
+        };
+        Ok(Self(raw.rows.into_iter().map(row).collect()))
     }
 }
 

@@ -36,6 +36,31 @@ pub fn tool_scores(query: &str, tools: &[Described<'_>]) -> Vec<f32> {
     scores
 }
 
+/// What the similarity of two texts counts beside words, of which the best counts 1. Among 0.5,
+/// 1, 2 and 3 the best on the functions of the Berkeley Function-Calling Leaderboard (its
+/// `multiple` and `live_multiple` categories).
+const MEANING: f32 = 3.0;
+
+/// The words by which a tool is compared with a question by a model of texts.
+pub fn tool_text(name: &str, description: &str) -> String {
+    format!("{}: {description}", apart(name))
+}
+
+/// Scores by words with those by meaning beside them: how similar each tool is to the question,
+/// from −1 to 1, where that is known. What is not known counts as much as the others do on
+/// average; when nothing is, words decide alone.
+pub fn with_meaning(words: &[f32], similar: &[Option<f32>]) -> Vec<f32> {
+    let known: Vec<f32> = similar.iter().copied().flatten().filter(|similar| similar.is_finite()).collect();
+    if known.is_empty() {
+        return words.to_vec();
+    }
+    let best = words.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let average = known.iter().sum::<f32>() / known.len() as f32;
+    let of = |index: usize| similar.get(index).copied().flatten().filter(|similar| similar.is_finite());
+    let score = |(index, words): (usize, &f32)| words / best + MEANING * of(index).unwrap_or(average);
+    words.iter().enumerate().map(score).collect()
+}
+
 /// `sendEmail` and `send_email` as words.
 fn apart(text: &str) -> String {
     let mut words = String::with_capacity(text.len() + text.len() / 8);
@@ -76,7 +101,24 @@ mod tests {
         assert_eq!(best("will it rain in the city? I ask for forecasts"), "weather__forecast");
     }
 
+    #[test]
+    fn meaning_counts_where_it_is_known() {
+        assert_eq!(with_meaning(&[2.0, 1.0], &[None, None]), [2.0, 1.0]);
+        let scores = with_meaning(&[2.0, 1.0, 0.0], &[Some(0.1), Some(0.9), None]);
+        assert!(scores[1] > scores[0] && scores[0] > 0.0, "{scores:?}");
+        // What is not known is between what fits well and what does not.
+        let scores = with_meaning(&[0.0, 0.0, 0.0], &[Some(0.1), Some(0.9), None]);
+        assert!(scores[1] > scores[2] && scores[2] > scores[0], "{scores:?}");
+    }
+
     proptest! {
+        #[test]
+        fn meaning_leaves_every_tool_its_score(words in proptest::collection::vec(0.0f32..9.0, 0..8), similar in proptest::collection::vec(proptest::option::of(-1.0f32..1.0), 0..10)) {
+            let scores = with_meaning(&words, &similar);
+            prop_assert_eq!(scores.len(), words.len());
+            prop_assert!(scores.iter().all(|score| score.is_finite()));
+        }
+
         #[test]
         fn every_tool_has_a_score_that_is_no_less_than_nothing(query in ".{0,60}", names in proptest::collection::vec(".{0,20}", 0..8)) {
             let tools: Vec<Described<'_>> =

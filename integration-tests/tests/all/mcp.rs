@@ -356,6 +356,30 @@ async fn a_prompt_carries_the_tools_that_fit_and_others_are_searched_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_meant_brings_a_tool_into_the_prompt_without_its_words() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let embedding = std::env::var("CLARA_TEST_EMBEDDING_FOLDER").unwrap();
+    let plan = plan(&model, folder.path()).set("CLARA_EMBEDDING_FOLDER", embedding);
+    // Enough for what is always there, and for a few of the others.
+    let sandbox = plan.set("CLARA_TOOL_TOKENS", 2600).start().await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/many.py");
+    let launch =
+        Launch::Stdio { command: vec!["python3".into(), script.display().to_string()], env: Default::default() };
+    install(&bus, ANN, "many", launch, false).await.unwrap();
+    let is_offered = async || {
+        terminal.asks("do I need an umbrella tomorrow?").await;
+        let body = model.asked().last().unwrap().body.clone();
+        let tools = body["tools"].as_array().unwrap().clone();
+        tools.iter().any(|tool| tool["function"]["name"] == "many__zone_outlook")
+    };
+    let mut is_offered = is_offered;
+    // The vectors of the tools are made while the first answer goes on without.
+    assert!(!is_offered().await, "no word of it is asked for");
+    eventually("its meaning brought it forward", async || is_offered().await.then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn servers_are_installed_in_words_after_the_command_was_seen() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
     let sandbox = plan(&model, folder.path()).start().await;

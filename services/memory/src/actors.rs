@@ -1,5 +1,6 @@
 //! Who answers and who listens.
 
+pub(crate) mod comparer; // How similar texts are to questions.
 pub(crate) mod embedder; // Vectors for what was said.
 pub(crate) mod eraser; // Purges what was erased from the journals.
 pub(crate) mod facts; // What is remembered of people.

@@ -12,6 +12,7 @@ use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 
+use crate::actors::comparer::Comparer;
 use crate::actors::embedder::{self, PassageEmbedder};
 use crate::actors::eraser::{self, Eraser};
 use crate::actors::facts::FactServer;
@@ -119,6 +120,7 @@ impl App {
             graph: graph.as_ref().map(|(store, _)| Arc::clone(store)),
             breaker: Breaker::default(),
         });
+        let compared = Arc::clone(&search);
         let finder = Arc::new(PassageServer { passages: memory.clone(), search, people: memory.clone() });
         let recall = Arc::new(RecallServer {
             memory: memory.clone(),
@@ -139,6 +141,7 @@ impl App {
             stored: stored.clone(),
         });
 
+        let comparer = Arc::new(Comparer::new(compared, model.clone()));
         let mut mirrors: Vec<Arc<dyn Erases>> = Vec::new();
         let eraser = Arc::new(Eraser { facts: memory.clone(), traces: traces.clone() });
         // What is stored leaves nothing to erase.
@@ -173,7 +176,7 @@ impl App {
             mirrors,
         });
         let sessions = Arc::new(SessionServer { sessions: memory.clone(), people: memory });
-        let (one, two, three, four, five) = (bus.clone(), bus.clone(), bus.clone(), bus.clone(), bus);
+        let (one, two, three, four, five, six) = (bus.clone(), bus.clone(), bus.clone(), bus.clone(), bus.clone(), bus);
         let parts = vec![
             Part::new("memory/projector", move |stop| {
                 let (bus, projector) = (one.clone(), Arc::clone(&projector));
@@ -190,6 +193,10 @@ impl App {
             Part::new("memory/passages", move |stop| {
                 let (bus, finder) = (four.clone(), Arc::clone(&finder));
                 async move { Ok(bus.answer("memory-passages", bus::Endpoints::MemoryPassages, finder, stop).await?) }
+            }),
+            Part::new("memory/compare", move |stop| {
+                let (bus, comparer) = (six.clone(), Arc::clone(&comparer));
+                async move { Ok(bus.answer("memory-compare", bus::Endpoints::MemoryCompare, comparer, stop).await?) }
             }),
             Part::new("memory/sessions", move |stop| {
                 let (bus, sessions) = (five.clone(), Arc::clone(&sessions));

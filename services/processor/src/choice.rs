@@ -1,9 +1,11 @@
 //! Which tools the model is offered from the start, when there are more than it should
 //! read. Pure.
 
+use std::collections::HashMap;
+
 use domain::tool::ToolSpec;
 use domain::tool_search;
-use recall::{Described, tool_scores};
+use recall::{Described, tool_scores, with_meaning};
 
 /// Groups that are always offered: what she is known for.
 const ALWAYS: [&str; 2] = ["basics", "memory"];
@@ -17,6 +19,19 @@ pub(crate) struct Chosen {
     pub(crate) later: Vec<ToolSpec>,
 }
 
+/// How similar tools are, by their names, to what is asked and to what was said before, as far
+/// as that is known.
+#[derive(Debug, Default)]
+pub(crate) struct Meaning {
+    pub(crate) asked: HashMap<String, f32>,
+    pub(crate) before: HashMap<String, f32>,
+}
+
+/// Whether something must be left out.
+pub(crate) fn is_needed(tools: &[ToolSpec], budget: usize, cost: &dyn Fn(&ToolSpec) -> usize) -> bool {
+    tools.iter().map(cost).sum::<usize>() > budget
+}
+
 /// Offers all that fit into `budget` tokens: what she is known for, then what fits best to
 /// `asked` and to what was said `before`. When something is left out, a tool that finds it
 /// is added. `cost`: the tokens of a tool.
@@ -24,18 +39,19 @@ pub(crate) fn choose(
     mut tools: Vec<ToolSpec>,
     asked: &str,
     before: &str,
+    meaning: &Meaning,
     budget: usize,
     cost: &dyn Fn(&ToolSpec) -> usize,
 ) -> Chosen {
     tools.sort_by(|one, other| one.name.cmp(&other.name));
-    let costs: Vec<usize> = tools.iter().map(cost).collect();
-    if costs.iter().sum::<usize>() <= budget {
+    if !is_needed(&tools, budget, cost) {
         return Chosen { offered: tools, later: Vec::new() };
     }
+    let costs: Vec<usize> = tools.iter().map(cost).collect();
     let search = tool_search::spec();
     let mut room = budget.saturating_sub(cost(&search));
     let mut is_offered = vec![false; tools.len()];
-    for index in ranked(&tools, asked, before) {
+    for index in ranked(&tools, asked, before, meaning) {
         if costs[index] <= room {
             room -= costs[index];
             is_offered[index] = true;
@@ -48,12 +64,16 @@ pub(crate) fn choose(
 }
 
 /// The tools, those that fit best first.
-fn ranked(tools: &[ToolSpec], asked: &str, before: &str) -> Vec<usize> {
+fn ranked(tools: &[ToolSpec], asked: &str, before: &str, meaning: &Meaning) -> Vec<usize> {
     let described: Vec<Described<'_>> = tools
         .iter()
         .map(|tool| Described { name: &tool.name, description: &tool.description, schema: &tool.schema })
         .collect();
-    let (now, then) = (tool_scores(asked, &described), tool_scores(before, &described));
+    let scores = |text: &str, similar: &HashMap<String, f32>| {
+        let similar: Vec<_> = tools.iter().map(|tool| similar.get(&tool.name).copied()).collect();
+        with_meaning(&tool_scores(text, &described), &similar)
+    };
+    let (now, then) = (scores(asked, &meaning.asked), scores(before, &meaning.before));
     let score = |index: usize| now[index] + BEFORE * then[index];
     let is_always = |index: usize| ALWAYS.contains(&tools[index].group.as_str());
     let mut order: Vec<usize> = (0..tools.len()).collect();
@@ -86,20 +106,29 @@ mod tests {
 
     #[test]
     fn what_fits_is_offered_whole() {
-        let Chosen { offered, later } = choose(many(), "hello", "", 4, &|_| 1);
+        let Chosen { offered, later } = choose(many(), "hello", "", &Meaning::default(), 4, &|_| 1);
         assert_eq!((offered.len(), later.len()), (4, 0));
     }
 
     #[test]
     fn what_is_asked_for_comes_first_and_the_rest_is_searched() {
         let chosen = |asked, before| {
-            let Chosen { offered, later } = choose(many(), asked, before, 3, &|_| 1);
+            let Chosen { offered, later } = choose(many(), asked, before, &Meaning::default(), 3, &|_| 1);
             assert_eq!(offered.len() + later.len(), 5);
             names(&offered).into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(chosen("what is the weather?", ""), ["remember", "weather__now", "search_tools"]);
         assert_eq!(chosen("and tomorrow?", "send an e-mail"), ["mail__send", "remember", "search_tools"]);
         // A budget that is too small for anything still lets her search.
-        assert_eq!(names(&choose(many(), "weather", "", 0, &|_| 1).offered), ["search_tools"]);
+        assert_eq!(names(&choose(many(), "weather", "", &Meaning::default(), 0, &|_| 1).offered), ["search_tools"]);
+    }
+
+    #[test]
+    fn what_is_meant_is_found_without_its_words() {
+        let asked = [("mail__send", 0.1), ("weather__now", 0.6), ("stocks__price", 0.2)];
+        let asked = asked.map(|(name, similar)| (name.to_owned(), similar)).into();
+        let meaning = Meaning { asked, before: HashMap::new() };
+        let chosen = choose(many(), "do I need an umbrella?", "", &meaning, 3, &|_| 1);
+        assert_eq!(names(&chosen.offered), ["remember", "weather__now", "search_tools"]);
     }
 }

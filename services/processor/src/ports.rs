@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use domain::ids::{ConversationId, FileId};
-use domain::memory::{RecallRequest, Recalled};
+use domain::memory::{Comparison, RecallRequest, Recalled, Similarities};
 use domain::message::Principal;
 use domain::tool::ToolSpec;
 
@@ -15,6 +15,8 @@ pub(crate) struct Away(pub(crate) String);
 #[async_trait]
 pub(crate) trait Recollection: Send + Sync {
     async fn recall(&self, request: &RecallRequest) -> Result<Recalled, Away>;
+    /// How similar texts are to questions, by their meaning; no rows where nothing tells.
+    async fn compare(&self, comparison: &Comparison) -> Result<Similarities, Away>;
 }
 
 /// What files hold that came with messages.

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::attached::Attached;
-use crate::choice::{Chosen, choose};
+use crate::choice::{Chosen, Meaning, choose};
 
 /// How she speaks, and how much fits.
 pub(crate) struct Voice {
@@ -32,6 +32,7 @@ pub(crate) struct Known {
     pub(crate) recalled: Recalled,
     pub(crate) attached: Attachments,
     pub(crate) tools: Vec<ToolSpec>,
+    pub(crate) meaning: Meaning,
     pub(crate) tier: Tier,
     pub(crate) notices: Vec<String>,
     pub(crate) now_ms: i64,
@@ -45,6 +46,18 @@ pub(crate) struct Attachments {
     pub(crate) asked: Vec<Attached>,
 }
 
+/// By what tools are chosen: what is asked, and what was said before.
+pub(crate) fn choosing_by(request: &TurnRequest, recalled: &Recalled) -> (String, String) {
+    let asked: Vec<&str> = request.messages.iter().map(|message| message.text.as_str()).collect();
+    let before: Vec<&str> = recalled.history.iter().rev().take(2).map(|message| message.text.as_str()).collect();
+    (asked.join("\n"), before.join("\n"))
+}
+
+/// What a tool takes of a prompt.
+pub(crate) fn tokens(tool: &ToolSpec, count: &dyn Fn(&str) -> usize) -> usize {
+    count(&tool.name) + count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS
+}
+
 /// Puts a turn's context together and fits it: the oldest history goes first,
 /// the system prompt and the messages to answer never.
 pub(crate) fn assemble(
@@ -53,12 +66,10 @@ pub(crate) fn assemble(
     voice: &Voice,
     count: &dyn Fn(&str) -> usize,
 ) -> TurnContext {
-    let Known { recalled, attached, tools, tier, notices, now_ms } = known;
-    let cost = |tool: &ToolSpec| count(&tool.name) + count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS;
-    let said = |texts: &[&str]| texts.join("\n");
-    let asking: Vec<&str> = request.messages.iter().map(|message| message.text.as_str()).collect();
-    let before: Vec<&str> = recalled.history.iter().rev().take(2).map(|message| message.text.as_str()).collect();
-    let Chosen { offered: tools, later } = choose(tools, &said(&asking), &said(&before), voice.tool_tokens, &cost);
+    let Known { recalled, attached, tools, meaning, tier, notices, now_ms } = known;
+    let (asked, before) = choosing_by(&request, &recalled);
+    let cost = |tool: &ToolSpec| tokens(tool, count);
+    let Chosen { offered: tools, later } = choose(tools, &asked, &before, &meaning, voice.tool_tokens, &cost);
     let (own, of_project): (Vec<&Fact>, Vec<&Fact>) = recalled.facts.iter().partition(|fact| fact.project.is_empty());
     let memories: String = own.into_iter().map(remembered).collect();
     let projects: String = of_project
@@ -288,6 +299,7 @@ mod tests {
                 degraded: false,
             },
             attached: Attachments::default(),
+            meaning: Meaning::default(),
             tools: vec![],
             tier: Tier::Mid,
             notices: vec![],

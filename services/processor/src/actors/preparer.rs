@@ -1,18 +1,22 @@
 //! Takes a turn's request, gathers what is known, hands its context on.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bus::{Alone, Bus, Delivery, Handler, PublishError, Subject, Verdict};
-use domain::memory::{RecallRequest, Recalled};
+use domain::memory::{COMPARED, Comparison, RecallRequest, Recalled, Similarities};
 use domain::policy::{Policy, Situation};
+use domain::tool::ToolSpec;
 use domain::turn::TurnRequest;
+use recall::tool_text;
 use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
-use tracing::{instrument, warn};
+use tracing::{debug, instrument, warn};
 
 use crate::attached::{self, Room};
+use crate::choice::{self, Meaning};
 use crate::counts::Counts;
 use crate::ports::{Catalogue, Files, Recollection};
 use crate::prompt::{self, Attachments, Known, Voice};
@@ -26,6 +30,8 @@ const RELATIONS: u32 = 20;
 const PASSAGES: u32 = 10;
 /// The part of the newest messages that memories are searched by, in characters.
 const QUERY_CHARS: usize = 6000;
+/// The part of a tool's description that is compared with what is asked, in characters.
+const COMPARED_CHARS: usize = 600;
 /// First wait for the turn before; doubles up to the longest one.
 const SOON: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(1);
@@ -98,8 +104,12 @@ impl Handler<TurnRequest> for Preparer {
         let Some(attached) = delivery.keep_alive(self.attached(&request, &recalled)).await else {
             return Verdict::Leave;
         };
-        let known = Known { recalled, attached, tools, tier, notices, now_ms: now_ms() };
-        let context = prompt::assemble(request, known, &self.voice, &|text| self.counts.of(text, model::count_tokens));
+        let count = |text: &str| self.counts.of(text, model::count_tokens);
+        let Some(meaning) = delivery.keep_alive(self.meaning(&request, &recalled, &tools, &count)).await else {
+            return Verdict::Leave;
+        };
+        let known = Known { recalled, attached, tools, meaning, tier, notices, now_ms: now_ms() };
+        let context = prompt::assemble(request, known, &self.voice, &count);
         let id = format!("{}:run", context.request.turn);
         let subject = || Subject::TurnRun(&context.request.conversation);
         let hand_on = async {
@@ -130,6 +140,35 @@ impl Handler<TurnRequest> for Preparer {
 }
 
 impl Preparer {
+    /// How similar tools are to what is asked, where some must be left out.
+    async fn meaning(
+        &self,
+        request: &TurnRequest,
+        recalled: &Recalled,
+        tools: &[ToolSpec],
+        count: &(dyn Fn(&str) -> usize + Sync),
+    ) -> Meaning {
+        if !choice::is_needed(tools, self.voice.tool_tokens, &|tool| prompt::tokens(tool, &count)) {
+            return Meaning::default();
+        }
+        let (asked, before) = prompt::choosing_by(request, recalled);
+        let cut = |text: &str| text.chars().take(QUERY_CHARS).collect();
+        let texts = tools.iter().take(COMPARED).map(|tool| {
+            let description: String = tool.description.chars().take(COMPARED_CHARS).collect();
+            tool_text(&tool.name, &description)
+        });
+        let comparison = Comparison { questions: vec![cut(&asked), cut(&before)], texts: texts.collect() };
+        let compared = self.recollection.compare(&comparison).await.unwrap_or_else(|away| {
+            debug!(why = away.0, "choosing tools by words alone");
+            Similarities::default()
+        });
+        let mut rows = compared.0.into_iter().map(|row| {
+            let known = tools.iter().zip(row).filter_map(|(tool, similar)| Some((tool.name.clone(), similar?)));
+            known.collect::<HashMap<_, _>>()
+        });
+        Meaning { asked: rows.next().unwrap_or_default(), before: rows.next().unwrap_or_default() }
+    }
+
     /// What is read of the files of the history and of the messages to answer. These
     /// come first, then the newest of the history.
     async fn attached(&self, request: &TurnRequest, recalled: &Recalled) -> Attachments {

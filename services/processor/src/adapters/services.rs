@@ -5,12 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::{Bus, Endpoints};
 use domain::ids::{ConversationId, FileId};
-use domain::memory::{RecallRequest, Recalled};
+use domain::memory::{Comparison, RecallRequest, Recalled, Similarities};
 use domain::message::Principal;
 use domain::tool::ToolSpec;
 
 use crate::ports::{Away, Catalogue, Files, Recollection};
 
+/// How long a comparison of tools may take; words do without.
+const COMPARING: Duration = Duration::from_millis(500);
 /// How long the list of tools may take.
 const TOOLS: Duration = Duration::from_secs(5);
 /// How long a file may take.
@@ -28,6 +30,10 @@ pub(crate) struct Services {
 impl Recollection for Services {
     async fn recall(&self, request: &RecallRequest) -> Result<Recalled, Away> {
         self.bus.request(Endpoints::MemoryRecall, request, self.patience).await.map_err(|err| Away(err.to_string()))
+    }
+
+    async fn compare(&self, comparison: &Comparison) -> Result<Similarities, Away> {
+        self.bus.request(Endpoints::MemoryCompare, comparison, COMPARING).await.map_err(|err| Away(err.to_string()))
     }
 }
 
