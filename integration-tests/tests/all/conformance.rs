@@ -105,18 +105,27 @@ async fn server_scenarios_hold() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = axum::Router::new().fallback(with_token).with_state((format!("http://127.0.0.1:{port}"), TOKEN));
-    let proxy = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let mut failed = Vec::new();
-    for scenario in SERVER_SCENARIOS {
-        let mut run = tokio::process::Command::new(servers().join("node"));
-        run.arg(servers().join(SUITE)).current_dir(sandbox.folder()).env("HOME", sandbox.folder()).kill_on_drop(true);
-        run.args(["server", "--url", &format!("http://{address}/mcp"), "--scenario", scenario]);
-        let output = tokio::time::timeout(DEADLINE, run.output()).await.unwrap().unwrap();
-        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-        if !output.status.success() || !said.contains(" 0 failed") {
-            failed.push(format!("{scenario}:\n{said}"));
+    let proxy = async { axum::serve(listener, router).await.unwrap() };
+    let suite = async {
+        let mut failed = Vec::new();
+        for scenario in SERVER_SCENARIOS {
+            let mut run = tokio::process::Command::new(servers().join("node"));
+            run.arg(servers().join(SUITE))
+                .current_dir(sandbox.folder())
+                .env("HOME", sandbox.folder())
+                .kill_on_drop(true);
+            run.args(["server", "--url", &format!("http://{address}/mcp"), "--scenario", scenario]);
+            let output = tokio::time::timeout(DEADLINE, run.output()).await.unwrap().unwrap();
+            let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+            if !output.status.success() || !said.contains(" 0 failed") {
+                failed.push(format!("{scenario}:\n{said}"));
+            }
         }
-    }
-    proxy.abort();
+        failed
+    };
+    let failed = tokio::select! {
+        failed = suite => failed,
+        () = proxy => panic!("the proxy ended"),
+    };
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }

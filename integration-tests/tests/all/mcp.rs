@@ -358,8 +358,7 @@ async fn a_prompt_carries_the_tools_that_fit_and_others_are_searched_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_meant_brings_a_tool_into_the_prompt_without_its_words() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
-    let embedding = std::env::var("CLARA_TEST_EMBEDDING_FOLDER").unwrap();
-    let plan = plan(&model, folder.path()).set("CLARA_EMBEDDING_FOLDER", embedding);
+    let plan = plan(&model, folder.path()).set("CLARA_EMBEDDING_FOLDER", crate::passages::model_folder());
     // Enough for what is always there, and for a few of the others.
     let sandbox = plan.set("CLARA_TOOL_TOKENS", 2600).start().await;
     let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);

@@ -106,7 +106,7 @@ fn of_a_puppy() -> (Sample, ConversationId) {
 
 /// Where `./dev test` has put the model.
 #[allow(clippy::disallowed_methods, reason = "a test's own setting, not the product's")]
-fn model_folder() -> String {
+pub(crate) fn model_folder() -> String {
     std::env::var("CLARA_TEST_EMBEDDING_FOLDER").expect("run the tests by `./dev test`")
 }
 
