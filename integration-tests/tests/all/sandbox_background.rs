@@ -2,6 +2,7 @@
 //! nothing else.
 
 use testkit::eventually;
+use testkit::postgres::Postgres;
 use testkit::terminal::Terminal;
 
 use crate::sandbox::{obedient, plan, running};
@@ -26,7 +27,7 @@ async fn a_process_goes_on_after_its_turn_and_is_looked_at_and_stopped() {
     let output = serde_json::json!({"name": "job", "lines": 1});
     let last = async || calls(&mut terminal, "process_output", output.clone()).await;
     let mut last = last;
-    eventually("it printed", async || last().await.contains("two").then_some(())).await;
+    eventually("it printed", async || last().await.contains("\ntwo").then_some(())).await;
     let shown = last().await;
     assert!(!shown.contains("\none") && shown.contains("runs since"), "{shown}");
     assert!(calls(&mut terminal, "read_file", serde_json::json!({"path": "note"})).await.contains("three"));
@@ -60,14 +61,15 @@ async fn a_process_goes_on_after_its_turn_and_is_looked_at_and_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_ends_with_its_runner_and_another_says_so() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
-    let mut sandbox = plan(&model, folder.path()).start().await;
+    let postgres = Postgres::start();
+    let mut sandbox = plan(&model, folder.path()).set("DATABASE_URL", postgres.url()).start().await;
     let mut terminal = sandbox.terminal("main").await;
     let job = serde_json::json!({"name": "job", "command": "echo begun >> runs; echo printed; sleep 7171"});
     assert!(calls(&mut terminal, "process_start", job).await.contains("Started"));
     eventually("it runs", async || (running("7171") > 0).then_some(())).await;
     let shown = async || calls(&mut terminal, "process_output", serde_json::json!({"name": "job"})).await;
     let mut shown = shown;
-    eventually("what it printed was noted", async || shown().await.contains("printed").then_some(())).await;
+    eventually("what it printed was noted", async || shown().await.contains("\nprinted").then_some(())).await;
     sandbox.kill("tool-runner", 0);
     sandbox.start_service("tool-runner", 1);
     eventually("it is gone", async || (running("7171") == 0).then_some(())).await;

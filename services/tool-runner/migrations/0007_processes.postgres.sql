@@ -1,5 +1,5 @@
 CREATE TABLE sandbox_processes (
-    user_id TEXT NOT NULL, name TEXT NOT NULL, begun_by TEXT NOT NULL, command TEXT NOT NULL, started_at BIGINT NOT NULL,
+    owner TEXT NOT NULL, begun_by TEXT NOT NULL, name TEXT NOT NULL, command TEXT NOT NULL, started_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL, ended TEXT NOT NULL, output TEXT NOT NULL, stop_wanted BIGINT NOT NULL,
-    PRIMARY KEY (user_id, name)
+    PRIMARY KEY (owner, begun_by)
 )

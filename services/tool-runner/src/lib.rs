@@ -7,6 +7,7 @@
 mod actors; // Who runs and who lists.
 mod adapters; // Servers that speak MCP, and a database.
 mod app; // Building and running.
+mod locks; // One at a time for each of something.
 mod mcp; // Servers that offer tools.
 mod ports; // What it needs from outside.
 mod registry; // The tools there are, and whether arguments fit.

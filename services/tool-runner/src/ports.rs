@@ -220,17 +220,15 @@ pub(crate) trait Children: Send + Sync {
 /// A process that runs in the sandbox while nobody waits for it, as it was seen last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Background {
-    pub(crate) name: String,
     /// The call that began it.
     pub(crate) begun_by: String,
+    pub(crate) name: String,
     pub(crate) command: String,
     pub(crate) started_at_ms: i64,
     /// When what runs it was alive last.
     pub(crate) seen_at_ms: i64,
     /// How it ended, in words; empty while it runs.
     pub(crate) ended: String,
-    /// The end of what it printed.
-    pub(crate) output: String,
 }
 
 /// What became of one that was to begin.
@@ -246,23 +244,25 @@ pub(crate) enum Begun {
     TooMany,
 }
 
-/// Processes in the background, by user. A time is the caller's, in milliseconds.
+/// Processes in the background, by whose folder they run in. Times are the caller's, in
+/// milliseconds.
 #[async_trait]
 pub(crate) trait Backgrounds: Send + Sync {
-    /// Begins one, unless there is a reason not to; one of its name that has ended goes. Those
-    /// not seen since `lost_before_ms` run no more.
+    /// Begins one, unless there is a reason not to. Those not seen since `lost_before_ms` run no
+    /// more; of those that have ended the newest are kept.
     async fn begin(
         &self,
-        user: &str,
+        owner: &str,
         new: &Background,
         most: usize,
         lost_before_ms: i64,
     ) -> Result<Begun, DatabaseError>;
-    /// Notes that it runs, and what it printed; whether somebody wants it to stop.
-    async fn beat(&self, user: &str, of: &Background) -> Result<bool, DatabaseError>;
-    async fn end(&self, user: &str, of: &Background) -> Result<(), DatabaseError>;
-    /// Whether there was one to stop.
-    async fn want_stop(&self, user: &str, name: &str) -> Result<bool, DatabaseError>;
-    /// Newest first.
-    async fn of(&self, user: &str, limit: u32) -> Result<Vec<Background>, DatabaseError>;
+    /// Notes how it is, and what it printed if that is new; whether somebody wants it to stop.
+    async fn note(&self, owner: &str, of: &Background, output: Option<&str>) -> Result<bool, DatabaseError>;
+    /// Whether one of this name was there to stop.
+    async fn want_stop(&self, owner: &str, name: &str) -> Result<bool, DatabaseError>;
+    /// Newest first, those that run before all others.
+    async fn of(&self, owner: &str, limit: u32) -> Result<Vec<Background>, DatabaseError>;
+    /// The newest of this name, with the end of what it printed.
+    async fn find(&self, owner: &str, name: &str) -> Result<Option<(Background, String)>, DatabaseError>;
 }

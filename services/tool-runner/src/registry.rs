@@ -34,6 +34,15 @@ pub(crate) enum Ended {
     MayHaveHappened(String),
 }
 
+impl From<Result<String, String>> for Ended {
+    fn from(result: Result<String, String>) -> Self {
+        match result {
+            Ok(text) => Ended::Gave(text),
+            Err(why) => Ended::Failed(why),
+        }
+    }
+}
+
 /// One tool.
 #[async_trait]
 pub(crate) trait Tool: Send + Sync {
@@ -58,10 +67,7 @@ impl<T: Builtin> Tool for T {
     }
 
     async fn call(&self, request: &ToolRequest, arguments: Value) -> Ended {
-        match self.run(request, arguments).await {
-            Ok(text) => Ended::Gave(text),
-            Err(why) => Ended::Failed(why),
-        }
+        self.run(request, arguments).await.into()
     }
 }
 

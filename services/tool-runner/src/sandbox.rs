@@ -91,6 +91,11 @@ impl Printed {
         }
     }
 
+    /// How many bytes were printed.
+    pub(crate) fn total(&self) -> u64 {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
     /// What is kept, and whether there was more.
     pub(crate) fn text(&self) -> (String, bool) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +111,8 @@ pub(crate) enum End {
     /// By a signal: what breaks a limit is ended so.
     Killed(i32),
     TimedOut,
+    /// Nobody knows: it began, and may go on.
+    Lost,
 }
 
 /// A way to run code that holds.

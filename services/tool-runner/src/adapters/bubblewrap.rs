@@ -6,7 +6,7 @@
 mod started;
 
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -16,13 +16,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::fs::{MemfdFlags, memfd_create};
 use service_kit::task::{self, TaskKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
 
-use self::started::{BEGINS, Pipes, Started, inherit};
+use self::started::{BEGINS, Pipes, Started};
 use super::cgroup::Cgroups;
 use super::egress::{self, Egress};
 use super::seccomp;
@@ -77,7 +79,8 @@ impl Bubblewrap {
         }
     }
 
-    fn command(&self, run: &Run, pipes: &Pipes, filters: &[OwnedFd], egress: Option<&Egress>) -> Command {
+    /// The command, with the pipes by which it is arranged.
+    fn command(&self, run: &Run, egress: Option<&Egress>) -> Result<(Command, Pipes), String> {
         let mut command = Command::new(&self.program);
         // What bubblewrap's own process has in its environment can be read inside.
         command.env_clear();
@@ -100,11 +103,16 @@ impl Bubblewrap {
                 command.args(["--setenv", name, egress::PROXY]);
             }
         }
-        for filter in filters {
-            command.args(["--add-seccomp-fd", &filter.as_raw_fd().to_string()]);
+        let (pipes, ends) = Pipes::make()?;
+        let mut given = Vec::new();
+        let filters = self.filters.iter().map(|filter| Ok(("--add-seccomp-fd", in_memory(filter)?)));
+        let filters = filters.collect::<Result<Vec<_>, String>>()?;
+        for ((option, descriptor), number) in ["--block-fd", "--info-fd"].into_iter().zip(ends).chain(filters).zip(3..)
+        {
+            command.args([option, &number.to_string()]);
+            given.push(FdMapping { parent_fd: descriptor, child_fd: number });
         }
-        let [blocks, tells] = pipes.inherited().map(|pipe| pipe.as_raw_fd().to_string());
-        command.args(["--block-fd", &blocks, "--info-fd", &tells]);
+        command.fd_mappings(given).map_err(|err| err.to_string())?;
         let Limits { processes, file_bytes, .. } = self.limits;
         command.args(["--", "/bin/sh", "-c", BEGINS, "sh", "/usr/bin/prlimit", "--core=0"]);
         command.args([format!("--nproc={processes}"), format!("--fsize={file_bytes}"), "--".to_owned()]);
@@ -113,7 +121,7 @@ impl Bubblewrap {
         }
         command.args(&run.command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        Ok((command, pipes))
     }
 }
 
@@ -128,13 +136,10 @@ impl Sandbox for Bubblewrap {
         let group = self.cgroups.make(&number.to_string(), &self.limits)?;
         let egress = match run.hosts.is_empty() {
             true => None,
-            false => Some(Egress::open(&self.web, &run.hosts)?),
+            false => Some(Egress::open(&std::env::temp_dir(), &self.web, &run.hosts)?),
         };
-        let pipes = Pipes::make()?;
-        let filters = self.filters.iter().map(|filter| in_memory(filter)).collect::<Result<Vec<_>, _>>()?;
-        let command = self.command(run, &pipes, &filters, egress.as_ref());
+        let (command, pipes) = self.command(run, egress.as_ref())?;
         let mut started = Started::start(command, pipes, group).await?;
-        drop(filters);
         let (stdin, stdout, stderr) = started.begin()?;
         let input = run.input.clone().into_bytes();
         task::spawn(TaskKind::Watch, "sandbox-input", write(stdin, input));
@@ -142,14 +147,16 @@ impl Sandbox for Bubblewrap {
         let out = reads(Box::pin(hear(stdout, Arc::clone(printed))) as Hearing);
         let err = reads(Box::pin(hear(stderr, Arc::clone(printed))) as Hearing);
         let end = match tokio::time::timeout(run.time, started.ended()).await {
-            Ok(status) => {
-                let status = status.map_err(|err| err.to_string())?;
-                match (status.code(), status.signal()) {
-                    // A shell's way of telling that a program ended by a signal.
-                    (Some(code @ 129..=192), _) => End::Killed(code - 128),
-                    (Some(code), _) => End::Exited(code),
-                    (None, signal) => End::Killed(signal.unwrap_or(0)),
-                }
+            Ok(Ok(status)) => match (status.code(), status.signal()) {
+                // A shell's way of telling that a program ended by a signal.
+                (Some(code @ 129..=192), _) => End::Killed(code - 128),
+                (Some(code), _) => End::Exited(code),
+                (None, signal) => End::Killed(signal.unwrap_or(0)),
+            },
+            Ok(Err(err)) => {
+                warn!(error = %err, "failed to hear how a run in the sandbox ended");
+                started.end().await;
+                End::Lost
             }
             Err(_) => {
                 started.end().await;
@@ -168,9 +175,7 @@ fn in_memory(bytes: &[u8]) -> Result<OwnedFd, String> {
     let mut file = std::fs::File::from(memfd_create("filter", MemfdFlags::CLOEXEC).map_err(|err| failed(&err))?);
     file.write_all(bytes).map_err(|err| failed(&err))?;
     std::io::Seek::rewind(&mut file).map_err(|err| failed(&err))?;
-    let file = OwnedFd::from(file);
-    inherit(&file)?;
-    Ok(file)
+    Ok(file.into())
 }
 
 /// Writes what lets it begin, and then what it reads, which it need not.

@@ -2,24 +2,28 @@
 //! with a root that cannot be written, and Docker's own filter on system calls
 //! (<https://docs.docker.com/engine/security/seccomp/>).
 //!
-//! The container has the runner's user, whose is the folder. It ends with its run; when the
-//! runner dies, by its own limit of time, and the next runner removes it.
+//! The container has the runner's user, whose is the folder. It ends with its run, and with the
+//! runner that runs it.
 
 mod container; // One container, from its beginning to its end.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
+use bollard::models::{
+    ContainerCreateBody, ContainerSummaryStateEnum, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use rustix::process::{getgid, getuid};
 use service_kit::clock::now_ms;
 use tracing::warn;
 
-use self::container::Container;
+use self::container::{Container, KEEPER};
 use super::egress::{self, Egress};
 use crate::sandbox::{End, INSIDE, Keeps, Limits, Printed, Run, Sandbox, TMP, VARIABLES};
 use crate::web::Web;
@@ -28,31 +32,49 @@ use crate::web::Web;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much later a container ends by itself than the runner would end it.
 const LATER: Duration = Duration::from_secs(10);
-/// Says until when a container of ours may run, in seconds since 1970.
-const UNTIL: &str = "clara.sandbox.until";
+/// Says of a container that it is one of ours.
+const OURS: &str = "clara.sandbox";
+/// How old one is that has not begun, or has ended, and that nobody will remove, in seconds.
+const LEFT_SECONDS: i64 = 60;
+/// How often is looked for such, in milliseconds.
+const SWEEP_MS: i64 = 600_000;
 
 /// What a run inside must find to be true, with words for what is not.
 const PROBE: &str = "\
 while read -r name value; do
-  case \"$name\" in CapEff:) case \"$value\" in *[!0]*) echo 'it has capabilities' ;; esac ;; esac
+  case \"$name $value\" in
+    CapEff:*[!0]*) case \"$value\" in *[!0]*) echo 'it has capabilities' ;; esac ;;
+    Seccomp:*) [ \"$value\" = 2 ] || echo 'no filter of system calls is on' ;;
+    NoNewPrivs:*) [ \"$value\" = 1 ] || echo 'it may get privileges' ;;
+  esac
 done < /proc/self/status
 (: > /outside) 2>/dev/null && echo 'its root can be written'
 for link in /sys/class/net/*; do [ \"$link\" = /sys/class/net/lo ] || echo \"it has the network $link\"; done
 [ -e marker ] || echo 'it sees another folder: the daemon must see the data folder under the same path'
-python3 -c 'print(6 * 7)' || echo 'its image has no python3'
-timeout -s KILL 5 true || echo 'its image has no timeout'";
+(: > written) 2>/dev/null || echo 'it cannot write to its folder'
+echo holds";
 
 pub(crate) struct DockerSandbox {
     docker: Docker,
     image: String,
     limits: Limits,
     web: Web,
+    /// What the daemon sees under the same path.
+    folder: PathBuf,
+    /// When was looked for what is left.
+    swept_ms: AtomicI64,
 }
 
 impl DockerSandbox {
     /// Finds out whether it holds here, by trying; the error says why it does not. `host` is
     /// the daemon's socket, as `DOCKER_HOST` has it.
-    pub(crate) async fn probe(host: &str, image: String, limits: Limits, web: Web) -> Result<Self, String> {
+    pub(crate) async fn probe(
+        host: &str,
+        image: String,
+        folder: PathBuf,
+        limits: Limits,
+        web: Web,
+    ) -> Result<Self, String> {
         let failed = |err: bollard::errors::Error| format!("the Docker daemon at {host} does not answer: {err}");
         if !host.starts_with("unix://") {
             return Err(format!("DOCKER_HOST={host}: it must be on this machine, as unix:///var/run/docker.sock"));
@@ -62,38 +84,49 @@ impl DockerSandbox {
         if docker.inspect_image(&image).await.is_err() {
             return Err(format!("its image {image} is not there: `docker pull {image}` fetches it"));
         }
-        let sandbox = Self { docker, image, limits, web };
-        sandbox.remove_left().await.map_err(failed)?;
-        let folder = tempfile_folder()?;
-        std::fs::write(folder.join("marker"), "").map_err(|err| err.to_string())?;
+        let folder = std::path::absolute(folder).map_err(|err| err.to_string())?;
+        let unwritable = |err: std::io::Error| format!("{}: {err}", folder.display());
+        let tried = folder.join(format!("docker-probe-{}", std::process::id()));
+        std::fs::create_dir_all(&tried).map_err(unwritable)?;
+        std::fs::write(tried.join("marker"), "").map_err(unwritable)?;
+        let sandbox = Self { docker, image, limits, web, folder: folder.clone(), swept_ms: AtomicI64::new(0) };
         let run = Run {
             command: vec!["/bin/sh".into(), "-c".into(), PROBE.into()],
             input: String::new(),
-            folder: folder.clone(),
+            folder: tried.clone(),
             time: PATIENCE,
             hosts: Arc::default(),
         };
         let printed = Arc::new(Printed::new(Keeps::First, limits.output_bytes));
-        let tried = sandbox.run(&run, &printed).await;
-        let _ = std::fs::remove_dir_all(&folder);
-        match (tried?, printed.text().0.trim()) {
-            (End::Exited(0), "42") => Ok(sandbox),
+        let ended = sandbox.run(&run, &printed).await;
+        let _ = std::fs::remove_dir_all(&tried);
+        match (ended?, printed.text().0.trim()) {
+            (End::Exited(0), "holds") => Ok(sandbox),
             (end, said) => Err(format!("it was tried, and did not hold: {said} ({end:?})")),
         }
     }
 
-    /// Removes what runners that died have left, once its time is up.
-    async fn remove_left(&self) -> Result<(), bollard::errors::Error> {
-        let ours = HashMap::from([("label", vec![UNTIL])]);
+    /// Removes what was left by runners that died, which has ended with them.
+    async fn remove_left(&self) {
+        let now = now_ms();
+        let swept = self.swept_ms.swap(now, Ordering::Relaxed);
+        if now - swept < SWEEP_MS {
+            self.swept_ms.store(swept, Ordering::Relaxed);
+            return;
+        }
+        let ours = HashMap::from([("label", vec![OURS])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
-        let now = now_ms() / 1000;
-        for left in self.docker.list_containers(Some(options)).await? {
-            let until = left.labels.as_ref().and_then(|labels| labels.get(UNTIL)?.parse::<i64>().ok());
-            if let Some(id) = left.id.filter(|_| until.is_none_or(|until| until < now)) {
+        let known = match self.docker.list_containers(Some(options)).await {
+            Ok(known) => known,
+            Err(err) => return warn!(error = %err, "failed to look for containers that were left"),
+        };
+        for left in known {
+            let is_old = left.created.is_none_or(|created| now / 1000 - created > LEFT_SECONDS);
+            let is_running = left.state == Some(ContainerSummaryStateEnum::RUNNING);
+            if let Some(id) = left.id.filter(|_| is_old && !is_running) {
                 container::remove(&self.docker, &id).await;
             }
         }
-        Ok(())
     }
 
     fn body(&self, run: &Run, egress: Option<&Egress>) -> Result<ContainerCreateBody, String> {
@@ -114,9 +147,8 @@ impl DockerSandbox {
         };
         let mut mounts = vec![bind(text(&std::path::absolute(&run.folder).map_err(|err| err.to_string())?)?, INSIDE)];
         let mut env: Vec<String> = VARIABLES.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        // When nobody ends it any more, it ends by itself.
-        let seconds = (run.time + LATER).as_secs();
-        let mut command = ["timeout".to_owned(), "-s".to_owned(), "KILL".to_owned(), seconds.to_string()].to_vec();
+        let mut command: Vec<String> = KEEPER.iter().map(|part| (*part).to_owned()).collect();
+        command.push((run.time + LATER).as_secs().to_string());
         if let Some(egress) = egress {
             mounts.push(bind(text(&egress.socket)?, egress::INSIDE));
             env.extend(egress::VARIABLES.iter().map(|name| format!("{name}={}", egress::PROXY)));
@@ -139,7 +171,6 @@ impl DockerSandbox {
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..HostConfig::default()
         };
-        let until = now_ms() / 1000 + number(seconds) + number(LATER.as_secs());
         Ok(ContainerCreateBody {
             image: Some(self.image.clone()),
             hostname: Some("sandbox".to_owned()),
@@ -148,7 +179,7 @@ impl DockerSandbox {
             env: Some(env),
             entrypoint: Some(command),
             cmd: Some(Vec::new()),
-            labels: Some(HashMap::from([(UNTIL.to_owned(), until.to_string())])),
+            labels: Some(HashMap::from([(OURS.to_owned(), "yes".to_owned())])),
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
@@ -160,13 +191,6 @@ impl DockerSandbox {
     }
 }
 
-/// A folder of nobody else's, to try with.
-fn tempfile_folder() -> Result<std::path::PathBuf, String> {
-    let folder = std::env::temp_dir().join(format!("clara-docker-probe-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|err| format!("{}: {err}", folder.display()))?;
-    Ok(folder)
-}
-
 #[async_trait]
 impl Sandbox for DockerSandbox {
     fn name(&self) -> &'static str {
@@ -174,28 +198,31 @@ impl Sandbox for DockerSandbox {
     }
 
     async fn run(&self, run: &Run, printed: &Arc<Printed>) -> Result<End, String> {
+        self.remove_left().await;
         let egress = match run.hosts.is_empty() {
             true => None,
-            false => Some(Egress::open(&self.web, &run.hosts)?),
+            false => Some(Egress::open(&self.folder, &self.web, &run.hosts)?),
         };
         let body = self.body(run, egress.as_ref())?;
-        let failed = |err: bollard::errors::Error| format!("Docker could not run it to its end: {err}");
-        let mut container = Container::create(&self.docker, body).await.map_err(failed)?;
+        let created = tokio::time::timeout(PATIENCE, Container::create(&self.docker, body)).await;
+        let created = created.map_err(|_| "Docker made no container in time".to_owned())?;
+        let mut container = created.map_err(|why| format!("Docker made no container: {why}"))?;
         let running = async {
-            container.start(run.input.clone().into_bytes()).await?;
+            container.start(run.input.as_bytes()).await?;
             container.ended(printed).await
         };
         let ended = tokio::time::timeout(run.time, running).await;
         container.remove().await;
-        match ended {
-            // A shell's way of telling that a program ended by a signal, and Docker's.
-            Ok(Ok(code @ 129..=192)) => Ok(End::Killed(i32::try_from(code - 128).unwrap_or(0))),
-            Ok(Ok(code)) => Ok(End::Exited(i32::try_from(code).unwrap_or(-1))),
+        Ok(match ended {
+            // A shell's way of telling that a program ended by a signal, and the keeper's.
+            Ok(Ok(code @ 129..=192)) => End::Killed(i32::try_from(code - 128).unwrap_or(0)),
+            Ok(Ok(code)) => End::Exited(i32::try_from(code).unwrap_or(-1)),
             Ok(Err(err)) => {
-                warn!(error = %err, "failed to run code by Docker");
-                Err(failed(err))
+                // It may have begun, and may even have ended well.
+                warn!(error = %err, "failed to hear how a run in a container ended");
+                End::Lost
             }
-            Err(_) => Ok(End::TimedOut),
-        }
+            Err(_) => End::TimedOut,
+        })
     }
 }

@@ -3,7 +3,7 @@
 //! socket a proxy as programs know them.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +20,7 @@ pub(super) const VARIABLES: [&str; 4] = ["http_proxy", "https_proxy", "HTTP_PROX
 
 /// Before a command: stands between programs and the socket, and then is the program that was
 /// asked for. Nothing depends on its good will: whoever speaks to the socket, the proxy decides.
-pub(super) const BRIDGE: [&str; 3] = ["python3", "-c", BETWEEN];
+pub(super) const BRIDGE: [&str; 4] = ["python3", "-I", "-c", BETWEEN];
 const BETWEEN: &str = "\
 import os, socket, sys
 listener = socket.create_server(('127.0.0.1', 3128), backlog=64)
@@ -61,9 +61,10 @@ pub(super) struct Egress {
 }
 
 impl Egress {
-    pub(super) fn open(web: &Web, hosts: &Arc<[Host]>) -> Result<Self, String> {
+    /// `within`: a folder in which the socket can stand; the path of a socket is short (`unix(7)`).
+    pub(super) fn open(within: &Path, web: &Web, hosts: &Arc<[Host]>) -> Result<Self, String> {
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("clara-egress-{}-{number}", std::process::id()));
+        let folder = within.join(format!("egress-{}-{number}", std::process::id()));
         let failed = |err: std::io::Error| format!("no way out can be made: {}: {err}", folder.display());
         // One of a process that had this number is nobody's any more.
         let _ = std::fs::remove_dir_all(&folder);

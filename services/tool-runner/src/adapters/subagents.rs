@@ -34,9 +34,13 @@ impl Children for SqlChildren {
             child.message.as_str().into(),
             child.started_at_ms.into(),
         ];
-        self.database.execute(sql, &values).await?;
+        let mut transaction = self.database.begin().await?;
+        // Who comes later sees who came before.
+        transaction.lock(&format!("subagents/{parent}")).await?;
+        transaction.execute(sql, &values).await?;
         let sql = "DELETE FROM subagents WHERE started_at < $1";
-        self.database.execute(sql, &[child.started_at_ms.saturating_sub(KEPT_MS).into()]).await?;
+        transaction.execute(sql, &[child.started_at_ms.saturating_sub(KEPT_MS).into()]).await?;
+        transaction.commit().await?;
         Ok(())
     }
 

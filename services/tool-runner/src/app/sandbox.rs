@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::adapters::bubblewrap::Bubblewrap;
 use crate::adapters::docker::DockerSandbox;
+use crate::locks::Locks;
 use crate::sandbox::{Limits, Sandbox};
 use crate::tools::sandbox::{Packages, Place};
 use crate::web::{Host, Web};
@@ -33,7 +34,8 @@ pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(O
     };
     let (hosts, of_packages) = (hosts("CLARA_SANDBOX_HOSTS")?, hosts("CLARA_SANDBOX_PACKAGE_HOSTS")?);
     let index = settings.text("CLARA_SANDBOX_INDEX_URL");
-    let packages = (!of_packages.is_empty()).then_some(Packages { index, hosts: of_packages });
+    let packages =
+        (!of_packages.is_empty()).then_some(Packages { index, hosts: of_packages, installing: Locks::default() });
     let background = Duration::from_secs(60 * settings.number("CLARA_SANDBOX_BACKGROUND_MINUTES"));
     let mode = settings.text("SANDBOX_MODE");
     let mut report = SandboxReport::default();
@@ -60,7 +62,9 @@ async fn probe(name: &str, settings: &Settings, limits: Limits, web: &Web) -> Re
         "bubblewrap" => Arc::new(Bubblewrap::probe(limits, web.clone()).await?),
         "docker" => {
             let (host, image) = (settings.text("DOCKER_HOST"), settings.text("DOCKER_SANDBOX_IMAGE"));
-            Arc::new(DockerSandbox::probe(&host, image, limits, web.clone()).await?)
+            Arc::new(
+                DockerSandbox::probe(&host, image, settings.data_dir().join("workspaces"), limits, web.clone()).await?,
+            )
         }
         "off" => return Err("it is what SANDBOX_MODE says".to_owned()),
         _ => return Err("this build has no such sandbox; bubblewrap and docker are those that it has".to_owned()),

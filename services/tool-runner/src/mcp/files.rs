@@ -31,7 +31,13 @@ impl Watched {
         for folder in ["", "local", "remote"].map(|part| self.folder.join(part)) {
             // As MyPalClara lays them out: a file, or a folder with a `config.json`.
             let found = listed(&folder).map_err(|err| format!("{}: {err}", folder.display()))?;
-            let found = found.into_iter().map(|path| if path.is_dir() { path.join("config.json") } else { path });
+            let found = found.into_iter().map(|path| match std::fs::metadata(&path) {
+                Ok(found) if found.is_dir() => Ok(path.join("config.json")),
+                // One that went meanwhile, or a link to nothing, is none.
+                Err(err) if err.kind() != ErrorKind::NotFound => Err(format!("{}: {err}", path.display())),
+                _ => Ok(path),
+            });
+            let found = found.collect::<Result<Vec<_>, String>>()?.into_iter();
             files.extend(found.filter(|path| path.extension().is_some_and(|kind| kind == "json")));
         }
         if files.len() > FILES {

@@ -26,6 +26,8 @@ const RUNNING: usize = 3;
 const LISTED: u32 = 20;
 /// How often its state is noted, and whether it is to stop is asked.
 const BEAT: Duration = Duration::from_secs(1);
+/// How long the database may take for that.
+const NOTING: Duration = Duration::from_secs(5);
 /// Without a word of its runner for so long, it runs no more.
 const LOST_MS: i64 = 20_000;
 /// How long a stop may take.
@@ -139,17 +141,18 @@ impl Builtin for ProcessTool {
     }
 
     async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
-        let (user, name) = (request.principal.user.as_str(), text(&arguments, "name"));
+        let (owner, name) = (Place::owner(&request.principal), text(&arguments, "name"));
         match self.doing {
-            Doing::Start => self.start(request, &arguments).await,
-            Doing::Status => Ok(line(&self.find(user, name).await?)),
+            Doing::Start => self.start(request, &owner, &arguments).await,
+            Doing::Status => Ok(line(&self.find(&owner, name).await?.0)),
             Doing::Output => {
                 let lines = arguments.get("lines").and_then(Value::as_u64).unwrap_or(LINES).min(MOST_LINES);
-                Ok(output(&self.find(user, name).await?, lines))
+                let (found, printed) = self.find(&owner, name).await?;
+                Ok(output(&found, &printed, lines))
             }
-            Doing::Stop => self.stop(user, name).await,
+            Doing::Stop => self.stop(&owner, name).await,
             Doing::List => {
-                let known = self.backgrounds.of(user, LISTED).await.map_err(|err| err.to_string())?;
+                let known = self.backgrounds.of(&owner, LISTED).await.map_err(|err| err.to_string())?;
                 match known.is_empty() {
                     true => Ok("There are none.".to_owned()),
                     false => Ok(known.iter().map(line).collect::<Vec<_>>().join("\n")),
@@ -160,7 +163,7 @@ impl Builtin for ProcessTool {
 }
 
 impl ProcessTool {
-    async fn start(&self, request: &ToolRequest, arguments: &Value) -> Result<String, String> {
+    async fn start(&self, request: &ToolRequest, owner: &str, arguments: &Value) -> Result<String, String> {
         let call = request.call.to_string();
         let name = match text(arguments, "name") {
             "" => blake3::hash(call.as_bytes()).to_hex()[..8].to_owned(),
@@ -180,15 +183,14 @@ impl ProcessTool {
             started_at_ms: now,
             seen_at_ms: now,
             ended: String::new(),
-            output: String::new(),
         };
-        let begun = self.backgrounds.begin(&request.principal.user, &new, RUNNING, now.saturating_sub(LOST_MS)).await;
+        let begun = self.backgrounds.begin(owner, &new, RUNNING, now.saturating_sub(LOST_MS)).await;
         match begun.map_err(|err| err.to_string())? {
             Begun::New => {
                 let (place, backgrounds) = (Arc::clone(&self.place), Arc::clone(&self.backgrounds));
-                let user = request.principal.user.clone();
+                let owner = owner.to_owned();
                 task::spawn(TaskKind::Work, "sandbox-background", async move {
-                    accompany(&place, backgrounds.as_ref(), &user, run, new).await;
+                    accompany(&place, backgrounds.as_ref(), &owner, run, new).await;
                 });
                 Ok(format!("Started `{name}`."))
             }
@@ -214,34 +216,30 @@ impl ProcessTool {
         Ok(Run { time, ..run })
     }
 
-    async fn find(&self, user: &str, name: &str) -> Result<Background, String> {
-        let known = self.backgrounds.of(user, LISTED).await.map_err(|err| err.to_string())?;
-        let found = known.into_iter().find(|known| known.name == name);
+    async fn find(&self, owner: &str, name: &str) -> Result<(Background, String), String> {
+        let found = self.backgrounds.find(owner, name).await.map_err(|err| err.to_string())?;
         found.ok_or_else(|| format!("there is no process `{name}`; process_list shows them"))
     }
 
-    async fn stop(&self, user: &str, name: &str) -> Result<String, String> {
-        let is_running = self.backgrounds.want_stop(user, name).await.map_err(|err| err.to_string())?;
-        let mut found = self.find(user, name).await?;
+    async fn stop(&self, owner: &str, name: &str) -> Result<String, String> {
+        let is_running = self.backgrounds.want_stop(owner, name).await.map_err(|err| err.to_string())?;
+        let (mut found, _) = self.find(owner, name).await?;
         let deadline = tokio::time::Instant::now() + STOPPING;
         while is_running && runs(&found) {
             if tokio::time::Instant::now() > deadline {
                 return Err(format!("`{name}` was told to stop, and has not within {STOPPING:?}"));
             }
             tokio::time::sleep(BEAT / 5).await;
-            found = self.find(user, name).await?;
+            (found, _) = self.find(owner, name).await?;
         }
         Ok(line(&found))
     }
 }
 
 /// Runs one to its end, and says how it is meanwhile.
-async fn accompany(place: &Place, backgrounds: &dyn Backgrounds, user: &str, run: Run, mut of: Background) {
+async fn accompany(place: &Place, backgrounds: &dyn Backgrounds, owner: &str, run: Run, mut of: Background) {
     let printed = Arc::new(Printed::new(Keeps::Last, OUTPUT_BYTES));
-    let seen = |of: &mut Background| {
-        of.seen_at_ms = now_ms();
-        of.output = printed.text().0;
-    };
+    let mut noted = 0;
     let how = {
         let running = place.sandbox.run(&run, &printed);
         tokio::pin!(running);
@@ -251,20 +249,36 @@ async fn accompany(place: &Place, backgrounds: &dyn Backgrounds, user: &str, run
                 Ok(Err(why)) => break format!("it did not start: {why}"),
                 Err(_) => {}
             }
-            seen(&mut of);
-            match backgrounds.beat(user, &of).await {
-                // Every process of it ends as this goes out of sight.
-                Ok(true) => break "it was stopped".to_owned(),
-                Ok(false) => {}
-                Err(err) => warn!(error = %err, "failed to note how a background process is"),
+            // Every process of it ends as this goes out of sight.
+            if note(backgrounds, owner, &mut of, &printed, &mut noted).await {
+                break "it was stopped".to_owned();
             }
         }
     };
-    seen(&mut of);
     of.ended = how;
-    if let Err(err) = backgrounds.end(user, &of).await {
-        warn!(error = %err, "failed to note how a background process ended");
+    note(backgrounds, owner, &mut of, &printed, &mut noted).await;
+}
+
+/// Notes how one is, and what it printed since; whether somebody wants it to stop.
+async fn note(
+    backgrounds: &dyn Backgrounds,
+    owner: &str,
+    of: &mut Background,
+    printed: &Printed,
+    noted: &mut u64,
+) -> bool {
+    of.seen_at_ms = now_ms();
+    let total = printed.total();
+    let output = (total > *noted).then(|| printed.text().0);
+    match tokio::time::timeout(NOTING, backgrounds.note(owner, of, output.as_deref())).await {
+        Ok(Ok(is_unwanted)) => {
+            *noted = total;
+            return is_unwanted;
+        }
+        Ok(Err(err)) => warn!(error = %err, "failed to note how a background process is"),
+        Err(_) => warn!("the database of tools is slow; how a background process is was not noted"),
     }
+    false
 }
 
 fn runs(known: &Background) -> bool {
@@ -281,8 +295,8 @@ fn line(known: &Background) -> String {
     format!("- `{}`: {state}. {}", known.name, cut_middle(&visible(&known.command), COMMAND_CHARS))
 }
 
-fn output(known: &Background, lines: u64) -> String {
-    let printed = visible(&known.output);
+fn output(known: &Background, printed: &str, lines: u64) -> String {
+    let printed = visible(printed);
     let all: Vec<&str> = printed.lines().collect();
     let from = all.len().saturating_sub(usize::try_from(lines).unwrap_or(usize::MAX));
     match all.is_empty() {

@@ -19,7 +19,8 @@ pub(crate) use self::place::Place;
 use self::place::blocking;
 pub(super) use self::place::ended;
 use super::{of_group, spec, text};
-use crate::registry::{Builtin, Tool};
+use crate::registry::{Ended, Tool};
+use crate::sandbox::Run;
 
 /// Longest code, in characters.
 const CODE: usize = 100_000;
@@ -44,8 +45,9 @@ struct SandboxTool {
 pub(super) fn all(place: &Arc<Place>) -> Vec<Arc<dyn Tool>> {
     let tool = |spec: ToolSpec, doing, intent| {
         let timeout_ms = u64::try_from(place.limits.time.as_millis()).unwrap_or(u64::MAX).saturating_add(30_000);
-        // Who can be reached may answer anything.
-        let is_untrusted = intent == Intent::Network;
+        // Who can be reached may answer anything, and code may keep it in the folder.
+        let reads = matches!(doing, Doing::List | Doing::Read | Doing::Unzip);
+        let is_untrusted = intent == Intent::Network || (reads && !place.hosts.is_empty());
         let spec =
             ToolSpec { class: ToolClass::Sandbox, intent, timeout_ms, is_untrusted, ..of_group("sandbox", spec) };
         Arc::new(SandboxTool { spec, doing, place: Arc::clone(place) }) as Arc<dyn Tool>
@@ -161,43 +163,56 @@ pub(super) fn all(place: &Arc<Place>) -> Vec<Arc<dyn Tool>> {
 }
 
 #[async_trait]
-impl Builtin for SandboxTool {
+impl Tool for SandboxTool {
     fn spec(&self) -> &ToolSpec {
         &self.spec
     }
 
-    async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
-        let folder = self.place.of(&request.principal)?;
+    async fn call(&self, request: &ToolRequest, arguments: Value) -> Ended {
+        let folder = match self.place.of(&request.principal) {
+            Ok(folder) => folder,
+            Err(why) => return Ended::Failed(why),
+        };
         let run = |command: &[&str], input: &str| self.place.plan(&folder, command, input);
         match self.doing {
             Doing::Python => self.place.run(run(&["python3", "-"], text(&arguments, "code"))).await,
             Doing::Shell => self.place.run(run(&["/bin/sh", "-c", text(&arguments, "command")], "")).await,
             Doing::Install => match &self.place.packages {
                 Some(packages) => packages.install(&self.place, &folder, text(&arguments, "package")).await,
-                None => Err("no packages can be installed here".to_owned()),
+                None => Ended::Failed("no packages can be installed here".to_owned()),
             },
-            Doing::Unzip => {
-                let archive = within(text(&arguments, "path"))?;
-                let beside = archive.parent().unwrap_or(Path::new("")).to_path_buf();
-                let into = match text(&arguments, "destination") {
-                    "" => beside,
-                    destination => within(destination)?,
-                };
-                // Inside: whatever the archive says, it cannot reach further.
-                let (archive, into) = (format!("./{}", archive.display()), format!("./{}", into.display()));
-                self.place.run(run(&["python3", "-c", UNZIP, &archive, &into], "")).await
-            }
-            Doing::List => blocking(move || list(&open(&folder)?, text(&arguments, "path"))).await,
+            Doing::Unzip => match unpacking(&arguments) {
+                // Ours alone: nothing of the folder's is run by it, and it reaches nobody.
+                Ok([archive, into]) => {
+                    let run = run(&["python3", "-I", "-c", UNZIP, &archive, &into], "");
+                    self.place.run(Run { hosts: Arc::default(), ..run }).await
+                }
+                Err(why) => Ended::Failed(why),
+            },
+            Doing::List => blocking(move || list(&open(&folder)?, text(&arguments, "path"))).await.into(),
             Doing::Read => {
                 let limit = self.place.limits.output_bytes;
-                blocking(move || read(&open(&folder)?, text(&arguments, "path"), limit)).await
+                blocking(move || read(&open(&folder)?, text(&arguments, "path"), limit)).await.into()
             }
-            Doing::Write => {
-                self.place.has_room(&folder).await?;
-                blocking(move || write(&open(&folder)?, text(&arguments, "path"), text(&arguments, "content"))).await
-            }
+            Doing::Write => match self.place.has_room(&folder).await {
+                Ok(()) => {
+                    let written = move || write(&open(&folder)?, text(&arguments, "path"), text(&arguments, "content"));
+                    blocking(written).await.into()
+                }
+                Err(why) => Ended::Failed(why),
+            },
         }
     }
+}
+
+/// The archive and where it is unpacked to, as paths inside.
+fn unpacking(arguments: &Value) -> Result<[String; 2], String> {
+    let archive = within(text(arguments, "path"))?;
+    let into = match text(arguments, "destination") {
+        "" => archive.parent().unwrap_or(Path::new("")).to_path_buf(),
+        destination => within(destination)?,
+    };
+    Ok([archive, into].map(|path| format!("./{}", path.display())))
 }
 
 /// Unpacks an archive, with a limit on what comes out of it.

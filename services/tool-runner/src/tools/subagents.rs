@@ -23,8 +23,9 @@ use crate::registry::{Builtin, Tool};
 
 /// Those that one conversation has running, at most.
 const RUNNING: usize = 5;
-/// Those that are listed.
-const LISTED: u32 = 20;
+/// Those that are listed, and that are looked at for those that run.
+const LISTED: usize = 20;
+const KNOWN: u32 = 500;
 /// How long one may take.
 const LONGEST: Duration = Duration::from_secs(600);
 const TIMEOUT_MS: u64 = LONGEST.as_millis() as u64 + 30_000;
@@ -139,13 +140,8 @@ impl SubagentTool {
         self.take_place(parent, &child).await?;
         let mut stopping =
             StopOnDrop { bus: self.bus.clone(), speaker: speaker.clone(), channel: Some(channel(&child.id)) };
-        self.say(speaker, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
-        let tier = match text(arguments, "tier") {
-            "" => "mid",
-            tier => tier,
-        };
-        let task = format!("!{tier} {}", text(arguments, "task"));
-        self.say(speaker, &child.id, call, Saying::text(task)).await?;
+        // One that may have begun keeps its place until its time is up.
+        self.begin(request, &child, arguments).await?;
         let result = result(self.bus.clone(), child.clone());
         if arguments.get("wait").and_then(Value::as_bool) == Some(false) {
             stopping.channel = None;
@@ -165,6 +161,17 @@ impl SubagentTool {
             ReplyKind::Failed | ReplyKind::Refused => Err(reply.text),
             _ => Ok(shown(&reply)),
         }
+    }
+
+    async fn begin(&self, request: &ToolRequest, child: &Child, arguments: &Value) -> Result<(), String> {
+        let (speaker, call) = (&request.principal, request.call.to_string());
+        self.say(speaker, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
+        let tier = match text(arguments, "tier") {
+            "" => "mid",
+            tier => tier,
+        };
+        let task = format!("!{tier} {}", text(arguments, "task"));
+        self.say(speaker, &child.id, call, Saying::text(task)).await
     }
 
     /// Takes a place among those that may run, which is its own from then on. Of several that
@@ -225,7 +232,10 @@ impl SubagentTool {
     /// The sub-agents of a conversation, newest first, each with what it found.
     async fn of(&self, parent: &ConversationId) -> Result<Vec<(Child, Option<Reply>)>, String> {
         let mut all = Vec::new();
-        for child in self.children.of(parent, LISTED).await.map_err(|err| err.to_string())? {
+        let known = self.children.of(parent, KNOWN).await.map_err(|err| err.to_string())?;
+        // However many there are, those that may be running are among them.
+        let known = known.into_iter().enumerate().filter(|(number, child)| *number < LISTED || is_recent(child));
+        for (_, child) in known {
             let turn = TurnId::derive(&child.conversation, &child.message);
             let reply = self.bus.shown_reply(&child.conversation, turn).await.map_err(|err| err.to_string())?;
             all.push((child, reply));

@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::io::AsyncReadExt;
@@ -24,30 +23,21 @@ const COMPLAINT: u64 = 2000;
 /// limits hold then.
 pub(super) const BEGINS: &str = "read -r go && exec \"$@\"";
 
-/// Two pipes by which the start is arranged: bubblewrap waits on one, and tells on the other.
+/// Our ends of two pipes by which the start is arranged: bubblewrap waits on one, and tells on
+/// the other.
 pub(super) struct Pipes {
-    blocks: OwnedFd,
     unblocks: OwnedFd,
     told: OwnedFd,
-    tells: OwnedFd,
 }
 
 impl Pipes {
-    pub(super) fn make() -> Result<Self, String> {
+    /// With bubblewrap's own ends: on which it waits, and on which it tells. They are its
+    /// command's alone: no other program that is started meanwhile has them.
+    pub(super) fn make() -> Result<(Self, [OwnedFd; 2]), String> {
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|err| format!("pipe: {err}"));
         let ((blocks, unblocks), (told, tells)) = (pipe()?, pipe()?);
-        Ok(Self { blocks, unblocks, told, tells })
+        Ok((Self { unblocks, told }, [blocks, tells]))
     }
-
-    /// The ends that bubblewrap gets: on which it waits, and on which it tells.
-    pub(super) const fn inherited(&self) -> [&OwnedFd; 2] {
-        [&self.blocks, &self.tells]
-    }
-}
-
-/// Lets a program that is started inherit a descriptor.
-pub(super) fn inherit(descriptor: &OwnedFd) -> Result<(), String> {
-    fcntl_setfd(descriptor, FdFlags::empty()).map_err(|err| format!("fcntl: {err}"))
 }
 
 /// Bubblewrap, and what runs inside.
@@ -65,12 +55,12 @@ impl Started {
     /// Starts bubblewrap and waits until it has set everything up, the limits too. Nothing
     /// inside runs before [`begin`](Self::begin). The error is what it complains of.
     pub(super) async fn start(mut command: Command, pipes: Pipes, group: Cgroup) -> Result<Self, String> {
-        pipes.inherited().into_iter().try_for_each(inherit)?;
         command.process_group(0).kill_on_drop(true);
         let child = command.spawn().map_err(|err| format!("start bwrap: {err}"))?;
         let bubblewrap = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let Pipes { blocks, unblocks, told, tells } = pipes;
-        drop((blocks, tells));
+        // With it go our copies of its ends, so that the pipes end with it.
+        drop(command);
+        let Pipes { unblocks, told } = pipes;
         let mut started = Self { child, bubblewrap, first: None, unblocks: Some(unblocks), group };
         let first = tokio::task::spawn_blocking(move || first_process(told));
         let Ok(Ok(Ok(first))) = tokio::time::timeout(SETUP, first).await else {

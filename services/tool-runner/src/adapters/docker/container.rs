@@ -1,6 +1,7 @@
 //! One container, from its beginning to its end: however this goes away, it does.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::{AttachContainerResults, LogOutput};
@@ -11,10 +12,46 @@ use bollard::query_parameters::{
 };
 use futures::{Stream, StreamExt};
 use service_kit::task::{self, TaskKind};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tracing::warn;
 
 use crate::sandbox::Printed;
+
+/// How often its removal is tried, and the pause after the first time, which doubles.
+const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The first program of a container. It is told how many bytes are the input of the program
+/// that it runs, and gives them to it; what it reads itself then ends with whoever attached, or
+/// with the runner when that dies, and with it everything in the container.
+pub(super) const KEEPER: [&str; 4] = ["python3", "-I", "-c", KEEP];
+const KEEP: &str = "\
+import os, subprocess, sys, threading
+own = sys.stdin.buffer
+given = own.read(int(own.readline()))
+def end():
+    own.read(1)
+    os._exit(137)
+threading.Thread(target=end, daemon=True).start()
+try:
+    program = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE)
+except OSError as error:
+    print(error, file=sys.stderr)
+    os._exit(127)
+def feed():
+    try:
+        program.stdin.write(given)
+        program.stdin.close()
+    except OSError:
+        pass
+threading.Thread(target=feed, daemon=True).start()
+try:
+    status = program.wait(int(sys.argv[1]))
+except subprocess.TimeoutExpired:
+    status = -9
+sys.stdout.flush()
+os._exit(status if status >= 0 else 128 - status)
+";
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
@@ -23,31 +60,39 @@ pub(super) struct Container {
     name: String,
     is_removed: bool,
     output: Option<Output>,
+    /// Ends the container when it is dropped.
+    lifeline: Option<Pin<Box<dyn AsyncWrite + Send>>>,
 }
 
 impl Container {
-    pub(super) async fn create(docker: &Docker, body: ContainerCreateBody) -> Result<Self, Error> {
+    /// The error is the daemon's, or what it left out of what was asked for.
+    pub(super) async fn create(docker: &Docker, body: ContainerCreateBody) -> Result<Self, String> {
         // The name is known before the daemon answers, so that it can be removed whenever this ends.
         let name = format!("clara-sandbox-{}", uuid::Uuid::new_v4());
-        let container = Self { docker: docker.clone(), name: name.clone(), is_removed: false, output: None };
+        let mut container =
+            Self { docker: docker.clone(), name: name.clone(), is_removed: false, output: None, lifeline: None };
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        docker.create_container(Some(options), body).await?;
-        Ok(container)
+        let created = docker.create_container(Some(options), body).await.map_err(|err| err.to_string())?;
+        match created.warnings.is_empty() {
+            true => Ok(container),
+            false => {
+                container.remove().await;
+                Err(format!("the daemon does not do all that it is asked: {}", created.warnings.join("; ")))
+            }
+        }
     }
 
-    /// Starts it, and gives it what it reads.
-    pub(super) async fn start(&mut self, given: Vec<u8>) -> Result<(), Error> {
+    /// Starts it, and gives it what its program reads.
+    pub(super) async fn start(&mut self, given: &[u8]) -> Result<(), Error> {
         let options = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).stderr(true);
         let attached = self.docker.attach_container(&self.name, Some(options.build())).await?;
         let AttachContainerResults { output, mut input } = attached;
         self.docker.start_container(&self.name, None).await?;
-        task::spawn(TaskKind::Watch, "sandbox-input", async move {
-            // A program need not read it.
-            if input.write_all(&given).await.is_ok() {
-                let _ = input.shutdown().await;
-            }
-        });
         self.output = Some(output);
+        input.write_all(format!("{}\n", given.len()).as_bytes()).await?;
+        input.write_all(given).await?;
+        input.flush().await?;
+        self.lifeline = Some(input);
         Ok(())
     }
 
@@ -63,12 +108,13 @@ impl Container {
             // What is no success comes as an error.
             Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
             Some(Err(err)) => Err(err),
-            None => Ok(0),
+            None => Err(Error::RequestTimeoutError),
         }
     }
 
     /// Ends it, with every process of it.
     pub(super) async fn remove(&mut self) {
+        self.lifeline = None;
         remove(&self.docker, &self.name).await;
         self.is_removed = true;
     }
@@ -79,15 +125,26 @@ impl Drop for Container {
         if self.is_removed {
             return;
         }
+        self.lifeline = None;
         let (docker, name) = (self.docker.clone(), self.name.clone());
         task::spawn(TaskKind::Work, "remove-container", async move { remove(&docker, &name).await });
     }
 }
 
+/// Removes a container. What the daemon does not know may be on its way to it, so it is asked
+/// more than once.
 pub(super) async fn remove(docker: &Docker, name: &str) {
-    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-    match docker.remove_container(name, Some(options)).await {
-        Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
-        Err(err) => warn!(error = %err, "failed to remove a container"),
+    let mut failed = None;
+    for attempt in 0..TRIES {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match docker.remove_container(name, Some(options)).await {
+            Ok(()) => return,
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            Err(err) => failed = Some(err),
+        }
+        tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await;
+    }
+    if let Some(err) = failed {
+        warn!(error = %err, "failed to remove a container; it has ended, and is removed later");
     }
 }

@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::warn;
 
-use self::kept::{Kept, Renewals, is_open, renewing};
+use self::kept::{Kept, is_open, renewing};
 use crate::adapters::vault::{Part, Vault, VaultError};
+use crate::locks::Locks;
 use crate::ports::{Authorities, Authority, Begin, Key};
 use crate::web::is_trustworthy;
 
@@ -58,12 +59,13 @@ pub(crate) struct OAuth {
     vault: Vault,
     /// Where a document describes us (SEP-991), for servers that take its address as our id.
     document: Option<String>,
-    renewals: Renewals,
+    /// One renewal at a time for each server.
+    renewals: Locks<Key>,
 }
 
 impl OAuth {
     pub(crate) fn new(vault: Vault, document: Option<String>) -> Self {
-        Self { vault, document, renewals: Renewals::default() }
+        Self { vault, document, renewals: Locks::default() }
     }
 
     /// Who asks for a server with the tokens that are kept; nothing if there are none.

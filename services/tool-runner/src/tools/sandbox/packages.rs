@@ -1,10 +1,12 @@
 //! Packages of Python for the programs of a person: installed inside the sandbox, which can
 //! reach the index for that and nothing else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::place::Place;
+use crate::locks::Locks;
+use crate::registry::Ended;
 use crate::sandbox::{PACKAGES, Run};
 use crate::web::Host;
 
@@ -14,30 +16,42 @@ pub(crate) struct Packages {
     pub(crate) index: String,
     /// The hosts of the index and of its files.
     pub(crate) hosts: Arc<[Host]>,
+    /// One installs into a folder at a time.
+    pub(crate) installing: Locks<PathBuf>,
 }
 
-/// Files on their way need more room than there is in memory: `$1` is the index, `$2` where to,
-/// `$3` the package.
+/// Nothing of the folder's is run or read by it (`-I`, `--isolated`), nor of the package's while it
+/// is installed: so the index is reached by pip alone. Files on their way need more room than
+/// there is in memory. `$1` is the index, `$2` where to, `$3` the package.
 const INSTALL: &str = "\
-mkdir -p .tmp
-TMPDIR=$PWD/.tmp python3 -m pip install --quiet --no-input --disable-pip-version-check --no-cache-dir \
-  --retries 1 --timeout 15 --prefer-binary --upgrade --index-url \"$1\" --target \"$2\" -- \"$3\" 2>&1
+TMPDIR=$(mktemp -d \"$PWD/.pip-XXXXXX\") || exit
+export TMPDIR
+python3 -I -m pip --isolated install --quiet --no-input --disable-pip-version-check --no-cache-dir --retries 1 \
+  --timeout 15 --only-binary :all: --upgrade --index-url \"$1\" --target \"$2\" -- \"$3\" 2>&1
 status=$?
-rm -rf .tmp
+rm -rf \"$TMPDIR\"
 exit $status";
+/// What pip takes for a file if one of this name is there.
+const ARCHIVES: [&str; 9] = [".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz"];
 
 impl Packages {
-    /// What the person reads of it; the error is for the model.
-    pub(super) async fn install(&self, place: &Place, folder: &Path, package: &str) -> Result<String, String> {
-        let package = requirement(package)?;
+    /// What became of it is for the model.
+    pub(super) async fn install(&self, place: &Place, folder: &Path, package: &str) -> Ended {
+        let package = match requirement(package) {
+            Ok(package) => package,
+            Err(why) => return Ended::Failed(why),
+        };
+        // Two at once would move the same folders.
+        let one = self.installing.of(&folder.to_owned());
+        let _one = one.lock().await;
         let run = place.plan(folder, &["/bin/sh", "-c", INSTALL, "sh", &self.index, PACKAGES, package], "");
         let run = Run { hosts: Arc::clone(&self.hosts), ..run };
         match place.run(run).await {
-            Ok(_) => Ok(format!("Installed {package}.")),
-            Err(why) if why.contains("No module named pip") => {
-                Err("Python has no pip here; whoever runs Clara can install it (Debian: python3-pip)".to_owned())
-            }
-            Err(why) => Err(why),
+            Ended::Gave(_) => Ended::Gave(format!("Installed {package}.")),
+            Ended::Failed(why) if why.contains("No module named pip") => Ended::Failed(
+                "Python has no pip here; whoever runs Clara can install it (Debian: python3-pip)".to_owned(),
+            ),
+            ended => ended,
         }
     }
 }
@@ -70,7 +84,8 @@ fn requirement(text: &str) -> Result<&str, String> {
             })
         });
     let are_extras = extras.is_none_or(|extras| extras.split(',').all(|extra| is_name(extra.trim())));
-    match is_name(name) && are_extras && are_versions {
+    let is_file = ARCHIVES.iter().any(|ending| name.to_lowercase().ends_with(ending));
+    match is_name(name) && !is_file && are_extras && are_versions {
         true => Ok(text),
         false => Err(refused()),
     }
@@ -99,6 +114,8 @@ mod tests {
             "x[",
             "x[a",
             "x==1 --pre",
+            "x.tar.gz",
+            "x.ZIP",
         ] {
             assert!(requirement(bad).is_err(), "{bad}");
         }

@@ -9,6 +9,7 @@ use domain::untrusted::visible;
 
 use super::folder::{COUNTED, weigh};
 use super::packages::Packages;
+use crate::registry::Ended;
 use crate::sandbox::{End, Keeps, Limits, Printed, Run, Sandbox};
 use crate::web::Host;
 
@@ -27,15 +28,19 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// A person's folder, which is made if there is none.
-    pub(in crate::tools) fn of(&self, principal: &Principal) -> Result<PathBuf, String> {
-        // No name of theirs is part of a path.
+    /// Whose something is: a name of a folder, in which no name of theirs stands.
+    pub(in crate::tools) fn owner(principal: &Principal) -> String {
         let mut hasher = blake3::Hasher::new();
         for field in [&principal.tenant, &principal.user] {
             hasher.update(&(field.len() as u64).to_le_bytes());
             hasher.update(field.as_bytes());
         }
-        let folder = self.folder.join(&hasher.finalize().to_hex()[..32]);
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// A person's folder, which is made if there is none.
+    pub(in crate::tools) fn of(&self, principal: &Principal) -> Result<PathBuf, String> {
+        let folder = self.folder.join(Self::owner(principal));
         std::fs::create_dir_all(&folder).map_err(|err| format!("the working folder cannot be made: {err}"))?;
         Ok(folder)
     }
@@ -51,12 +56,17 @@ impl Place {
         }
     }
 
-    /// What it printed; the error is for the model.
-    pub(super) async fn run(&self, run: Run) -> Result<String, String> {
-        self.has_room(&run.folder).await?;
+    /// Runs something to its end: what it printed, or what went wrong, is for the model.
+    pub(super) async fn run(&self, run: Run) -> Ended {
+        if let Err(why) = self.has_room(&run.folder).await {
+            return Ended::Failed(why);
+        }
         let printed = Arc::new(Printed::new(Keeps::First, self.limits.output_bytes));
-        let end = self.sandbox.run(&run, &printed).await?;
-        told(end, &printed, &self.limits)
+        match self.sandbox.run(&run, &printed).await {
+            Ok(End::Lost) => Ended::MayHaveHappened(ended(End::Lost, &self.limits, run.time)),
+            Ok(end) => told(end, &printed, &self.limits).into(),
+            Err(why) => Ended::Failed(why),
+        }
     }
 
     /// Whether a person's folder has not grown too large.
@@ -106,6 +116,7 @@ pub(in crate::tools) fn ended(end: End, limits: &Limits, time: Duration) -> Stri
         ),
         End::Killed(25) => format!("it wrote a file of more than {} MB", limits.file_bytes >> 20),
         End::Killed(signal) => format!("it was ended by signal {signal}"),
+        End::Lost => "the sandbox did not say how it ended, nor whether it has".to_owned(),
         End::TimedOut => format!("it took longer than {time:?}, and was ended"),
     }
 }

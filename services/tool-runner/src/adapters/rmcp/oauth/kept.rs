@@ -1,7 +1,6 @@
 //! What rmcp keeps of one server while it authorises, in the vault, and who may renew tokens.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmcp::transport::auth::{
@@ -11,26 +10,11 @@ use service_kit::clock::now_ms;
 use tracing::warn;
 
 use crate::adapters::vault::{Part, Vault, VaultError};
+use crate::locks::One;
 use crate::ports::Key;
 
 /// How long a person may take to authorise, in seconds.
 const FLOW_SECONDS: u64 = 3600;
-
-/// Held while the tokens of one server are renewed.
-pub(super) type Renewal = Arc<tokio::sync::Mutex<()>>;
-
-/// One renewal at a time in this process for each server.
-#[derive(Default)]
-pub(super) struct Renewals(Mutex<HashMap<Key, Renewal>>);
-
-impl Renewals {
-    pub(super) fn of(&self, key: &Key) -> Renewal {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that nobody holds are of no use.
-        known.retain(|_, renewal| Arc::strong_count(renewal) > 1);
-        Arc::clone(known.entry(key.clone()).or_default())
-    }
-}
 
 /// Whether an authorisation that was begun can still be completed.
 pub(super) fn is_open(flow: &StoredAuthorizationState) -> bool {
@@ -51,7 +35,7 @@ pub(super) struct Kept {
     pub(super) key: Key,
     pub(super) url: String,
     /// Held while tokens are renewed.
-    pub(super) renewal: Renewal,
+    pub(super) renewal: One,
 }
 
 fn failed(err: VaultError) -> AuthError {
