@@ -29,7 +29,7 @@ async fn a_process_goes_on_after_its_turn_and_is_looked_at_and_stopped() {
     let mut last = last;
     eventually("it printed", async || last().await.contains("\ntwo").then_some(())).await;
     let shown = last().await;
-    assert!(!shown.contains("\none") && shown.contains("runs since"), "{shown}");
+    assert!(!shown.contains("\none") && shown.contains("runs for"), "{shown}");
     assert!(calls(&mut terminal, "read_file", serde_json::json!({"path": "note"})).await.contains("three"));
     // It is the person's own.
     let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
@@ -53,7 +53,7 @@ async fn a_process_goes_on_after_its_turn_and_is_looked_at_and_stopped() {
     assert!(stopped.contains("it was stopped"), "{stopped}");
     eventually("all of it is gone", async || (running("6161") == 0).then_some(())).await;
     let listed = calls(&mut terminal, "process_list", serde_json::json!({})).await;
-    assert_eq!((listed.matches("runs since").count(), listed.matches("- `").count()), (2, 5), "{listed}");
+    assert_eq!((listed.matches("runs for").count(), listed.matches("- `").count()), (2, 5), "{listed}");
     let escape = serde_json::json!({"command": "pwd", "cwd": "../x"});
     assert!(calls(&mut terminal, "process_start", escape).await.contains("is not a path within"));
 }

@@ -136,7 +136,7 @@ impl Sandbox for Bubblewrap {
         let group = self.cgroups.make(&number.to_string(), &self.limits)?;
         let egress = match run.hosts.is_empty() {
             true => None,
-            false => Some(Egress::open(&std::env::temp_dir(), &self.web, &run.hosts)?),
+            false => Some(Egress::open(&std::env::temp_dir(), &self.web, &run.hosts, printed)?),
         };
         let (command, pipes) = self.command(run, egress.as_ref())?;
         let mut started = Started::start(command, pipes, group).await?;

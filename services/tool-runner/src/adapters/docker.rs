@@ -201,7 +201,7 @@ impl Sandbox for DockerSandbox {
         self.remove_left().await;
         let egress = match run.hosts.is_empty() {
             true => None,
-            false => Some(Egress::open(&self.folder, &self.web, &run.hosts)?),
+            false => Some(Egress::open(&self.folder, &self.web, &run.hosts, printed)?),
         };
         let body = self.body(run, egress.as_ref())?;
         let created = tokio::time::timeout(PATIENCE, Container::create(&self.docker, body)).await;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::UnixListener;
 use tokio_util::sync::DropGuard;
 
+use crate::sandbox::Printed;
 use crate::web::{Host, Proxy, Web};
 
 /// Where the socket is inside.
@@ -61,8 +62,8 @@ pub(super) struct Egress {
 }
 
 impl Egress {
-    /// `within`: a folder in which the socket can stand; the path of a socket is short (`unix(7)`).
-    pub(super) fn open(within: &Path, web: &Web, hosts: &Arc<[Host]>) -> Result<Self, String> {
+    /// What is refused is told in what the run prints. `within`: a folder in which the socket can stand; the path of a socket is short (`unix(7)`).
+    pub(super) fn open(within: &Path, web: &Web, hosts: &Arc<[Host]>, printed: &Arc<Printed>) -> Result<Self, String> {
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
         let folder = within.join(format!("egress-{}-{number}", std::process::id()));
         let failed = |err: std::io::Error| format!("no way out can be made: {}: {err}", folder.display());
@@ -72,7 +73,9 @@ impl Egress {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
         let socket = folder.join("proxy");
         let listener = UnixListener::bind(&socket).map_err(failed)?;
-        let _proxy = Proxy::serve(web.clone(), Arc::clone(hosts), listener);
+        let printed = Arc::clone(printed);
+        let tell = Box::new(move |why: &str| printed.push(why.as_bytes()));
+        let _proxy = Proxy::serve(web.clone(), Arc::clone(hosts), tell, listener);
         Ok(Self { folder, socket, _proxy })
     }
 }

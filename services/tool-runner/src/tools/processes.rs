@@ -286,11 +286,11 @@ fn runs(known: &Background) -> bool {
 }
 
 fn line(known: &Background) -> String {
-    let seconds = |from: i64, to: i64| Duration::from_secs(u64::try_from((to - from) / 1000).unwrap_or(0));
+    let seconds = |from: i64, to: i64| (to - from).max(0) / 1000;
     let state = match (runs(known), known.ended.as_str()) {
-        (true, _) => format!("runs since {:?}", seconds(known.started_at_ms, now_ms())),
+        (true, _) => format!("runs for {} s", seconds(known.started_at_ms, now_ms())),
         (false, "") => "ended with the tool runner that ran it".to_owned(),
-        (false, how) => format!("{how}, after {:?}", seconds(known.started_at_ms, known.seen_at_ms)),
+        (false, how) => format!("{how}, after {} s", seconds(known.started_at_ms, known.seen_at_ms)),
     };
     format!("- `{}`: {state}. {}", known.name, cut_middle(&visible(&known.command), COMMAND_CHARS))
 }

@@ -72,7 +72,7 @@ impl Web {
 
     /// Where a host is that may be asked, each address of it; the error says why it may not.
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-        let failed = |err: std::io::Error| format!("{host}: {err}");
+        let failed = |err: std::io::Error| err.to_string();
         let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await.map_err(failed)?;
         if self.is_private(host, port) {
             return Ok(found.collect());

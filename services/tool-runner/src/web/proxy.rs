@@ -34,15 +34,19 @@ type Body = BoxBody<Bytes, hyper::Error>;
 pub(crate) struct Proxy {
     web: Web,
     hosts: Arc<[Host]>,
+    /// Is told what was refused, and why: programs seldom show what a proxy answers.
+    tell: Tell,
     /// Ends the tunnels with whoever asked for them.
     stop: CancellationToken,
 }
 
+pub(crate) type Tell = Box<dyn Fn(&str) + Send + Sync>;
+
 impl Proxy {
     /// Serves a socket until what is given is dropped, and all that was led through then ends.
-    pub(crate) fn serve(web: Web, hosts: Arc<[Host]>, listener: UnixListener) -> DropGuard {
+    pub(crate) fn serve(web: Web, hosts: Arc<[Host]>, tell: Tell, listener: UnixListener) -> DropGuard {
         let stop = CancellationToken::new();
-        let proxy = Arc::new(Self { web, hosts, stop: stop.clone() });
+        let proxy = Arc::new(Self { web, hosts, tell, stop: stop.clone() });
         task::spawn(TaskKind::Watch, "sandbox-proxy", async move {
             let connections = Arc::new(Semaphore::new(CONNECTIONS));
             let accepted = async {
@@ -99,11 +103,11 @@ impl Proxy {
         };
         let port = uri.port_u16().unwrap_or(if is_tunnel { 443 } else { 80 });
         if !self.hosts.iter().any(|allowed| allowed.allows(host, port)) {
-            return told(StatusCode::FORBIDDEN, &format!("{host}:{port} is not among the hosts that may be reached"));
+            return self.refused(StatusCode::FORBIDDEN, host, port, "it is not among the hosts that may be reached");
         }
         let there = match self.connect(host, port).await {
             Ok(there) => there,
-            Err(why) => return told(StatusCode::BAD_GATEWAY, &why),
+            Err(why) => return self.refused(StatusCode::BAD_GATEWAY, host, port, &why),
         };
         if is_tunnel {
             let upgrade = hyper::upgrade::on(&mut request);
@@ -115,13 +119,18 @@ impl Proxy {
         self.pass_on(request, &uri, there).await.unwrap_or_else(|why| told(StatusCode::BAD_GATEWAY, &why))
     }
 
+    fn refused(&self, status: StatusCode, host: &str, port: u16, why: &str) -> Response<Body> {
+        (self.tell)(&format!("[no way to {host}:{port}: {why}]\n"));
+        told(status, why)
+    }
+
     async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, String> {
         let connected = async {
             let addresses = self.web.addresses(host, port).await?;
-            TcpStream::connect(&*addresses).await.map_err(|err| format!("{host}:{port}: {err}"))
+            TcpStream::connect(&*addresses).await.map_err(|err| err.to_string())
         };
         let connected = tokio::time::timeout(CONNECT, connected).await;
-        connected.map_err(|_| format!("{host}:{port} gave no answer within {CONNECT:?}"))?
+        connected.map_err(|_| format!("it gave no answer within {CONNECT:?}"))?
     }
 
     /// One plain request, on a connection of its own.
