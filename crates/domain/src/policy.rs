@@ -77,10 +77,15 @@ impl Policy {
         any(&rule.users, &|pattern| is_like(pattern, user))
             && any(&rule.roles, &of_role)
             && any(&rule.channels, &|pattern| is_like(pattern, &format!("{platform}/{channel}")))
-            && any(&rule.tools, &|pattern| match pattern.strip_prefix("group:") {
-                Some(group) => is_like(group, &tool.group),
-                None => is_like(pattern, &tool.name),
-            })
+            && any(&rule.tools, &|pattern| means(pattern, tool))
+    }
+}
+
+/// Whether a pattern, a name of tools or `group:<name>`, means a tool; `*` stands for any text.
+pub fn means(pattern: &str, tool: &ToolSpec) -> bool {
+    match pattern.strip_prefix("group:") {
+        Some(group) => is_like(group, &tool.group),
+        None => is_like(pattern, &tool.name),
     }
 }
 

@@ -95,6 +95,13 @@ impl ToolSpec {
     }
 }
 
+/// Which tools are asked for: a person's, as far as a conversation of theirs may use them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListTools {
+    pub principal: Principal,
+    pub conversation: ConversationId,
+}
+
 /// Where code runs, as the tool runner found it at its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxReport {

@@ -2,7 +2,8 @@
 
 use domain::message::Principal;
 use domain::tool::{
-    Consent, Effect, Intent, Outcome, OutcomeKind, Risk, SandboxReport, ToolClass, ToolRecord, ToolRequest, ToolSpec,
+    Consent, Effect, Intent, ListTools, Outcome, OutcomeKind, Risk, SandboxReport, ToolClass, ToolRecord, ToolRequest,
+    ToolSpec,
 };
 
 use crate::fields::{self, all, raws, required, wire_enum};
@@ -19,10 +20,28 @@ wire_enum!(OutcomeKind as OutcomeKind, "outcome.kind", {
     Unapproved => Unapproved,
 });
 
-/// Asks for the tools that a person may use.
+wire!(ListTools as v1::ListTools);
+
+impl From<&ListTools> for v1::ListTools {
+    fn from(value: &ListTools) -> Self {
+        Self { principal: Some((&value.principal).into()), conversation: value.conversation.to_string() }
+    }
+}
+
+impl TryFrom<v1::ListTools> for ListTools {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::ListTools) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            principal: required(raw.principal, "principal")?.try_into()?,
+            conversation: fields::conversation(&raw.conversation)?,
+        })
+    }
+}
+
+/// Asks how it is with whatever a person may use.
 impl Wire for Principal {
     fn to_wire(&self) -> Vec<u8> {
-        prost::Message::encode_to_vec(&v1::ListTools { principal: Some(self.into()) })
+        prost::Message::encode_to_vec(&v1::ListTools { principal: Some(self.into()), conversation: String::new() })
     }
     fn from_wire(bytes: &[u8]) -> Result<Self, InvalidMessage> {
         required(decode::<v1::ListTools>(bytes)?.principal, "principal")?.try_into()

@@ -25,6 +25,11 @@ async fn agents(stalls: Arc<AtomicBool>) -> FakeModel {
                     Act::call("subagent_spawn", &json!({"task": "task x"}).to_string())
                 }
                 "nest" => Act::say(asked.results[0].clone()),
+                "tools" => {
+                    let tools = asked.body["tools"].as_array().into_iter().flatten();
+                    let names: Vec<&str> = tools.filter_map(|tool| tool["function"]["name"].as_str()).collect();
+                    Act::say(format!("offered {}.", names.join(" ")))
+                }
                 "charge" if asked.results.is_empty() => Act::call("charge", "{}"),
                 other => Act::say(format!("done {other}")),
             };
@@ -59,6 +64,10 @@ async fn several_work_side_by_side_and_what_they_find_comes_back() {
     assert!(reply.text.contains("<untrusted") && reply.text.contains("done two"), "{}", reply.text);
     let listed = terminal.asks("subagent_list {}").await.text;
     assert!(listed.contains("done two") && listed.contains("done My dog is called Rex."), "{listed}");
+    // It may be given some tools alone.
+    let some = terminal.asks(r#"subagent_spawn {"task": "task tools", "tool_subset": ["calcul*", "group:fs"]}"#).await;
+    let names = "calculate delete_local_file list_local_files read_local_file save_to_local";
+    assert!(some.text.contains(&format!("offered {names}.")), "{}", some.text);
     // One of its own it has none.
     let nested = terminal.asks(r#"subagent_spawn {"task": "task nest"}"#).await;
     assert!(nested.text.contains("a sub-agent has none of its own"), "{}", nested.text);

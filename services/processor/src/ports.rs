@@ -4,8 +4,7 @@
 use async_trait::async_trait;
 use domain::ids::{ConversationId, FileId};
 use domain::memory::{Comparison, RecallRequest, Recalled, Similarities};
-use domain::message::Principal;
-use domain::tool::ToolSpec;
+use domain::tool::{ListTools, ToolSpec};
 
 /// Somebody who was asked did not answer. The words are for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +25,8 @@ pub(crate) trait Files: Send + Sync {
     async fn read(&self, conversation: &ConversationId, file: &FileId) -> Result<Option<Vec<u8>>, Away>;
 }
 
-/// The tools that a person may use.
+/// The tools that a person may use in a conversation.
 #[async_trait]
 pub(crate) trait Catalogue: Send + Sync {
-    async fn tools(&self, principal: &Principal) -> Result<Vec<ToolSpec>, Away>;
+    async fn tools(&self, asked: &ListTools) -> Result<Vec<ToolSpec>, Away>;
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bus::{Bus, Consumer, Endpoints};
 use domain::message::Principal;
-use domain::tool::{SandboxReport, ToolSpec};
+use domain::tool::{ListTools, SandboxReport, ToolSpec};
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
@@ -102,7 +102,7 @@ impl App {
         Ok(Self {
             bus: bus.clone(),
             runner: Arc::new(runner),
-            lister: Arc::new(Lister { registry, sandbox: report }),
+            lister: Arc::new(Lister { registry, children, sandbox: report }),
             plugins,
             watched: Arc::new(Watched {
                 folder: settings
@@ -178,7 +178,7 @@ impl App {
                     let (bus, lister) = (of_lister.clone(), Arc::clone(&lister));
                     async move {
                         Ok(bus
-                            .answer::<Principal, Vec<ToolSpec>, _>("tools-list", Endpoints::ToolsList, lister, stop)
+                            .answer::<ListTools, Vec<ToolSpec>, _>("tools-list", Endpoints::ToolsList, lister, stop)
                             .await?)
                     }
                 }),

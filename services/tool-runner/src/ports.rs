@@ -204,6 +204,8 @@ pub(crate) struct Child {
     /// What it was asked with.
     pub(crate) message: MessageId,
     pub(crate) started_at_ms: i64,
+    /// The tools that it may use, by their names or groups; empty: all that its person may.
+    pub(crate) tools: Vec<String>,
 }
 
 /// The sub-agents of conversations.
@@ -214,6 +216,8 @@ pub(crate) trait Children: Send + Sync {
     async fn remove(&self, parent: &ConversationId, id: &str) -> Result<(), DatabaseError>;
     /// Newest first.
     async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, DatabaseError>;
+    /// What a conversation may use, if it is a sub-agent's that was given some tools alone.
+    async fn tools(&self, conversation: &ConversationId) -> Result<Vec<String>, DatabaseError>;
     async fn is_child(&self, conversation: &ConversationId) -> Result<bool, DatabaseError>;
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bus::{Alone, Bus, Delivery, Handler, PublishError, Subject, Verdict};
 use domain::memory::{COMPARED, Comparison, RecallRequest, Recalled, Similarities};
 use domain::policy::{Policy, Situation};
-use domain::tool::ToolSpec;
+use domain::tool::{ListTools, ToolSpec};
 use domain::turn::TurnRequest;
 use recall::tool_text;
 use service_kit::clock::now_ms;
@@ -73,12 +73,9 @@ impl Handler<TurnRequest> for Preparer {
             relation_limit: RELATIONS,
             passage_limit: PASSAGES,
         };
+        let usable = ListTools { principal: principal.clone(), conversation: request.conversation.clone() };
         let gather = async {
-            tokio::join!(
-                self.recollection.recall(&recall),
-                self.catalogue.tools(&principal),
-                self.tiers.choose(&request)
-            )
+            tokio::join!(self.recollection.recall(&recall), self.catalogue.tools(&usable), self.tiers.choose(&request))
         };
         let Some((recalled, tools, tier)) = delivery.keep_alive(gather).await else { return Verdict::Leave };
         let mut notices = Vec::new();

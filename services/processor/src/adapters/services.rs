@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use bus::{Bus, Endpoints};
 use domain::ids::{ConversationId, FileId};
 use domain::memory::{Comparison, RecallRequest, Recalled, Similarities};
-use domain::message::Principal;
-use domain::tool::ToolSpec;
+use domain::tool::{ListTools, ToolSpec};
 
 use crate::ports::{Away, Catalogue, Files, Recollection};
 
@@ -39,8 +38,8 @@ impl Recollection for Services {
 
 #[async_trait]
 impl Catalogue for Services {
-    async fn tools(&self, principal: &Principal) -> Result<Vec<ToolSpec>, Away> {
-        self.bus.request(Endpoints::ToolsList, principal, TOOLS).await.map_err(|err| Away(err.to_string()))
+    async fn tools(&self, asked: &ListTools) -> Result<Vec<ToolSpec>, Away> {
+        self.bus.request(Endpoints::ToolsList, asked, TOOLS).await.map_err(|err| Away(err.to_string()))
     }
 }
 

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bus::Serve;
 use domain::message::Principal;
-use domain::tool::{SandboxReport, ToolSpec};
+use domain::policy::means;
+use domain::tool::{ListTools, SandboxReport, ToolSpec};
 
+use crate::ports::Children;
 use crate::registry::Registry;
 
 pub(crate) struct Lister {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) children: Arc<dyn Children>,
     /// Where code runs, or why none does.
     pub(crate) sandbox: SandboxReport,
 }
@@ -23,8 +26,12 @@ impl Serve<Principal, SandboxReport> for Lister {
 }
 
 #[async_trait]
-impl Serve<Principal, Vec<ToolSpec>> for Lister {
-    async fn serve(&self, principal: Principal) -> Result<Vec<ToolSpec>, String> {
-        Ok(self.registry.specs(&principal.user).await)
+impl Serve<ListTools, Vec<ToolSpec>> for Lister {
+    async fn serve(&self, asked: ListTools) -> Result<Vec<ToolSpec>, String> {
+        let mut specs = self.registry.specs(&asked.principal.user).await;
+        // A sub-agent may have been given some alone; whether it was must be known.
+        let given = self.children.tools(&asked.conversation).await.map_err(|err| err.to_string())?;
+        specs.retain(|tool| given.is_empty() || given.iter().any(|pattern| means(pattern, tool)));
+        Ok(specs)
     }
 }

@@ -55,6 +55,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0007_processes.sqlite.sql"),
         postgres: include_str!("../../migrations/0007_processes.postgres.sql"),
     },
+    Migration {
+        version: 8,
+        name: "tool_subset",
+        sqlite: include_str!("../../migrations/0008_tool_subset.sqlite.sql"),
+        postgres: include_str!("../../migrations/0008_tool_subset.postgres.sql"),
+    },
 ];
 
 /// How long calls are kept: 30 days.

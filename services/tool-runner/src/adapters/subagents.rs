@@ -23,8 +23,8 @@ impl SqlChildren {
 #[async_trait]
 impl Children for SqlChildren {
     async fn add(&self, parent: &ConversationId, child: &Child) -> Result<(), DatabaseError> {
-        let sql = "INSERT INTO subagents (parent, id, conversation, message, started_at) \
-                   SELECT $1, $2, $3, $4, CASE WHEN newest < $5 THEN $5 ELSE newest + 1 END FROM \
+        let sql = "INSERT INTO subagents (parent, id, conversation, message, tools, started_at) \
+                   SELECT $1, $2, $3, $4, $6, CASE WHEN newest < $5 THEN $5 ELSE newest + 1 END FROM \
                    (SELECT COALESCE(MAX(started_at), 0) AS newest FROM subagents WHERE parent = $1) AS known \
                    WHERE true ON CONFLICT (parent, id) DO NOTHING";
         let values = [
@@ -33,6 +33,7 @@ impl Children for SqlChildren {
             child.conversation.as_str().into(),
             child.message.as_str().into(),
             child.started_at_ms.into(),
+            serde_json::to_string(&child.tools).unwrap_or_default().into(),
         ];
         let mut transaction = self.database.begin().await?;
         // Who comes later sees who came before.
@@ -51,11 +52,17 @@ impl Children for SqlChildren {
     }
 
     async fn of(&self, parent: &ConversationId, limit: u32) -> Result<Vec<Child>, DatabaseError> {
-        let sql = "SELECT id, conversation, message, started_at FROM subagents WHERE parent = $1 \
+        let sql = "SELECT id, conversation, message, tools, started_at FROM subagents WHERE parent = $1 \
                    ORDER BY started_at DESC, id LIMIT $2";
         let rows = self.database.fetch(sql, &[parent.as_str().into(), i64::from(limit).into()]).await?;
         let known = rows.iter().map(child).collect::<Result<Vec<_>, _>>()?;
         Ok(known.into_iter().flatten().collect())
+    }
+
+    async fn tools(&self, conversation: &ConversationId) -> Result<Vec<String>, DatabaseError> {
+        let sql = "SELECT tools FROM subagents WHERE conversation = $1 LIMIT 1";
+        let rows = self.database.fetch(sql, &[conversation.as_str().into()]).await?;
+        Ok(rows.first().map(tools).transpose()?.unwrap_or_default())
     }
 
     async fn is_child(&self, conversation: &ConversationId) -> Result<bool, DatabaseError> {
@@ -69,6 +76,13 @@ fn child(row: &Row) -> Result<Option<Child>, StoreError> {
     let conversation = ConversationId::parse(&row.text("conversation")?);
     let message = MessageId::parse(&row.text("message")?);
     let (id, started_at_ms) = (row.text("id")?, row.integer("started_at")?);
-    let of = |(conversation, message)| Child { id, conversation, message, started_at_ms };
+    let tools = tools(row)?;
+    let of = |(conversation, message)| Child { id, conversation, message, started_at_ms, tools };
     Ok(conversation.ok().zip(message.ok()).map(of))
+}
+
+/// What cannot be read is a pattern that means no tool.
+fn tools(row: &Row) -> Result<Vec<String>, StoreError> {
+    let text = row.text("tools")?;
+    Ok(serde_json::from_str(&text).unwrap_or_else(|_| vec![text]))
 }

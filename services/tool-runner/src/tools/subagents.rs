@@ -73,6 +73,7 @@ pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>>
             json!({
                 "task": {"type": "string", "minLength": 1, "maxLength": TASK_CHARS},
                 "tier": {"type": "string", "enum": ["high", "mid", "low"], "description": "Which model; mid if left out"},
+                "tool_subset": {"type": "array", "maxItems": 50, "items": {"type": "string", "minLength": 1, "maxLength": 100}, "description": "The tools that it may use, by name or group:<name>, with * for any text; all of the person's if left out"},
                 "wait": {"type": "boolean", "description": "false: begin it, and look later with subagent_list"},
             }),
             &["task"],
@@ -135,6 +136,7 @@ impl SubagentTool {
             conversation: ConversationId::derive(&place(speaker, &channel(&id))),
             message: MessageId::new(PLATFORM, &call).map_err(|err| err.to_string())?,
             started_at_ms: now_ms(),
+            tools: arguments.get("tool_subset").map(texts).unwrap_or_default(),
             id,
         };
         self.take_place(parent, &child).await?;
@@ -272,6 +274,10 @@ async fn stop(bus: &Bus, speaker: &Principal, channel: String) {
     let id = format!("{channel}-stop");
     // It ends by its own limits, if nobody hears this.
     let _ = say(bus, speaker, channel, id, Saying::Stop).await;
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 fn channel(id: &str) -> String {

@@ -1,0 +1,1 @@
+ALTER TABLE subagents ADD COLUMN tools TEXT NOT NULL DEFAULT '[]'
