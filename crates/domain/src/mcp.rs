@@ -233,6 +233,14 @@ pub enum McpCommand {
     OauthStatus {
         name: String,
     },
+    /// Authorises Clara herself, as a machine that nobody opens a page for. `secret` is a private
+    /// key in PEM where `algorithm` says how it signs.
+    OauthMachine {
+        name: String,
+        client_id: String,
+        secret: String,
+        algorithm: Option<String>,
+    },
     /// Tokens that somebody has from elsewhere.
     OauthSetToken {
         name: String,

@@ -184,6 +184,12 @@ impl From<&McpRequest> for v1::McpRequest {
             }
             McpCommand::Sampling { name, is_allowed } => Command::Sampling(Sampling { name, allowed: is_allowed }),
             McpCommand::OauthStatus { name } => Command::OauthStatus(OauthStatus { name }),
+            McpCommand::OauthMachine { name, client_id, secret, algorithm } => Command::OauthMachine(OauthMachine {
+                name,
+                client_id,
+                secret,
+                algorithm: algorithm.unwrap_or_default(),
+            }),
             McpCommand::OauthSetToken { name, access_token, refresh_token } => Command::OauthSetToken(OauthSetToken {
                 name,
                 access_token,
@@ -233,6 +239,9 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             }
             Command::Sampling(Sampling { name, allowed }) => McpCommand::Sampling { name, is_allowed: allowed },
             Command::OauthStatus(OauthStatus { name }) => McpCommand::OauthStatus { name },
+            Command::OauthMachine(OauthMachine { name, client_id, secret, algorithm }) => {
+                McpCommand::OauthMachine { name, client_id, secret, algorithm: optional_text(algorithm) }
+            }
             Command::OauthSetToken(OauthSetToken { name, access_token, refresh_token }) => {
                 McpCommand::OauthSetToken { name, access_token, refresh_token: optional_text(refresh_token) }
             }

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
+/// The secret of its client `machine-1`, for which nobody opens a page.
+pub const SECRET: &str = "machine-secret-canary-0123456789";
+
 /// What is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Quirk {
@@ -28,7 +31,7 @@ pub enum Quirk {
     Issuer,
     /// What the server is protected by is told there.
     MetadataAt(String),
-    /// Tokens are over at once, and must be renewed.
+    /// The first tokens are over at once, and must be renewed.
     ShortLived,
 }
 
@@ -140,8 +143,8 @@ fn metadata(base: &str, quirk: &Quirk) -> Value {
     let mut metadata = json!({
         "issuer": base, "authorization_endpoint": format!("{base}/authorize"),
         "token_endpoint": format!("{base}/token"), "registration_endpoint": format!("{base}/register"),
-        "response_types_supported": ["code"], "grant_types_supported": ["authorization_code", "refresh_token"],
-        "code_challenge_methods_supported": ["S256"], "token_endpoint_auth_methods_supported": ["none"],
+        "response_types_supported": ["code"], "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "code_challenge_methods_supported": ["S256"], "token_endpoint_auth_methods_supported": ["none", "client_secret_post"],
         "authorization_response_iss_parameter_supported": true,
     });
     match quirk {
@@ -195,6 +198,20 @@ fn token(inner: &mut Inner, asked: &HashMap<String, String>) -> Response {
             inner.refresh.remove(at);
             inner.access.clear();
             3600
+        }
+        "client_credentials" => {
+            if (given("client_id").as_str(), given("client_secret").as_str()) != ("machine-1", SECRET) {
+                return refused("invalid_client");
+            }
+            if given("resource") != format!("{}/mcp", inner.base) {
+                return refused("invalid_target");
+            }
+            inner.next += 1;
+            // What a machine had counts no more, and nothing renews it.
+            inner.access = vec![format!("at-canary-{}", inner.next)];
+            let lifetime = if inner.quirk == Quirk::ShortLived && inner.next == 1 { 1 } else { 3600 };
+            let given = json!({"access_token": inner.access[0], "token_type": "Bearer", "expires_in": lifetime});
+            return axum::Json(given).into_response();
         }
         _ => return refused("unsupported_grant_type"),
     };

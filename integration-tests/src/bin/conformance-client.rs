@@ -59,6 +59,13 @@ async fn authorise(bus: &Bus) -> McpAnswer {
     let context: Value = serde_json::from_str(&context).unwrap_or_default();
     let given = |name: &str| context[name].as_str().map(str::to_owned);
     let (client_id, client_secret) = (given("client_id"), given("client_secret"));
+    let is_machine = context["name"].as_str().is_some_and(|name| name.starts_with("auth/client-credentials"));
+    if is_machine {
+        let secret = given("private_key_pem").or(client_secret).unwrap();
+        let (client_id, algorithm) = (client_id.unwrap(), given("signing_algorithm"));
+        let begin = McpCommand::OauthMachine { name: NAME.into(), client_id, secret, algorithm };
+        return ask(bus, begin).await.unwrap();
+    }
     let begin = McpCommand::OauthStart { name: NAME.into(), redirect_uri, client_id, client_secret };
     let page = ask(bus, begin).await.unwrap().text;
     let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();

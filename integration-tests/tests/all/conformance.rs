@@ -15,8 +15,8 @@ use crate::mcp::servers;
 const SUITE: &str = "node_modules/@modelcontextprotocol/conformance/dist/index.js";
 
 /// Its scenarios of clients. Left out are what Clara refuses or has no use for: a server of 2025-03-26
-/// whose metadata name another issuer than their place says (RFC 8414, 3.3), and machines that
-/// authorise themselves, which are extensions.
+/// whose metadata name another issuer than their place says (RFC 8414, 3.3), and the extension by
+/// which an identity provider vouches for a person.
 const SCENARIOS: &[&str] = &[
     "initialize",
     "tools_call",
@@ -40,6 +40,8 @@ const SCENARIOS: &[&str] = &[
     "auth/resource-mismatch",
     "auth/offline-access-scope",
     "auth/offline-access-not-supported",
+    "auth/client-credentials-jwt",
+    "auth/client-credentials-basic",
 ];
 
 #[test]

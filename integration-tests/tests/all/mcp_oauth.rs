@@ -8,7 +8,7 @@ use domain::mcp::{Launch, McpCommand, Status};
 use domain::turn::ReplyKind;
 use serde_json::Value;
 use testkit::model::FakeModel;
-use testkit::oauth::{Protected, Quirk};
+use testkit::oauth::{Protected, Quirk, SECRET};
 use testkit::process::command;
 use testkit::sandbox::Sandbox;
 use testkit::terminal::Terminal;
@@ -157,6 +157,33 @@ async fn nobody_is_authorised_by_whom_nobody_can_trust() {
             (_, Ok(answer)) => panic!("{quirk:?}: {}", answer.text),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_authorised_without_a_page_and_anew_when_its_token_is_over() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::ShortLived).await);
+    let (_model, mut sandbox, mut terminal) = start(folder.path(), &server, 1).await;
+    let machine = |secret: &str| {
+        let mut clara = command("clara", sandbox.folder());
+        clara.env("NATS_URL", sandbox.nats.url()).env("CLI_USER_ID", ANN);
+        clara.args(["mcp", "oauth-machine", "far", "--client-id", "machine-1"]);
+        let mut run = clara.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut run.stdin.take().unwrap(), format!("{secret}\n").as_bytes()).unwrap();
+        run.wait_with_output().unwrap()
+    };
+    let refused = machine("another-secret-canary");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("invalid_client") && !said.contains("canary"), "{said}");
+    let tokens = || server.asked().iter().filter(|asked| asked.ends_with("/token")).count();
+    assert_eq!(tokens(), 1);
+    assert!(machine(SECRET).status.success());
+    assert_eq!(tokens(), 3, "the first token was over at once");
+    assert!(calls_tool(&mut terminal, "far__whoami", "{}").await.text.contains("you are known"));
+    sandbox.kill("tool-runner", 0);
+    sandbox.start_service("tool-runner", 0);
+    sandbox.ready(1).await;
+    assert!(calls_tool(&mut terminal, "far__whoami", "{}").await.text.contains("you are known"), "after a restart");
+    assert!(sandbox.logs().iter().all(|(_, log)| !log.contains("canary")), "no secret in a log");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,6 +104,14 @@ pub(crate) struct Begin {
     pub(crate) client: Option<(String, Option<String>)>,
 }
 
+/// As whom we are known where nobody opens a page.
+pub(crate) struct Machine {
+    pub(crate) id: String,
+    /// A private key in PEM, where `algorithm` says how it signs.
+    pub(crate) secret: String,
+    pub(crate) algorithm: Option<String>,
+}
+
 /// Authorising servers, each under its address: what was given for one goes to no other.
 /// Errors are in words, for the person.
 #[async_trait]
@@ -111,6 +119,8 @@ pub(crate) trait Authorities: Send + Sync {
     /// Begins; gives the address that somebody must open.
     async fn start(&self, key: &Key, url: &str, begin: &Begin) -> Result<String, String>;
     async fn complete(&self, key: &Key, url: &str, given: &Callback) -> Result<(), String>;
+    /// Authorises us as a machine, now and whenever what was given is too old.
+    async fn machine(&self, key: &Key, url: &str, machine: &Machine) -> Result<(), String>;
     /// Takes tokens that somebody has from elsewhere.
     async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String>;
     async fn authority(&self, key: &Key, url: &str) -> Result<Authority, String>;

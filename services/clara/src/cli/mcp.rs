@@ -90,6 +90,21 @@ pub enum McpCommand {
     OauthComplete { name: String, address: String },
     /// Where the authorisation of a server stands.
     OauthStatus { name: String },
+    /// Authorise Clara herself, as a machine: nobody opens a page.
+    ///
+    /// Her client secret is read from standard input, or a private key in PEM with
+    /// --algorithm.
+    #[command(after_help = "Examples:\n  clara mcp oauth-machine payroll --client-id clara < secret\n  clara mcp \
+                            oauth-machine payroll --client-id clara --algorithm ES256 < key.pem")]
+    OauthMachine {
+        name: String,
+        /// As whom she is known there.
+        #[arg(long, value_name = "ID")]
+        client_id: String,
+        /// How the private key signs.
+        #[arg(long, value_parser = ["ES256", "ES384", "RS256", "RS384", "RS512"])]
+        algorithm: Option<String>,
+    },
     /// Use a token that you have: read from standard input, a refresh token on a second line.
     OauthSetToken { name: String },
     /// Be such a server: your memories and the chat with Clara, for other programs.

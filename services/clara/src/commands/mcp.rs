@@ -4,7 +4,7 @@ mod authorise; // Waiting for somebody who agrees on a page.
 mod show; // What is printed of servers and of what they offer.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use crate::cli::{Install, McpCommand};
 
 /// How long the tool runner may take: an install fetches packages.
 const PATIENCE: Duration = Duration::from_secs(330);
+
+/// Longest private key that is read, in bytes.
+const KEY_BYTES: u64 = 16 * 1024;
 
 struct Mcp {
     bus: Bus,
@@ -77,6 +80,13 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
             mcp.tools(&mcp.ask(Asked::OauthComplete { name, code, state, issuer }).await?)
         }
         McpCommand::OauthStatus { name } => mcp.text(&mcp.ask(Asked::OauthStatus { name }).await?),
+        McpCommand::OauthMachine { name, client_id, algorithm } => {
+            let secret = match &algorithm {
+                Some(_) => std::io::read_to_string(std::io::stdin().take(KEY_BYTES)).context("read the private key")?,
+                None => line("the client's secret")?,
+            };
+            mcp.tools(&mcp.ask(Asked::OauthMachine { name, client_id, secret, algorithm }).await?)
+        }
         McpCommand::OauthSetToken { name } => {
             let (access_token, refresh_token) = (line("the token")?, line("the refresh token").ok());
             mcp.tools(&mcp.ask(Asked::OauthSetToken { name, access_token, refresh_token }).await?)

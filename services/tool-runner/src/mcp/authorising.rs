@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::server::start;
 use super::{INSTALL, Offered, Plugins};
-use crate::ports::{Authority, Begin, Installed};
+use crate::ports::{Authority, Begin, Installed, Machine};
 use crate::web::is_trustworthy;
 
 /// Longest address that leads back, code, state, or token, in bytes.
@@ -45,6 +45,17 @@ impl Plugins {
             Authority::Given => "authorised",
         };
         Ok(McpAnswer { text: text.to_owned(), ..McpAnswer::default() })
+    }
+
+    pub(super) async fn oauth_machine(&self, user: &str, name: &str, machine: Machine) -> Result<McpAnswer, String> {
+        [Some(&machine.id), Some(&machine.secret), machine.algorithm.as_ref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|part| bounded(part))?;
+        let (installed, url) = self.authorised(user, name).await?;
+        self.authorities.machine(&installed.key, &url, &machine).await?;
+        info!(server = name, by = user, "authorised a machine for an MCP server");
+        self.read_anew(user, installed).await
     }
 
     pub(super) async fn oauth_set_token(

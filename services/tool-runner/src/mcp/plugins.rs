@@ -19,7 +19,7 @@ use super::source::{Found, check_launch, check_name, plan};
 use super::tool::{BEFORE_CALL, McpTool};
 use super::watcher::{MARK, path_of};
 use super::{Offered, Servers, shown};
-use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, McpError};
+use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, Machine, McpError};
 use crate::registry::Tool;
 
 /// How long an install may take: packages are fetched.
@@ -153,6 +153,9 @@ impl Plugins {
                 self.oauth_complete(user, &name, Callback { code, state, issuer }).await
             }
             McpCommand::OauthStatus { name } => self.oauth_status(user, &name).await,
+            McpCommand::OauthMachine { name, client_id, secret, algorithm } => {
+                self.oauth_machine(user, &name, Machine { id: client_id, secret, algorithm }).await
+            }
             McpCommand::OauthSetToken { name, access_token, refresh_token } => {
                 self.oauth_set_token(user, &name, &access_token, refresh_token.as_deref()).await
             }

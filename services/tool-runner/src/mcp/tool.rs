@@ -64,7 +64,13 @@ impl Tool for McpTool {
         };
         let sampler = may_sample.then(|| Arc::new(CallSampler::new(&self.bus, request)) as Arc<dyn Sampler>);
         let (begun, started_at_ms) = (Instant::now(), now_ms());
-        let (ended, error) = self.ask(&link, request.call.turn, arguments, sampler).await;
+        let (mut ended, mut error) = self.ask(&link, request.call.turn, arguments.clone(), sampler.clone()).await;
+        if error == Some(UNASKED) {
+            // What it is authorised with was too old, and is made anew with the way to it.
+            if let Ok(link) = self.servers.connect(&self.installed).await {
+                (ended, error) = self.ask(&link, request.call.turn, arguments, sampler).await;
+            }
+        }
         let called = Called {
             key: self.installed.key.clone(),
             user: request.principal.user.clone(),
@@ -93,6 +99,9 @@ pub(super) const BEFORE_CALL: Duration = Duration::from_secs(75 + BUSY.as_secs()
 
 /// What is to be done about a tool that changed.
 const AGREE: &str = "somebody must look at it and agree: `clara mcp tools`, `clara mcp approve`";
+
+/// What is noted of a call that nobody was authorised to make, and so was not made.
+const UNASKED: &str = "unauthorized";
 
 /// How often a person is told how far a call is, at most.
 const TELL: Duration = Duration::from_millis(300);
@@ -166,9 +175,8 @@ impl McpTool {
         match called {
             Ok(given) if given.is_error => (Ended::Failed(with_questions(given)), Some("tool")),
             Ok(given) => (Ended::Gave(with_questions(given)), None),
-            Err(err @ (McpError::Refused(_) | McpError::Start(_) | McpError::Unauthorized)) => {
-                (Ended::Failed(err.to_string()), Some("refused"))
-            }
+            Err(err @ McpError::Unauthorized) => (Ended::Failed(err.to_string()), Some(UNASKED)),
+            Err(err @ (McpError::Refused(_) | McpError::Start(_))) => (Ended::Failed(err.to_string()), Some("refused")),
             Err(err @ McpError::Gone(_)) => (Ended::MayHaveHappened(err.to_string()), Some("gone")),
             Err(err @ McpError::TimedOut(_)) => (Ended::MayHaveHappened(err.to_string()), Some("timeout")),
         }

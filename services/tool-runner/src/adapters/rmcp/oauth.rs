@@ -11,17 +11,17 @@ use async_trait::async_trait;
 use domain::mcp::Callback;
 use domain::untrusted::visible;
 use rmcp::transport::auth::{
-    AuthError, AuthorizationManager, AuthorizationMetadataSource, OAuthClientConfig, StoredAuthorizationState,
-    StoredCredentials,
+    AuthError, AuthorizationManager, AuthorizationMetadataSource, ClientCredentialsConfig, JwtSigningAlgorithm,
+    OAuthClientConfig, StoredAuthorizationState, StoredCredentials,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::warn;
 
-use self::kept::{Kept, is_open, renewing};
+use self::kept::{Kept, is_old, is_open, renewing};
 use crate::adapters::vault::{Part, Vault, VaultError};
 use crate::locks::Locks;
-use crate::ports::{Authorities, Authority, Begin, Key};
+use crate::ports::{Authorities, Authority, Begin, Key, Machine};
 use crate::web::is_trustworthy;
 
 /// Longest challenge that is kept, in bytes.
@@ -36,6 +36,17 @@ struct Client {
     secret: Option<String>,
     scopes: Vec<String>,
     redirect_uri: String,
+    /// How we prove who we are where nobody opens a page; else somebody does.
+    #[serde(default)]
+    machine: Option<Proof>,
+}
+
+/// What the secret of a machine is.
+#[derive(Serialize, Deserialize)]
+enum Proof {
+    Secret,
+    /// A private key, which signs so.
+    Key(String),
 }
 
 impl Client {
@@ -46,6 +57,39 @@ impl Client {
             None => config,
         }
     }
+}
+
+impl Client {
+    /// How a machine asks for what is at an address; nothing for the client of a person.
+    fn machine(&self, url: &str) -> Result<Option<ClientCredentialsConfig>, String> {
+        let (client_id, scopes, resource) = (self.id.clone(), self.scopes.clone(), Some(url.to_owned()));
+        let secret = self.secret.clone().unwrap_or_default();
+        Ok(match &self.machine {
+            None => None,
+            Some(Proof::Secret) => {
+                Some(ClientCredentialsConfig::ClientSecret { client_id, client_secret: secret, scopes, resource })
+            }
+            Some(Proof::Key(algorithm)) => Some(ClientCredentialsConfig::PrivateKeyJwt {
+                client_id,
+                signing_key: secret.into_bytes(),
+                signing_algorithm: signs(algorithm)?,
+                token_endpoint_audience: None,
+                scopes,
+                resource,
+            }),
+        })
+    }
+}
+
+fn signs(algorithm: &str) -> Result<JwtSigningAlgorithm, String> {
+    Ok(match algorithm {
+        "ES256" => JwtSigningAlgorithm::ES256,
+        "ES384" => JwtSigningAlgorithm::ES384,
+        "RS256" => JwtSigningAlgorithm::RS256,
+        "RS384" => JwtSigningAlgorithm::RS384,
+        "RS512" => JwtSigningAlgorithm::RS512,
+        other => return Err(format!("a key does not sign by {other:?}: ES256, ES384, RS256, RS384 or RS512")),
+    })
 }
 
 /// What is known of a server that authorises.
@@ -72,6 +116,11 @@ impl OAuth {
     pub(super) async fn manager(&self, key: &Key, url: &str) -> Result<Option<AuthorizationManager>, String> {
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
         let Some(kept) = kept.filter(|kept| kept.token_response.is_some()) else { return Ok(None) };
+        let client = self.vault.find::<Client>(key, url, Part::Client).await.map_err(told)?;
+        let machine = client.as_ref().map(|client| client.machine(url)).transpose()?.flatten();
+        if let Some(config) = &machine {
+            self.renew_machine(key, url, config).await?;
+        }
         let mut manager = self.prepared(key, url).await?;
         if renewing(&kept).is_some() {
             let found = manager.resolve_metadata().await.map_err(refused)?;
@@ -86,10 +135,27 @@ impl OAuth {
         if !manager.initialize_from_store().await.map_err(refused)? {
             return Ok(None);
         }
-        if let Some(client) = self.vault.find::<Client>(key, url, Part::Client).await.map_err(told)? {
+        if let Some(client) = client.filter(|_| machine.is_none()) {
             manager.configure_client(client.config()).map_err(refused)?;
         }
         Ok(Some(manager))
+    }
+
+    /// Asks for a token anew when the one that a machine was given is too old: there is nothing
+    /// else that renews it.
+    async fn renew_machine(&self, key: &Key, url: &str, config: &ClientCredentialsConfig) -> Result<(), String> {
+        let one = self.renewals.of(key);
+        let _one = one.lock().await;
+        let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
+        let Some(kept) = kept.filter(is_old) else { return Ok(()) };
+        let (manager, found) = self.discovered(key, url, ForWhom::Machine).await?;
+        // A secret is told to nobody but whom it was given for.
+        if found.issuer != kept.issuer {
+            return Err("its authorisation server is another than the one that gave its tokens: begin anew with \
+                        `clara mcp oauth-machine`"
+                .to_owned());
+        }
+        exchange(manager, config).await
     }
 
     /// Keeps what a server said of how it is to be authorised, for whoever begins to.
@@ -111,14 +177,15 @@ impl OAuth {
     }
 
     /// Who asks once it is known how, and what was found of whom they ask.
-    async fn discovered(&self, key: &Key, url: &str) -> Result<(AuthorizationManager, Found), String> {
+    async fn discovered(&self, key: &Key, url: &str, whom: ForWhom) -> Result<(AuthorizationManager, Found), String> {
         let mut manager = self.prepared(key, url).await?;
         let challenge: Option<String> = self.vault.find(key, url, Part::Challenge).await.map_err(told)?;
         let found = manager.resolve_metadata_from_challenge(challenge.as_deref()).await.map_err(refused)?;
         let methods = found.metadata.code_challenge_methods_supported.as_deref();
         let is_fallback = found.source == AuthorizationMetadataSource::LegacyEndpointFallback;
         // The protocol has clients refuse who does not say that they know PKCE.
-        if !is_fallback && !methods.is_some_and(|methods| methods.iter().any(|method| method == "S256")) {
+        let has_code = whom == ForWhom::Person;
+        if has_code && !is_fallback && !methods.is_some_and(|methods| methods.iter().any(|method| method == "S256")) {
             return Err(
                 "its authorisation server does not offer PKCE with S256, without which a code can be stolen".to_owned()
             );
@@ -133,7 +200,7 @@ impl OAuth {
 #[async_trait]
 impl Authorities for OAuth {
     async fn start(&self, key: &Key, url: &str, begun: &Begin) -> Result<String, String> {
-        let (mut manager, Found { takes_documents, .. }) = self.discovered(key, url).await?;
+        let (mut manager, Found { takes_documents, .. }) = self.discovered(key, url, ForWhom::Person).await?;
         let mut scopes = manager.select_initial_scopes(&[]).await;
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
         // Whoever needs more keeps what they have.
@@ -146,14 +213,20 @@ impl Authorities for OAuth {
         let redirect_uri = begun.redirect_uri.clone();
         let client = match (&begun.client, &self.document) {
             (Some((id, secret)), _) => {
-                Client { id: id.clone(), secret: secret.clone(), scopes: scopes.clone(), redirect_uri }
+                Client { id: id.clone(), secret: secret.clone(), scopes: scopes.clone(), redirect_uri, machine: None }
             }
             (None, Some(document)) if takes_documents => {
-                Client { id: document.clone(), secret: None, scopes: scopes.clone(), redirect_uri }
+                Client { id: document.clone(), secret: None, scopes: scopes.clone(), redirect_uri, machine: None }
             }
             (None, _) => {
                 let config = manager.register_client(NAME, &redirect_uri, &asked).await.map_err(refused)?;
-                Client { id: config.client_id, secret: config.client_secret, scopes: scopes.clone(), redirect_uri }
+                Client {
+                    id: config.client_id,
+                    secret: config.client_secret,
+                    scopes: scopes.clone(),
+                    redirect_uri,
+                    machine: None,
+                }
             }
         };
         self.vault.keep(key, url, Part::Pending, &client).await.map_err(told)?;
@@ -167,7 +240,7 @@ impl Authorities for OAuth {
         let client: Option<Client> = self.vault.find(key, url, Part::Pending).await.map_err(told)?;
         let client = client.ok_or("no authorisation has begun: `clara mcp oauth-start` begins one")?;
         let flow: Option<StoredAuthorizationState> = self.vault.find(key, url, Part::Flow).await.map_err(told)?;
-        let (mut manager, found) = self.discovered(key, url).await?;
+        let (mut manager, found) = self.discovered(key, url, ForWhom::Person).await?;
         // The code is given to nobody but whom somebody agreed with.
         if flow.is_some_and(|flow| flow.expected_issuer != found.issuer) {
             return Err("its authorisation server is another than when this began: begin anew".to_owned());
@@ -181,6 +254,25 @@ impl Authorities for OAuth {
         self.vault.drop(key, Part::Pending).await.map_err(told)
     }
 
+    async fn machine(&self, key: &Key, url: &str, machine: &Machine) -> Result<(), String> {
+        let (manager, _) = self.discovered(key, url, ForWhom::Machine).await?;
+        let client = Client {
+            id: machine.id.clone(),
+            secret: Some(machine.secret.clone()),
+            scopes: manager.select_initial_scopes(&[]).await,
+            redirect_uri: String::new(),
+            machine: Some(machine.algorithm.clone().map_or(Proof::Secret, Proof::Key)),
+        };
+        let config = client.machine(url)?.ok_or("that is no machine")?;
+        // Tokens are kept beside their client.
+        self.vault.keep(key, url, Part::Client, &client).await.map_err(told)?;
+        let exchanged = exchange(manager, &config).await;
+        if exchanged.is_err() {
+            self.vault.drop(key, Part::Client).await.map_err(told)?;
+        }
+        exchanged
+    }
+
     async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String> {
         let token = json!({"access_token": access, "token_type": "Bearer", "refresh_token": refresh});
         let token = serde_json::from_value(token).map_err(|_| "that is no token".to_owned())?;
@@ -188,7 +280,7 @@ impl Authorities for OAuth {
         let id = known.map_or_else(|| NAME.to_lowercase(), |client| client.id);
         // Whom it is renewed by, if it can be.
         let issuer = match refresh {
-            Some(_) => self.discovered(key, url).await?.1.issuer,
+            Some(_) => self.discovered(key, url, ForWhom::Person).await?.1.issuer,
             None => None,
         };
         let credentials = StoredCredentials::new(id, Some(token), Vec::new(), None).with_issuer(issuer);
@@ -208,6 +300,25 @@ impl Authorities for OAuth {
     async fn forget(&self, key: &Key) -> Result<(), String> {
         self.vault.forget(key).await.map_err(told)
     }
+}
+
+/// Who is to be authorised: with a person's agreement there is a code, which could be stolen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ForWhom {
+    Person,
+    Machine,
+}
+
+/// Gets a token for a machine, which is then kept.
+async fn exchange(mut manager: AuthorizationManager, config: &ClientCredentialsConfig) -> Result<(), String> {
+    manager.validate_client_credentials_metadata(config).map_err(refused)?;
+    manager.configure_client_credentials(config).map_err(refused)?;
+    let config = config.clone();
+    // rmcp's exchange by a key stays on the thread on which it began.
+    let exchanged = tokio::task::spawn_blocking(move || {
+        tokio::runtime::Handle::current().block_on(manager.exchange_client_credentials(&config)).map(drop)
+    });
+    exchanged.await.map_err(|err| err.to_string())?.map_err(refused)
 }
 
 /// Whether a person may be sent there (attack S16): a page over TLS, or on this machine.

@@ -22,6 +22,14 @@ pub(super) fn is_open(flow: &StoredAuthorizationState) -> bool {
     now.saturating_sub(flow.created_at) <= FLOW_SECONDS
 }
 
+/// Whether a token is at its end, or is within a minute.
+pub(super) fn is_old(kept: &StoredCredentials) -> bool {
+    let token = kept.token_response.as_ref().and_then(|token| serde_json::to_value(token).ok());
+    let lasts = token.and_then(|token| token.get("expires_in")?.as_u64());
+    let now = u64::try_from(now_ms() / 1000).unwrap_or(0);
+    kept.token_received_at.zip(lasts).is_some_and(|(received, lasts)| now + 60 >= received.saturating_add(lasts))
+}
+
 /// What renews a token, if something does.
 pub(super) fn renewing(kept: &StoredCredentials) -> Option<String> {
     let token = serde_json::to_value(kept.token_response.as_ref()?).ok()?;
