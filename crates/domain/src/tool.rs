@@ -95,11 +95,12 @@ impl ToolSpec {
     }
 }
 
-/// Which tools are asked for: a person's, as far as a conversation of theirs may use them.
+/// Which tools are asked for: a person's, as far as a sub-agent in a conversation may use them,
+/// if one asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListTools {
     pub principal: Principal,
-    pub conversation: ConversationId,
+    pub conversation: Option<ConversationId>,
 }
 
 /// Where code runs, as the tool runner found it at its start.

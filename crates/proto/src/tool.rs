@@ -24,7 +24,10 @@ wire!(ListTools as v1::ListTools);
 
 impl From<&ListTools> for v1::ListTools {
     fn from(value: &ListTools) -> Self {
-        Self { principal: Some((&value.principal).into()), conversation: value.conversation.to_string() }
+        Self {
+            principal: Some((&value.principal).into()),
+            conversation: value.conversation.as_ref().map_or_else(String::new, ToString::to_string),
+        }
     }
 }
 
@@ -33,7 +36,7 @@ impl TryFrom<v1::ListTools> for ListTools {
     fn try_from(raw: v1::ListTools) -> Result<Self, InvalidMessage> {
         Ok(Self {
             principal: required(raw.principal, "principal")?.try_into()?,
-            conversation: fields::conversation(&raw.conversation)?,
+            conversation: fields::optional_text(raw.conversation).as_deref().map(fields::conversation).transpose()?,
         })
     }
 }

@@ -13,5 +13,5 @@ mod words; // From a text to its terms.
 
 pub use index::{Hit, Index, Passage, Question};
 pub use late::{DamagedVectors, Embedding, TokenVectors, cosine};
-pub use tools::{Described, tool_scores, tool_text, with_meaning};
+pub use tools::{Described, by_words, tool_scores, tool_text, with_meaning};
 pub use words::terms;

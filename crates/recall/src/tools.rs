@@ -54,11 +54,16 @@ pub fn with_meaning(words: &[f32], similar: &[Option<f32>]) -> Vec<f32> {
     if known.is_empty() {
         return words.to_vec();
     }
-    let best = words.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let average = known.iter().sum::<f32>() / known.len() as f32;
     let of = |index: usize| similar.get(index).copied().flatten().filter(|similar| similar.is_finite());
-    let score = |(index, words): (usize, &f32)| words / best + MEANING * of(index).unwrap_or(average);
-    words.iter().enumerate().map(score).collect()
+    let score = |(index, words): (usize, f32)| words + MEANING * of(index).unwrap_or(average);
+    by_words(words).into_iter().enumerate().map(score).collect()
+}
+
+/// Scores by words alone as [`with_meaning`] counts them: the best is 1.
+pub fn by_words(words: &[f32]) -> Vec<f32> {
+    let best = words.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    words.iter().map(|score| score / best).collect()
 }
 
 /// `sendEmail` and `send_email` as words.

@@ -37,7 +37,9 @@ async fn packages_are_installed_and_nothing_else_is_reached() {
     assert!(strange.text.contains("is no package"), "{}", strange.text);
     // Nothing that stands in the folder is run with what is reached to install, nor unasked.
     let evil = "open('/workspace/stolen', 'w').write('x')";
-    for file in ["zipfile.py", "socket.py", "pip/__main__.py", ".python/sitecustomize.py", "greeting.tar.gz"] {
+    for file in
+        ["zipfile.py", "socket.py", "pip/__main__.py", ".python/sitecustomize.py", "greeting.tlz", "greeting==1.zip"]
+    {
         let written = serde_json::json!({"path": file, "content": evil});
         assert!(terminal.asks(&format!("call write_file {written}")).await.text.contains("Wrote"), "{file}");
     }
@@ -45,13 +47,18 @@ async fn packages_are_installed_and_nothing_else_is_reached() {
     assert!(terminal.asks(&format!("call write_file {conf}")).await.text.contains("Wrote"));
     let again = terminal.asks(r#"call install_package {"package": "greeting"}"#).await;
     assert!(again.text.contains("\nInstalled greeting.\n"), "{}", again.text);
-    let file = terminal.asks(r#"call install_package {"package": "greeting.tar.gz"}"#).await;
-    assert!(file.text.contains("is no package"), "{}", file.text);
+    for file in ["greeting.tlz", "greeting==1.zip"] {
+        let file = terminal.asks(&format!(r#"call install_package {{"package": "{file}"}}"#)).await;
+        assert!(file.text.contains("the file does not exist"), "{}", file.text);
+    }
     let unzipped = terminal.asks(r#"call unzip_file {"path": "zipfile.py"}"#).await;
     assert!(unzipped.text.contains("BadZipFile"), "{}", unzipped.text);
     let listed = terminal.asks("call list_files {}").await;
     assert!(listed.text.contains("zipfile.py") && !listed.text.contains("stolen"), "{}", listed.text);
-    shell(&mut terminal, "rm -r *.py pip .python/sitecustomize.py").await;
+    for path in ["zipfile.py", "socket.py", "pip", ".python/sitecustomize.py"] {
+        let deleted = terminal.asks(&format!(r#"call delete_file {{"path": "{path}"}}"#)).await;
+        assert!(deleted.text.contains("Deleted"), "{}", deleted.text);
+    }
     // What may be reached to install is not reached by code.
     let tried = shell(&mut terminal, &asks(&format!("http://{}/hello", index.address))).await;
     assert!(!tried.text.contains("hello from outside"), "{}", tried.text);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use domain::tool::ToolSpec;
 use domain::tool_search;
-use recall::{Described, tool_scores, with_meaning};
+use recall::{Described, by_words, tool_scores, with_meaning};
 
 /// Groups that are always offered: what she is known for.
 const ALWAYS: [&str; 2] = ["basics", "memory"];
@@ -69,9 +69,18 @@ fn ranked(tools: &[ToolSpec], asked: &str, before: &str, meaning: &Meaning) -> V
         .iter()
         .map(|tool| Described { name: &tool.name, description: &tool.description, schema: &tool.schema })
         .collect();
+    let none_is_known = meaning.asked.is_empty() && meaning.before.is_empty();
     let scores = |text: &str, similar: &HashMap<String, f32>| {
-        let similar: Vec<_> = tools.iter().map(|tool| similar.get(&tool.name).copied()).collect();
-        with_meaning(&tool_scores(text, &described), &similar)
+        let words = tool_scores(text, &described);
+        match (none_is_known, similar.is_empty()) {
+            (true, _) => words,
+            // Both are counted alike.
+            (false, true) => by_words(&words),
+            (false, false) => {
+                let similar: Vec<_> = tools.iter().map(|tool| similar.get(&tool.name).copied()).collect();
+                with_meaning(&words, &similar)
+            }
+        }
     };
     let (now, then) = (scores(asked, &meaning.asked), scores(before, &meaning.before));
     let score = |index: usize| now[index] + BEFORE * then[index];

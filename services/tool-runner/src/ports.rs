@@ -245,6 +245,9 @@ pub(crate) struct Background {
     pub(crate) ended: String,
 }
 
+/// How one ended that nobody has seen for long.
+pub(crate) const LOST: &str = "it ended with the tool runner that ran it";
+
 /// What became of one that was to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Begun {

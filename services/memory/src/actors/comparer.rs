@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::Serve;
 use domain::memory::{COMPARED, Comparison, QUESTIONS, Similarities};
-use embed::{EmbedError, Embedder, TEXTS};
+use embed::{EmbedError, Embedder};
 use recall::cosine;
 use service_kit::task::{self, TaskKind};
 use tokio::sync::Semaphore;
@@ -22,7 +22,11 @@ const KEPT: usize = 4 * COMPARED;
 /// How long the model may take for some texts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-type Vectors = Arc<Mutex<HashMap<String, Arc<[f32]>>>>;
+/// Texts that are embedded at once: whoever asks meanwhile waits for no more.
+const BATCH: usize = 16;
+
+/// None for a text that the model does not take.
+type Vectors = Arc<Mutex<HashMap<String, Option<Arc<[f32]>>>>>;
 
 pub(crate) struct Comparer {
     search: Arc<Search>,
@@ -43,23 +47,47 @@ impl Comparer {
         let Ok(making) = Arc::clone(&self.making).try_acquire_owned() else { return };
         let (model, known) = (Arc::clone(model), Arc::clone(&self.known));
         task::spawn(TaskKind::Work, "embed-compared-texts", async move {
-            for some in missing.chunks(TEXTS) {
-                let made = match tokio::time::timeout(PATIENCE, model.embed(some.to_vec())).await {
-                    Ok(Ok(made)) => made,
-                    // Words do for those that the model does not take.
-                    Ok(Err(EmbedError::Rejected(_))) => continue,
-                    Ok(Err(err)) => return warn!(error = %err, "comparing by words alone"),
-                    Err(_) => return warn!("the embedding model is slow; comparing by words alone"),
-                };
+            let keep = |texts: &[String], made: Vec<Option<Arc<[f32]>>>| {
                 let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
                 if known.len() + made.len() > KEPT {
                     // What is still asked for is made again.
                     known.clear();
                 }
-                known.extend(some.iter().cloned().zip(made.into_iter().map(|made| made.text.into())));
+                known.extend(texts.iter().cloned().zip(made));
+            };
+            for some in missing.chunks(BATCH) {
+                match embed(model.as_ref(), some).await {
+                    Ok(made) => keep(some, made),
+                    Err(Refusal::Texts) => {
+                        for one in some.chunks(1) {
+                            match embed(model.as_ref(), one).await {
+                                Ok(made) => keep(one, made),
+                                Err(Refusal::Texts) => keep(one, vec![None]),
+                                Err(Refusal::All(why)) => return warn!(why, "comparing by words alone"),
+                            }
+                        }
+                    }
+                    Err(Refusal::All(why)) => return warn!(why, "comparing by words alone"),
+                }
             }
             drop(making);
         });
+    }
+}
+
+/// Why there are no vectors.
+enum Refusal {
+    /// One of the texts is none that the model takes.
+    Texts,
+    All(String),
+}
+
+async fn embed(model: &dyn Embedder, texts: &[String]) -> Result<Vec<Option<Arc<[f32]>>>, Refusal> {
+    match tokio::time::timeout(PATIENCE, model.embed(texts.to_vec())).await {
+        Ok(Ok(made)) => Ok(made.into_iter().map(|made| Some(made.text.into())).collect()),
+        Ok(Err(EmbedError::Rejected(_))) => Err(Refusal::Texts),
+        Ok(Err(err)) => Err(Refusal::All(err.to_string())),
+        Err(_) => Err(Refusal::All("the embedding model is slow".to_owned())),
     }
 }
 
@@ -69,20 +97,22 @@ impl Serve<Comparison, Similarities> for Comparer {
         let Some(model) = &self.model else { return Ok(Similarities::default()) };
         asked.questions.truncate(QUESTIONS);
         asked.texts.truncate(COMPARED);
-        let vectors: Vec<Option<Arc<[f32]>>> = {
+        let vectors: Vec<Option<Option<Arc<[f32]>>>> = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             asked.texts.iter().map(|text| known.get(text).cloned()).collect()
         };
         let missing = asked.texts.into_iter().zip(&vectors).filter(|(_, vector)| vector.is_none());
         let missing: Vec<String> = missing.map(|(text, _)| text).collect();
-        if !missing.is_empty() {
-            self.make(model, missing);
-        }
         let mut rows = Vec::new();
         for question in &asked.questions {
             let of = self.search.ask(question).await.embedding;
-            let similar = |vector: &Option<Arc<[f32]>>| Some(cosine(&of.as_ref()?.text, vector.as_ref()?));
+            let similar =
+                |vector: &Option<Option<Arc<[f32]>>>| Some(cosine(&of.as_ref()?.text, vector.as_ref()?.as_ref()?));
             rows.push(vectors.iter().map(similar).collect());
+        }
+        // Those who ask come first: the model does one thing at a time.
+        if !missing.is_empty() && !self.search.is_degraded() {
+            self.make(model, missing);
         }
         Ok(Similarities(rows))
     }

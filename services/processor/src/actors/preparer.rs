@@ -73,7 +73,8 @@ impl Handler<TurnRequest> for Preparer {
             relation_limit: RELATIONS,
             passage_limit: PASSAGES,
         };
-        let usable = ListTools { principal: principal.clone(), conversation: request.conversation.clone() };
+        let of_subagent = request.route.is_subagent().then(|| request.conversation.clone());
+        let usable = ListTools { principal: principal.clone(), conversation: of_subagent };
         let gather = async {
             tokio::join!(self.recollection.recall(&recall), self.catalogue.tools(&usable), self.tiers.choose(&request))
         };

@@ -1,6 +1,7 @@
 //! Lists the tools that a person may use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::Serve;
@@ -10,6 +11,9 @@ use domain::tool::{ListTools, SandboxReport, ToolSpec};
 
 use crate::ports::Children;
 use crate::registry::Registry;
+
+/// How long the database may take.
+const LOOKUP: Duration = Duration::from_secs(2);
 
 pub(crate) struct Lister {
     pub(crate) registry: Arc<Registry>,
@@ -29,9 +33,13 @@ impl Serve<Principal, SandboxReport> for Lister {
 impl Serve<ListTools, Vec<ToolSpec>> for Lister {
     async fn serve(&self, asked: ListTools) -> Result<Vec<ToolSpec>, String> {
         let mut specs = self.registry.specs(&asked.principal.user).await;
-        // A sub-agent may have been given some alone; whether it was must be known.
-        let given = self.children.tools(&asked.conversation).await.map_err(|err| err.to_string())?;
-        specs.retain(|tool| given.is_empty() || given.iter().any(|pattern| means(pattern, tool)));
+        if let Some(conversation) = &asked.conversation {
+            // A sub-agent may have been given some alone; whether it was must be known.
+            let given = tokio::time::timeout(LOOKUP, self.children.tools(conversation)).await;
+            let given = given.map_err(|_| "the database of tools is slow".to_owned())?;
+            let given = given.map_err(|err| err.to_string())?;
+            specs.retain(|tool| given.is_empty() || given.iter().any(|pattern| means(pattern, tool)));
+        }
         Ok(specs)
     }
 }

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use store::{Database, Row, StoreError};
 
-use crate::ports::{Background, Backgrounds, Begun, DatabaseError};
+use crate::ports::{Background, Backgrounds, Begun, DatabaseError, LOST};
 
 /// Those that have ended are kept so long, and so many of one owner.
 const KEPT_MS: i64 = 14 * 24 * 60 * 60 * 1000;
@@ -45,6 +45,8 @@ impl Backgrounds for SqlBackgrounds {
         if known.iter().filter(runs).count() >= most {
             return Ok(Begun::TooMany);
         }
+        let sql = "UPDATE sandbox_processes SET ended = $3 WHERE owner = $1 AND ended = '' AND seen_at < $2";
+        transaction.execute(sql, &[owner.into(), lost_before_ms.into(), LOST.into()]).await?;
         let sql = "DELETE FROM sandbox_processes WHERE seen_at < $2 OR (owner = $1 AND ended <> '' AND begun_by NOT IN \
                    (SELECT begun_by FROM sandbox_processes WHERE owner = $1 ORDER BY started_at DESC LIMIT $3))";
         let old = new.started_at_ms.saturating_sub(KEPT_MS);
@@ -95,7 +97,7 @@ impl Backgrounds for SqlBackgrounds {
     async fn find(&self, owner: &str, name: &str) -> Result<Option<(Background, String)>, DatabaseError> {
         let sql = format!(
             "SELECT {COLUMNS}, output FROM sandbox_processes WHERE owner = $1 AND name = $2 \
-             ORDER BY CASE WHEN ended = '' THEN 0 ELSE 1 END, started_at DESC LIMIT 1"
+             ORDER BY started_at DESC LIMIT 1"
         );
         let rows = self.database.fetch(&sql, &[owner.into(), name.into()]).await?;
         Ok(rows.first().map(|row| Ok::<_, StoreError>((background(row)?, row.text("output")?))).transpose()?)

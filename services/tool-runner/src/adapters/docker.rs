@@ -21,6 +21,7 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use rustix::process::{getgid, getuid};
 use service_kit::clock::now_ms;
+use service_kit::task::{self, TaskKind};
 use tracing::warn;
 
 use self::container::{Container, KEEPER};
@@ -32,12 +33,14 @@ use crate::web::Web;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much later a container ends by itself than the runner would end it.
 const LATER: Duration = Duration::from_secs(10);
-/// Says of a container that it is one of ours.
-const OURS: &str = "clara.sandbox";
+/// Says of a container that it is one of ours, and until when it may run, in seconds since 1970.
+const OURS: &str = "clara.sandbox.until";
 /// How old one is that has not begun, or has ended, and that nobody will remove, in seconds.
 const LEFT_SECONDS: i64 = 60;
 /// How often is looked for such, in milliseconds.
 const SWEEP_MS: i64 = 600_000;
+/// How old a way out is that nobody uses any more: no run takes as long.
+const WAY_OUT: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// What a run inside must find to be true, with words for what is not.
 const PROBE: &str = "\
@@ -86,7 +89,7 @@ impl DockerSandbox {
         }
         let folder = std::path::absolute(folder).map_err(|err| err.to_string())?;
         let unwritable = |err: std::io::Error| format!("{}: {err}", folder.display());
-        let tried = folder.join(format!("docker-probe-{}", std::process::id()));
+        let tried = folder.join(format!("docker-probe-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir_all(&tried).map_err(unwritable)?;
         std::fs::write(tried.join("marker"), "").map_err(unwritable)?;
         let sandbox = Self { docker, image, limits, web, folder: folder.clone(), swept_ms: AtomicI64::new(0) };
@@ -98,6 +101,8 @@ impl DockerSandbox {
             hosts: Arc::default(),
         };
         let printed = Arc::new(Printed::new(Keeps::First, limits.output_bytes));
+        // A way out can stand there too.
+        drop(Egress::open(&folder, &sandbox.web, &run.hosts, &printed)?);
         let ended = sandbox.run(&run, &printed).await;
         let _ = std::fs::remove_dir_all(&tried);
         match (ended?, printed.text().0.trim()) {
@@ -106,27 +111,33 @@ impl DockerSandbox {
         }
     }
 
-    /// Removes what was left by runners that died, which has ended with them.
-    async fn remove_left(&self) {
+    /// Removes what was left by runners that died, in the background.
+    fn remove_left(&self) {
         let now = now_ms();
-        let swept = self.swept_ms.swap(now, Ordering::Relaxed);
-        if now - swept < SWEEP_MS {
-            self.swept_ms.store(swept, Ordering::Relaxed);
+        let swept = self.swept_ms.load(Ordering::Relaxed);
+        let is_due = now - swept >= SWEEP_MS;
+        if !is_due || self.swept_ms.compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
-        let ours = HashMap::from([("label", vec![OURS])]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
-        let known = match self.docker.list_containers(Some(options)).await {
-            Ok(known) => known,
-            Err(err) => return warn!(error = %err, "failed to look for containers that were left"),
-        };
-        for left in known {
-            let is_old = left.created.is_none_or(|created| now / 1000 - created > LEFT_SECONDS);
-            let is_running = left.state == Some(ContainerSummaryStateEnum::RUNNING);
-            if let Some(id) = left.id.filter(|_| is_old && !is_running) {
-                container::remove(&self.docker, &id).await;
+        let (docker, folder) = (self.docker.clone(), self.folder.clone());
+        task::spawn(TaskKind::Work, "remove-left-containers", async move {
+            egress::remove_older_than(&folder, WAY_OUT);
+            let ours = HashMap::from([("label", vec![OURS])]);
+            let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
+            let known = match docker.list_containers(Some(options)).await {
+                Ok(known) => known,
+                Err(err) => return warn!(error = %err, "failed to look for containers that were left"),
+            };
+            for left in known {
+                let is_old = left.created.is_none_or(|created| now / 1000 - created > LEFT_SECONDS);
+                let is_running = left.state == Some(ContainerSummaryStateEnum::RUNNING);
+                let until = left.labels.as_ref().and_then(|labels| labels.get(OURS)?.parse::<i64>().ok());
+                let is_over = until.is_none_or(|until| until < now / 1000);
+                if let Some(id) = left.id.filter(|_| is_old && (is_over || !is_running)) {
+                    container::remove(&docker, &id).await;
+                }
             }
-        }
+        });
     }
 
     fn body(&self, run: &Run, egress: Option<&Egress>) -> Result<ContainerCreateBody, String> {
@@ -171,6 +182,7 @@ impl DockerSandbox {
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..HostConfig::default()
         };
+        let until = now_ms() / 1000 + number((run.time + LATER * 2).as_secs());
         Ok(ContainerCreateBody {
             image: Some(self.image.clone()),
             hostname: Some("sandbox".to_owned()),
@@ -179,7 +191,7 @@ impl DockerSandbox {
             env: Some(env),
             entrypoint: Some(command),
             cmd: Some(Vec::new()),
-            labels: Some(HashMap::from([(OURS.to_owned(), "yes".to_owned())])),
+            labels: Some(HashMap::from([(OURS.to_owned(), until.to_string())])),
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
@@ -198,7 +210,7 @@ impl Sandbox for DockerSandbox {
     }
 
     async fn run(&self, run: &Run, printed: &Arc<Printed>) -> Result<End, String> {
-        self.remove_left().await;
+        self.remove_left();
         let egress = match run.hosts.is_empty() {
             true => None,
             false => Some(Egress::open(&self.folder, &self.web, &run.hosts, printed)?),
@@ -212,7 +224,7 @@ impl Sandbox for DockerSandbox {
             container.ended(printed).await
         };
         let ended = tokio::time::timeout(run.time, running).await;
-        container.remove().await;
+        drop(container);
         Ok(match ended {
             // A shell's way of telling that a program ended by a signal, and the keeper's.
             Ok(Ok(code @ 129..=192)) => End::Killed(i32::try_from(code - 128).unwrap_or(0)),

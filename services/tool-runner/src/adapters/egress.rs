@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio_util::sync::DropGuard;
@@ -52,7 +52,8 @@ async def main():
 asyncio.run(main())
 ";
 
-static OPENED: AtomicU64 = AtomicU64::new(0);
+/// How the folder of a socket is called, in the beginning.
+const NAMED: &str = "egress-";
 
 /// A socket that leads out; closed, and gone, when it is dropped.
 pub(super) struct Egress {
@@ -64,11 +65,8 @@ pub(super) struct Egress {
 impl Egress {
     /// What is refused is told in what the run prints. `within`: a folder in which the socket can stand; the path of a socket is short (`unix(7)`).
     pub(super) fn open(within: &Path, web: &Web, hosts: &Arc<[Host]>, printed: &Arc<Printed>) -> Result<Self, String> {
-        let number = OPENED.fetch_add(1, Ordering::Relaxed);
-        let folder = within.join(format!("egress-{}-{number}", std::process::id()));
+        let folder = within.join(format!("{NAMED}{}", &uuid::Uuid::new_v4().simple().to_string()[..16]));
         let failed = |err: std::io::Error| format!("no way out can be made: {}: {err}", folder.display());
-        // One of a process that had this number is nobody's any more.
-        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir(&folder).map_err(failed)?;
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
         let socket = folder.join("proxy");
@@ -83,5 +81,16 @@ impl Egress {
 impl Drop for Egress {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Removes the ways out in a folder that were left by runners that died.
+pub(super) fn remove_older_than(folder: &Path, age: Duration) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_one = entry.file_name().to_str().is_some_and(|name| name.starts_with(NAMED));
+        let made = entry.metadata().and_then(|found| found.modified()).ok();
+        if is_one && made.and_then(|made| made.elapsed().ok()).is_some_and(|old| old > age) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }

@@ -10,7 +10,6 @@ use tracing::{info, warn};
 
 use crate::adapters::bubblewrap::Bubblewrap;
 use crate::adapters::docker::DockerSandbox;
-use crate::locks::Locks;
 use crate::sandbox::{Limits, Sandbox};
 use crate::tools::sandbox::{Packages, Place};
 use crate::web::{Host, Web};
@@ -34,8 +33,7 @@ pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(O
     };
     let (hosts, of_packages) = (hosts("CLARA_SANDBOX_HOSTS")?, hosts("CLARA_SANDBOX_PACKAGE_HOSTS")?);
     let index = settings.text("CLARA_SANDBOX_INDEX_URL");
-    let packages =
-        (!of_packages.is_empty()).then_some(Packages { index, hosts: of_packages, installing: Locks::default() });
+    let packages = (!of_packages.is_empty()).then_some(Packages { index, hosts: of_packages });
     let background = Duration::from_secs(60 * settings.number("CLARA_SANDBOX_BACKGROUND_MINUTES"));
     let mode = settings.text("SANDBOX_MODE");
     let mut report = SandboxReport::default();

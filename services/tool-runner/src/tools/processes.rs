@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::sandbox::{Place, ended, within};
 use super::{of_group, spec, text};
-use crate::ports::{Background, Backgrounds, Begun};
+use crate::ports::{Background, Backgrounds, Begun, LOST};
 use crate::registry::{Builtin, Tool};
 use crate::sandbox::{Keeps, Printed, Run};
 
@@ -289,7 +289,7 @@ fn line(known: &Background) -> String {
     let seconds = |from: i64, to: i64| (to - from).max(0) / 1000;
     let state = match (runs(known), known.ended.as_str()) {
         (true, _) => format!("runs for {} s", seconds(known.started_at_ms, now_ms())),
-        (false, "") => "ended with the tool runner that ran it".to_owned(),
+        (false, "") => LOST.to_owned(),
         (false, how) => format!("{how}, after {} s", seconds(known.started_at_ms, known.seen_at_ms)),
     };
     format!("- `{}`: {state}. {}", known.name, cut_middle(&visible(&known.command), COMMAND_CHARS))

@@ -13,7 +13,7 @@ use domain::tool::{Effect, Intent, Risk, ToolClass, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 pub(super) use self::folder::within;
-use self::folder::{list, open, read, write};
+use self::folder::{delete, list, open, read, write};
 pub(crate) use self::packages::Packages;
 pub(crate) use self::place::Place;
 use self::place::blocking;
@@ -34,6 +34,7 @@ enum Doing {
     List,
     Read,
     Write,
+    Delete,
 }
 
 struct SandboxTool {
@@ -44,7 +45,10 @@ struct SandboxTool {
 
 pub(super) fn all(place: &Arc<Place>) -> Vec<Arc<dyn Tool>> {
     let tool = |spec: ToolSpec, doing, intent| {
-        let timeout_ms = u64::try_from(place.limits.time.as_millis()).unwrap_or(u64::MAX).saturating_add(30_000);
+        // Another install may come first.
+        let runs = if matches!(doing, Doing::Install) { 3 } else { 1 };
+        let timeout_ms = u64::try_from(place.limits.time.as_millis()).unwrap_or(u64::MAX).saturating_mul(runs);
+        let timeout_ms = timeout_ms.saturating_add(30_000);
         // Who can be reached may answer anything, and code may keep it in the folder.
         let reads = matches!(doing, Doing::List | Doing::Read | Doing::Unzip);
         let is_untrusted = intent == Intent::Network || (reads && !place.hosts.is_empty());
@@ -143,6 +147,18 @@ pub(super) fn all(place: &Arc<Place>) -> Vec<Arc<dyn Tool>> {
             Doing::Write,
             Intent::Write,
         ),
+        tool(
+            spec(
+                "delete_file",
+                "Deletes a file of the person's working folder, or a folder in it with all that it holds.",
+                Effect::Idempotent,
+                Risk::Moderate,
+                json!({"path": path(within)}),
+                &["path"],
+            ),
+            Doing::Delete,
+            Intent::Write,
+        ),
     ];
     if place.packages.is_some() {
         all.push(tool(
@@ -194,6 +210,7 @@ impl Tool for SandboxTool {
                 let limit = self.place.limits.output_bytes;
                 blocking(move || read(&open(&folder)?, text(&arguments, "path"), limit)).await.into()
             }
+            Doing::Delete => blocking(move || delete(&open(&folder)?, text(&arguments, "path"))).await.into(),
             Doing::Write => match self.place.has_room(&folder).await {
                 Ok(()) => {
                     let written = move || write(&open(&folder)?, text(&arguments, "path"), text(&arguments, "content"));

@@ -73,7 +73,7 @@ pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>>
             json!({
                 "task": {"type": "string", "minLength": 1, "maxLength": TASK_CHARS},
                 "tier": {"type": "string", "enum": ["high", "mid", "low"], "description": "Which model; mid if left out"},
-                "tool_subset": {"type": "array", "maxItems": 50, "items": {"type": "string", "minLength": 1, "maxLength": 100}, "description": "The tools that it may use, by name or group:<name>, with * for any text; all of the person's if left out"},
+                "tool_subset": {"type": "array", "minItems": 1, "maxItems": 50, "items": {"type": "string", "minLength": 1, "maxLength": 100}, "description": "The tools that it may use, by name or group:<name>, with * for any text; all of the person's if left out"},
                 "wait": {"type": "boolean", "description": "false: begin it, and look later with subagent_list"},
             }),
             &["task"],

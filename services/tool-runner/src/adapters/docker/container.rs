@@ -23,16 +23,24 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The first program of a container. It is told how many bytes are the input of the program
 /// that it runs, and gives them to it; what it reads itself then ends with whoever attached, or
-/// with the runner when that dies, and with it everything in the container.
+/// with the runner when that dies, and with it everything in the container. Others inside cannot
+/// look into it (`PR_SET_DUMPABLE`), and it waits for those that lost their parent.
 pub(super) const KEEPER: [&str; 4] = ["python3", "-I", "-c", KEEP];
 const KEEP: &str = "\
-import os, subprocess, sys, threading
+import ctypes, os, subprocess, sys, threading
+ctypes.CDLL(None).prctl(4, 0)
 own = sys.stdin.buffer
-given = own.read(int(own.readline()))
+size = int(own.readline())
+given = own.read(size)
+if len(given) != size:
+    os._exit(137)
 def end():
     own.read(1)
     os._exit(137)
 threading.Thread(target=end, daemon=True).start()
+timer = threading.Timer(int(sys.argv[1]), lambda: os._exit(137))
+timer.daemon = True
+timer.start()
 try:
     program = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE)
 except OSError as error:
@@ -45,12 +53,10 @@ def feed():
     except OSError:
         pass
 threading.Thread(target=feed, daemon=True).start()
-try:
-    status = program.wait(int(sys.argv[1]))
-except subprocess.TimeoutExpired:
-    status = -9
-sys.stdout.flush()
-os._exit(status if status >= 0 else 128 - status)
+ended = 0
+while ended != program.pid:
+    ended, status = os.wait()
+os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 ";
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -58,7 +64,6 @@ type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 pub(super) struct Container {
     docker: Docker,
     name: String,
-    is_removed: bool,
     output: Option<Output>,
     /// Ends the container when it is dropped.
     lifeline: Option<Pin<Box<dyn AsyncWrite + Send>>>,
@@ -69,14 +74,13 @@ impl Container {
     pub(super) async fn create(docker: &Docker, body: ContainerCreateBody) -> Result<Self, String> {
         // The name is known before the daemon answers, so that it can be removed whenever this ends.
         let name = format!("clara-sandbox-{}", uuid::Uuid::new_v4());
-        let mut container =
-            Self { docker: docker.clone(), name: name.clone(), is_removed: false, output: None, lifeline: None };
+        let container = Self { docker: docker.clone(), name: name.clone(), output: None, lifeline: None };
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let created = docker.create_container(Some(options), body).await.map_err(|err| err.to_string())?;
         match created.warnings.is_empty() {
             true => Ok(container),
             false => {
-                container.remove().await;
+                drop(container);
                 Err(format!("the daemon does not do all that it is asked: {}", created.warnings.join("; ")))
             }
         }
@@ -111,20 +115,11 @@ impl Container {
             None => Err(Error::RequestTimeoutError),
         }
     }
-
-    /// Ends it, with every process of it.
-    pub(super) async fn remove(&mut self) {
-        self.lifeline = None;
-        remove(&self.docker, &self.name).await;
-        self.is_removed = true;
-    }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if self.is_removed {
-            return;
-        }
+        // What runs in it ends with this; the rest takes the time that the daemon takes.
         self.lifeline = None;
         let (docker, name) = (self.docker.clone(), self.name.clone());
         task::spawn(TaskKind::Work, "remove-container", async move { remove(&docker, &name).await });

@@ -97,6 +97,17 @@ pub(super) fn write(root: &Dir, path: &str, content: &str) -> Result<String, Str
     Ok(format!("Wrote {} ({} bytes).", file.display(), content.len()))
 }
 
+/// A link is deleted, and not what it leads to.
+pub(super) fn delete(root: &Dir, path: &str) -> Result<String, String> {
+    let file = within(path)?;
+    let failed = |err: std::io::Error| format!("{}: {err}", file.display());
+    match root.symlink_metadata(&file).map_err(failed)?.is_dir() {
+        true => root.remove_dir_all(&file).map_err(failed)?,
+        false => root.remove_file(&file).map_err(failed)?,
+    }
+    Ok(format!("Deleted {}.", file.display()))
+}
+
 /// Takes what stands in a folder from what may; whether it was enough.
 pub(super) fn weigh(folder: &Path, left: &mut (u64, usize), depth: usize) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return true };

@@ -1,11 +1,13 @@
 //! Packages of Python for the programs of a person: installed inside the sandbox, which can
 //! reach the index for that and nothing else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
 
 use super::place::Place;
-use crate::locks::Locks;
 use crate::registry::Ended;
 use crate::sandbox::{PACKAGES, Run};
 use crate::web::Host;
@@ -16,21 +18,24 @@ pub(crate) struct Packages {
     pub(crate) index: String,
     /// The hosts of the index and of its files.
     pub(crate) hosts: Arc<[Host]>,
-    /// One installs into a folder at a time.
-    pub(crate) installing: Locks<PathBuf>,
 }
 
-/// Nothing of the folder's is run or read by it (`-I`, `--isolated`), nor of the package's while it
-/// is installed: so the index is reached by pip alone. Files on their way need more room than
+/// Nothing of the folder's is run or read by it (`-I`, `--isolated`, and from where no name of a
+/// package is a file), nor of the package's while it is installed: so the index is reached by pip
+/// alone. What one that was killed has left goes first. Files on their way need more room than
 /// there is in memory. `$1` is the index, `$2` where to, `$3` the package.
 const INSTALL: &str = "\
+rm -rf \"$PWD\"/.pip-*
 TMPDIR=$(mktemp -d \"$PWD/.pip-XXXXXX\") || exit
 export TMPDIR
+cd /
 python3 -I -m pip --isolated install --quiet --no-input --disable-pip-version-check --no-cache-dir --retries 1 \
   --timeout 15 --only-binary :all: --upgrade --index-url \"$1\" --target \"$2\" -- \"$3\" 2>&1
 status=$?
 rm -rf \"$TMPDIR\"
 exit $status";
+/// How often is looked whether another install has ended.
+const LOOK: Duration = Duration::from_millis(200);
 /// What pip takes for a file if one of this name is there.
 const ARCHIVES: [&str; 9] = [".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz"];
 
@@ -42,8 +47,10 @@ impl Packages {
             Err(why) => return Ended::Failed(why),
         };
         // Two at once would move the same folders.
-        let one = self.installing.of(&folder.to_owned());
-        let _one = one.lock().await;
+        let _one = match alone(folder).await {
+            Ok(one) => one,
+            Err(err) => return Ended::Failed(format!("the working folder cannot be locked: {err}")),
+        };
         let run = place.plan(folder, &["/bin/sh", "-c", INSTALL, "sh", &self.index, PACKAGES, package], "");
         let run = Run { hosts: Arc::clone(&self.hosts), ..run };
         match place.run(run).await {
@@ -52,6 +59,20 @@ impl Packages {
                 "Python has no pip here; whoever runs Clara can install it (Debian: python3-pip)".to_owned(),
             ),
             ended => ended,
+        }
+    }
+}
+
+/// Waits until nobody else installs into a folder, in this replica or another; the lock ends with
+/// what is given.
+async fn alone(folder: &Path) -> std::io::Result<std::fs::File> {
+    // The folder itself: nothing that stands in it is opened from outside.
+    let folder = std::fs::File::open(folder)?;
+    loop {
+        match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(folder),
+            Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(LOOK).await,
+            Err(err) => return Err(err.into()),
         }
     }
 }

@@ -75,7 +75,7 @@ impl Place {
         blocking(move || match weigh(&folder, &mut (bytes, COUNTED), 64) {
             true => Ok(()),
             false => Err(format!(
-                "the working folder holds more than {} MB or {COUNTED} files: delete some first, with list_files and run_shell",
+                "the working folder holds more than {} MB or {COUNTED} files: delete some first, with list_files and delete_file",
                 bytes >> 20
             )),
         })
