@@ -55,6 +55,9 @@ async fn packages_are_installed_and_nothing_else_is_reached() {
     assert!(unzipped.text.contains("BadZipFile"), "{}", unzipped.text);
     let listed = terminal.asks("call list_files {}").await;
     assert!(listed.text.contains("zipfile.py") && !listed.text.contains("stolen"), "{}", listed.text);
+    assert!(!listed.text.contains("greeting.py"), "packages are not the person's files: {}", listed.text);
+    let hidden = terminal.asks(r#"call list_files {"path": ".python"}"#).await;
+    assert!(hidden.text.contains("greeting.py"), "{}", hidden.text);
     for path in ["zipfile.py", "socket.py", "pip", ".python/sitecustomize.py"] {
         let deleted = terminal.asks(&format!(r#"call delete_file {{"path": "{path}"}}"#)).await;
         assert!(deleted.text.contains("Deleted"), "{}", deleted.text);

@@ -62,7 +62,9 @@ fn walk(root: &Dir, folder: &Path, depth: usize, lines: &mut Vec<String>) -> Res
         let name = name.trim_start_matches("./");
         if found.is_dir() {
             lines.push(format!("{name}/"));
-            if depth > 0 {
+            // What is hidden, such as packages, is listed when it is asked for.
+            let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+            if depth > 0 && !is_hidden {
                 walk(root, &path, depth - 1, lines)?;
             }
         } else {
