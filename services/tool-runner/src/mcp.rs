@@ -3,6 +3,7 @@
 mod authorising; // Servers that want to know who asks.
 mod declared; // What configuration files declare.
 mod files; // What is read of configuration files, and of servers' own.
+mod installing; // What is there to be installed, and whether it starts.
 mod limits; // How many calls one person may make.
 mod offer; // What servers offer, and whether it is still what somebody agreed to.
 mod plugins; // Installing, listing, approving: what people do with servers.
@@ -16,7 +17,8 @@ mod tool; // One of their tools.
 mod watcher; // Keeps what files declare.
 
 pub(crate) use files::Watched;
+pub(crate) use installing::INSTALL;
 pub(crate) use limits::CallLimits;
 pub(crate) use offer::{Offered, TOOLS, usable};
-pub(crate) use plugins::{INSTALL, Plugins};
+pub(crate) use plugins::Plugins;
 pub(crate) use servers::Servers;

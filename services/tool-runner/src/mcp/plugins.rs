@@ -1,5 +1,5 @@
-//! What people do with servers: plan, install, look, approve. Nothing runs that its owner
-//! has not seen and agreed to.
+//! What people do with servers: look, approve, end them, take them away. Nothing runs that its
+//! owner has not seen and agreed to.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,29 +7,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Serve};
-use domain::mcp::{Callback, Launch, McpAnswer, McpCommand, McpRequest, SERVERS, Status};
+use domain::mcp::{Callback, McpAnswer, McpCommand, McpRequest, Status};
 use domain::message::Principal;
 use domain::tool::ToolSpec;
-use service_kit::clock::now_ms;
 use tracing::{info, warn};
 
+use super::installing::{INSTALL, look};
 use super::limits::CallLimits;
-use super::server::start;
-use super::source::{Found, check_launch, check_name, plan};
+use super::source::plan;
 use super::tool::{BEFORE_CALL, McpTool};
 use super::watcher::{MARK, path_of};
 use super::{Offered, Servers, shown};
-use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, Machine, McpError};
+use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, Machine};
 use crate::registry::Tool;
 
-/// How long an install may take: packages are fetched.
-pub(crate) const INSTALL: Duration = Duration::from_secs(300);
 /// Tools of servers that one model is offered, at most, and all that it reads of them, in
 /// bytes: more than one chooses from well.
 const OFFERED: usize = 128;
 const OFFERED_BYTES: usize = 256 * 1024;
-/// Longest package.json or pyproject.toml that is looked into, in bytes.
-const MANIFEST_BYTES: u64 = 1024 * 1024;
 
 pub(crate) struct Plugins {
     pub(crate) installations: Arc<dyn Installations>,
@@ -207,56 +202,6 @@ impl Plugins {
         }
     }
 
-    /// Starts it once, reads what it offers, and keeps it only if that went well. Whoever
-    /// agreed to run it is shown what it offers, and may disable it.
-    pub(super) async fn install(
-        &self,
-        user: &str,
-        key: Key,
-        source: String,
-        launch: Launch,
-    ) -> Result<McpAnswer, String> {
-        check_name(&key.name)?;
-        check_launch(&launch)?;
-        let known = self.of(user).await?;
-        if known.len() >= SERVERS {
-            return Err(format!("{SERVERS} servers are installed already, and that is the limit"));
-        }
-        let is_there = format!("there is a server `{}` already; uninstall it first, or give another name", key.name);
-        if known.iter().any(|known| known.key.name == key.name) {
-            return Err(is_there);
-        }
-        let started = tokio::time::timeout(INSTALL, start(self.connector.as_ref(), &key, &launch)).await;
-        let (tools, last_error) = match started {
-            Ok(Ok((connection, tools))) => {
-                connection.close().await;
-                (tools, String::new())
-            }
-            // What it offers is read, and agreed to, when somebody has authorised it.
-            Ok(Err(why @ McpError::Unauthorized)) => (Vec::new(), why.to_string()),
-            Ok(Err(why)) => return Err(format!("not installed: {why}")),
-            Err(_) => return Err(format!("not installed: it did not start within {INSTALL:?}")),
-        };
-        let installed = Installed {
-            key,
-            source,
-            launch,
-            is_enabled: true,
-            is_reloaded: false,
-            may_sample: false,
-            approved: tools.iter().map(Offered::hash).collect(),
-            tools,
-            last_error,
-            installed_by: user.to_owned(),
-            installed_at_ms: now_ms(),
-        };
-        if !self.installations.add(&installed).await.map_err(|err| err.to_string())? {
-            return Err(is_there);
-        }
-        info!(server = installed.key.name, by = user, "installed an MCP server");
-        self.with_tools(user, installed).await
-    }
-
     pub(super) fn admin(&self, user: &str) -> Result<(), String> {
         match self.is_admin(user) {
             true => Ok(()),
@@ -269,7 +214,7 @@ impl Plugins {
     }
 
     /// The servers that a person may use; their own before everybody's.
-    async fn of(&self, user: &str) -> Result<Vec<Installed>, String> {
+    pub(super) async fn of(&self, user: &str) -> Result<Vec<Installed>, String> {
         let mut known = self.installations.of(user).await.map_err(|err| err.to_string())?;
         known.sort_by_key(|known| known.key.owner.is_empty());
         Ok(known)
@@ -313,39 +258,4 @@ impl Plugins {
 
 fn unknown(name: &str) -> String {
     format!("there is no server `{name}` of yours; `clara mcp list` names them")
-}
-
-/// What is there under a path.
-fn look(path: &str) -> Found {
-    let path = std::path::Path::new(path);
-    let read = |name: &str| {
-        let file = path.join(name);
-        let is_small = std::fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() <= MANIFEST_BYTES);
-        is_small.then(|| std::fs::read_to_string(&file).ok()).flatten()
-    };
-    if path.is_file() {
-        return Found::File;
-    }
-    if !path.is_dir() {
-        return Found::Nothing;
-    }
-    if let Some(manifest) = read("package.json").and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
-    {
-        let bin = match &manifest["bin"] {
-            serde_json::Value::String(program) => Some(program.clone()),
-            serde_json::Value::Object(programs) => {
-                programs.values().find_map(|value| value.as_str().map(str::to_owned))
-            }
-            _ => manifest["main"].as_str().map(str::to_owned),
-        };
-        if let Some(program) = bin {
-            return Found::NodePackage { program: program.trim_start_matches("./").to_owned() };
-        }
-    }
-    if let Some(project) = read("pyproject.toml").and_then(|text| text.parse::<toml::Table>().ok())
-        && let Some(name) = project.get("project").and_then(|project| project.get("name")).and_then(toml::Value::as_str)
-    {
-        return Found::PythonProject { name: name.to_owned() };
-    }
-    Found::Folder
 }

@@ -1,0 +1,104 @@
+//! Installing servers: what is there to be installed, and whether it starts.
+
+use std::time::Duration;
+
+use domain::mcp::{Launch, McpAnswer, SERVERS};
+use service_kit::clock::now_ms;
+use tracing::info;
+
+use super::server::start;
+use super::source::{Found, check_launch, check_name};
+use super::{Offered, Plugins};
+use crate::ports::{Installed, Key, McpError};
+
+/// How long an install may take: packages are fetched.
+pub(crate) const INSTALL: Duration = Duration::from_secs(300);
+/// Longest package.json or pyproject.toml that is looked into, in bytes.
+const MANIFEST_BYTES: u64 = 1024 * 1024;
+
+impl Plugins {
+    /// Starts it once, reads what it offers, and keeps it only if that went well. Whoever
+    /// agreed to run it is shown what it offers, and may disable it.
+    pub(super) async fn install(
+        &self,
+        user: &str,
+        key: Key,
+        source: String,
+        launch: Launch,
+    ) -> Result<McpAnswer, String> {
+        check_name(&key.name)?;
+        check_launch(&launch)?;
+        let known = self.of(user).await?;
+        if known.len() >= SERVERS {
+            return Err(format!("{SERVERS} servers are installed already, and that is the limit"));
+        }
+        let is_there = format!("there is a server `{}` already; uninstall it first, or give another name", key.name);
+        if known.iter().any(|known| known.key.name == key.name) {
+            return Err(is_there);
+        }
+        let started = tokio::time::timeout(INSTALL, start(self.connector.as_ref(), &key, &launch)).await;
+        let (tools, last_error) = match started {
+            Ok(Ok((connection, tools))) => {
+                connection.close().await;
+                (tools, String::new())
+            }
+            // What it offers is read, and agreed to, when somebody has authorised it.
+            Ok(Err(why @ McpError::Unauthorized)) => (Vec::new(), why.to_string()),
+            Ok(Err(why)) => return Err(format!("not installed: {why}")),
+            Err(_) => return Err(format!("not installed: it did not start within {INSTALL:?}")),
+        };
+        let installed = Installed {
+            key,
+            source,
+            launch,
+            is_enabled: true,
+            is_reloaded: false,
+            may_sample: false,
+            approved: tools.iter().map(Offered::hash).collect(),
+            tools,
+            last_error,
+            installed_by: user.to_owned(),
+            installed_at_ms: now_ms(),
+        };
+        if !self.installations.add(&installed).await.map_err(|err| err.to_string())? {
+            return Err(is_there);
+        }
+        info!(server = installed.key.name, by = user, "installed an MCP server");
+        self.with_tools(user, installed).await
+    }
+}
+
+/// What is there under a path.
+pub(super) fn look(path: &str) -> Found {
+    let path = std::path::Path::new(path);
+    let read = |name: &str| {
+        let file = path.join(name);
+        let is_small = std::fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() <= MANIFEST_BYTES);
+        is_small.then(|| std::fs::read_to_string(&file).ok()).flatten()
+    };
+    if path.is_file() {
+        return Found::File;
+    }
+    if !path.is_dir() {
+        return Found::Nothing;
+    }
+    if let Some(manifest) = read("package.json").and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
+    {
+        let bin = match &manifest["bin"] {
+            serde_json::Value::String(program) => Some(program.clone()),
+            serde_json::Value::Object(programs) => {
+                programs.values().find_map(|value| value.as_str().map(str::to_owned))
+            }
+            _ => manifest["main"].as_str().map(str::to_owned),
+        };
+        if let Some(program) = bin {
+            return Found::NodePackage { program: program.trim_start_matches("./").to_owned() };
+        }
+    }
+    if let Some(project) = read("pyproject.toml").and_then(|text| text.parse::<toml::Table>().ok())
+        && let Some(name) = project.get("project").and_then(|project| project.get("name")).and_then(toml::Value::as_str)
+    {
+        return Found::PythonProject { name: name.to_owned() };
+    }
+    Found::Folder
+}
