@@ -68,6 +68,12 @@ async fn code_runs_in_a_folder_that_lasts_and_is_ones_own() {
     assert_eq!(zipped.text, "result: done\n");
     assert!(terminal.asks(r#"call unzip_file {"path": "a.zip"}"#).await.text.contains("Unpacked 1 files"));
 
+    let mut doctor = testkit::process::command("clara", sandbox.folder());
+    let output = doctor.env("NATS_URL", sandbox.nats.url()).args(["doctor", "--json"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let line = said.lines().find(|line| line.contains("\"sandbox\"")).unwrap();
+    assert!(line.contains("code runs in bubblewrap (docker: not tried, since bubblewrap comes first"), "{line}");
+
     let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
     assert_eq!(bob.asks("call list_files {}").await.text, "result: There are no files.");
 }
@@ -151,31 +157,41 @@ async fn what_is_not_its_own_is_out_of_its_reach() {
     assert!(sandbox.logs().iter().all(|(_, log)| !log.contains("canary")), "nor in a log");
 }
 
+/// What wants more than it may have, and what is said of it with 64 MB of memory and files of 4 MB.
+pub(crate) const EXCESSES: &[(&str, &str)] = &[
+    (
+        "python3 -c \"import os, time\nn = 0\ntry:\n  while n < 999:\n    n += 1\n    if os.fork() == 0: time.sleep(60)\nexcept OSError: print('no more')\"",
+        "no more",
+    ),
+    ("python3 -c \"x = bytearray(1 << 30)\"", "killed: more than 64 MB of memory"),
+    (
+        "python3 -c \"b = b'x' * (1 << 20)\nwith open('big', 'wb') as f:\n  for _ in range(100): f.write(b)\"",
+        "File too large",
+    ),
+    ("yes", "more was printed, and dropped"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_and_nothing_is_left_behind() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
     let sandbox = plan(&model, folder.path()).set("CLARA_SANDBOX_FILE_MB", 4).start().await;
     let mut terminal = sandbox.terminal("main").await;
-    for (attempt, part) in [
-        (
-            "python3 -c \"import os, time\nn = 0\ntry:\n  while n < 999:\n    n += 1\n    if os.fork() == 0: time.sleep(60)\nexcept OSError: print('no more')\"",
-            "no more",
-        ),
-        ("python3 -c \"x = bytearray(1 << 30)\"", "killed: more than 64 MB of memory"),
-        (
-            "python3 -c \"b = b'x' * (1 << 20)\nwith open('big', 'wb') as f:\n  for _ in range(100): f.write(b)\"",
-            "File too large",
-        ),
+    let own = [
         ("head -c 200000000 /dev/zero > /tmp/full", "it wrote a file of more than 4 MB"),
-        ("yes", "more was printed, and dropped"),
         ("sleep 60", "took longer than 5s"),
         ("(setsid sleep 4242 &) ; sleep 60", "took longer than 5s"),
-    ] {
+    ];
+    for (attempt, part) in EXCESSES.iter().chain(&own) {
         let reply = shell(&mut terminal, attempt).await;
         assert!(reply.text.contains(part), "{attempt}: {:.400}", reply.text);
     }
     assert!(terminal.asks("hello").await.text == "all right", "she is as she was");
     eventually("what it left behind is gone", async || (running("4242") == 0).then_some(())).await;
+}
+
+/// A command that prints what stands at an address.
+pub(crate) fn asks(url: &str) -> String {
+    format!("python3 -c \"import urllib.request as u; print(u.urlopen('{url}', timeout=20).read().decode())\"")
 }
 
 /// How many processes of this machine have this word in their command.

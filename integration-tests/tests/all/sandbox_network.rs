@@ -6,17 +6,13 @@ use testkit::index::FakeIndex;
 use testkit::model::FakeModel;
 use testkit::sandbox::{Plan, Sandbox};
 
-use crate::sandbox::{obedient, plan, shell};
+use crate::sandbox::{asks, obedient, plan, shell};
 
 fn near(model: &FakeModel, folder: &Path, index: &FakeIndex) -> Plan {
     // It is near in tests alone.
     let plan = plan(model, folder).set("CLARA_WEB_PRIVATE_HOSTS", index.address);
     let plan = plan.set("CLARA_SANDBOX_INDEX_URL", format!("http://{}/simple", index.address));
     plan.set("CLARA_SANDBOX_SECONDS", 60).set("CLARA_SANDBOX_MEMORY_MB", 256)
-}
-
-fn asks(url: &str) -> String {
-    format!("python3 -c \"import urllib.request as u; print(u.urlopen('{url}', timeout=20).read().decode())\"")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -204,7 +204,10 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
         Err(err) => findings.push(bad("services", err.to_string())),
     }
     findings.push(match bus.request(Endpoints::ToolsSandbox, &person(settings), Duration::from_secs(5)).await {
-        Ok(SandboxReport { chosen, .. }) if !chosen.is_empty() => good("sandbox", format!("code runs in {chosen}")),
+        Ok(SandboxReport { chosen, others }) if !chosen.is_empty() => {
+            let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join("; ")) };
+            good("sandbox", format!("code runs in {chosen}{others}"))
+        }
         Ok(SandboxReport { others, .. }) => Finding {
             what: "sandbox",
             grade: Grade::Warning,

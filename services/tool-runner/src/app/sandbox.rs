@@ -38,12 +38,16 @@ pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(O
     let mode = settings.text("SANDBOX_MODE");
     let mut report = SandboxReport::default();
     // The best first.
-    let names = if mode == "auto" { vec!["bubblewrap", "docker"] } else { vec![mode.as_str()] };
-    for name in names {
+    let names = if mode == "auto" { vec!["bubblewrap", "docker", "incus"] } else { vec![mode.as_str()] };
+    for (number, name) in names.iter().enumerate() {
         match probe(name, settings, limits, web).await {
             Ok(sandbox) => {
                 info!(sandbox = sandbox.name(), "code runs in a sandbox");
                 report.chosen = sandbox.name().to_owned();
+                let later = names.iter().skip(number + 1);
+                report
+                    .others
+                    .extend(later.map(|later| format!("{later}: not tried, since {name} comes first and holds")));
                 let folder = settings.data_dir().join("workspaces");
                 return Ok((Some(Arc::new(Place { sandbox, limits, folder, hosts, background, packages })), report));
             }
