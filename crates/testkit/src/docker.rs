@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use tempfile::TempDir;
 
 /// The image: this machine's Python and shell.
@@ -37,7 +38,7 @@ impl Docker {
             .spawn()
             .unwrap();
         let docker = Self { child, folder };
-        let image = std::fs::read(programs.join("image.tar")).unwrap();
+        let image = Bytes::from(std::fs::read(programs.join("image.tar")).unwrap());
         let deadline = Instant::now() + Duration::from_secs(60);
         while docker.imported(image.clone()).await.is_none() {
             let log = std::fs::read_to_string(docker.folder.path().join("log")).unwrap_or_default();
@@ -59,7 +60,7 @@ impl Docker {
         listed.iter().map(|container| container["Names"][0].as_str().unwrap().to_owned()).collect()
     }
 
-    async fn imported(&self, image: Vec<u8>) -> Option<()> {
+    async fn imported(&self, image: Bytes) -> Option<()> {
         let import = format!("http://docker/images/create?fromSrc=-&repo={IMAGE}&tag=latest");
         let answer = self.client().post(import).body(image).send().await.ok()?;
         let (status, text) = (answer.status(), answer.text().await.ok()?);

@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BATCH: usize = 16;
 
 /// None for a text that the model does not take.
-type Vectors = Arc<Mutex<HashMap<String, Option<Arc<[f32]>>>>>;
+type Vector = Option<Arc<[f32]>>;
+type Vectors = Arc<Mutex<HashMap<String, Vector>>>;
 
 pub(crate) struct Comparer {
     search: Arc<Search>,
@@ -47,7 +48,7 @@ impl Comparer {
         let Ok(making) = Arc::clone(&self.making).try_acquire_owned() else { return };
         let (model, known) = (Arc::clone(model), Arc::clone(&self.known));
         task::spawn(TaskKind::Work, "embed-compared-texts", async move {
-            let keep = |texts: &[String], made: Vec<Option<Arc<[f32]>>>| {
+            let keep = |texts: &[String], made: Vec<Vector>| {
                 let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
                 if known.len() + made.len() > KEPT {
                     // What is still asked for is made again.
@@ -82,7 +83,7 @@ enum Refusal {
     All(String),
 }
 
-async fn embed(model: &dyn Embedder, texts: &[String]) -> Result<Vec<Option<Arc<[f32]>>>, Refusal> {
+async fn embed(model: &dyn Embedder, texts: &[String]) -> Result<Vec<Vector>, Refusal> {
     match tokio::time::timeout(PATIENCE, model.embed(texts.to_vec())).await {
         Ok(Ok(made)) => Ok(made.into_iter().map(|made| Some(made.text.into())).collect()),
         Ok(Err(EmbedError::Rejected(_))) => Err(Refusal::Texts),
@@ -97,17 +98,15 @@ impl Serve<Comparison, Similarities> for Comparer {
         let Some(model) = &self.model else { return Ok(Similarities::default()) };
         asked.questions.truncate(QUESTIONS);
         asked.texts.truncate(COMPARED);
-        let vectors: Vec<Option<Option<Arc<[f32]>>>> = {
+        let (vectors, missing): (Vec<Vector>, Vec<String>) = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.texts.iter().map(|text| known.get(text).cloned()).collect()
+            let missing = asked.texts.iter().filter(|text| !known.contains_key(*text)).cloned();
+            (asked.texts.iter().map(|text| known.get(text).cloned().flatten()).collect(), missing.collect())
         };
-        let missing = asked.texts.into_iter().zip(&vectors).filter(|(_, vector)| vector.is_none());
-        let missing: Vec<String> = missing.map(|(text, _)| text).collect();
         let mut rows = Vec::new();
         for question in &asked.questions {
             let of = self.search.ask(question).await.embedding;
-            let similar =
-                |vector: &Option<Option<Arc<[f32]>>>| Some(cosine(&of.as_ref()?.text, vector.as_ref()?.as_ref()?));
+            let similar = |vector: &Vector| Some(cosine(&of.as_ref()?.text, vector.as_ref()?));
             rows.push(vectors.iter().map(similar).collect());
         }
         // Those who ask come first: the model does one thing at a time.
