@@ -91,7 +91,12 @@ mod tests {
             ("use rmcp::", &["services/tool-runner/src/adapters/", "services/clara/src/mcp_server"]),
             (
                 "use reqwest::",
-                &["services/tool-runner/src/web/", "services/tool-runner/src/adapters/rmcp", "crates/testkit/"],
+                &[
+                    "services/tool-runner/src/web/",
+                    "services/tool-runner/src/adapters/rmcp",
+                    "services/tool-runner/src/adapters/incus/",
+                    "crates/testkit/",
+                ],
             ),
             ("\"clara.v1.", &["crates/bus/"]),
         ] {

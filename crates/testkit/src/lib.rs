@@ -7,6 +7,7 @@
 pub mod collector; // An OTLP collector that keeps what it gets.
 pub mod docker; // A real Docker daemon with one image.
 pub mod falkordb; // A real FalkorDB with data of its own.
+pub mod incus; // A real Incus daemon with one image.
 pub mod index; // An index of Python packages.
 pub mod model; // A model vendor that speaks the true wire and keeps a ledger.
 pub mod nats; // A real nats-server with a store of its own.

@@ -27,7 +27,7 @@ mod passages; // What was said long ago, and who finds it.
 mod replicas; // Two of everything, and what happens when one goes.
 mod sandbox; // Code, and what it tries.
 mod sandbox_background; // Processes that outlive their turn.
-mod sandbox_docker; // The same by Docker.
+mod sandbox_containers; // The same by Docker and Incus.
 mod sandbox_network; // What code reaches.
 mod sessions; // Projects, and what was said in one go.
 mod spending; // What people may spend.

@@ -219,7 +219,7 @@ async fn a_stop_ends_every_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_sandbox_that_holds_no_code_is_run() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
-    let sandbox = plan(&model, folder.path()).set("SANDBOX_MODE", "incus").start().await;
+    let sandbox = plan(&model, folder.path()).set("SANDBOX_MODE", "incus-vm").start().await;
     let mut terminal = sandbox.terminal("main").await;
     let reply = terminal.asks("shell echo out > /tmp/should-not-be").await;
     assert!(reply.text.contains("there is no tool `run_shell`"), "{}", reply.text);
@@ -227,5 +227,5 @@ async fn without_a_sandbox_that_holds_no_code_is_run() {
     let output = doctor.env("NATS_URL", sandbox.nats.url()).args(["doctor", "--json"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let line = said.lines().find(|line| line.contains("\"sandbox\"")).unwrap();
-    assert!(line.contains("warning") && line.contains("this build has no such sandbox"), "{line}");
+    assert!(line.contains("warning") && line.contains("this build runs no virtual machines"), "{line}");
 }

@@ -30,6 +30,8 @@ pub(crate) struct Limits {
     pub(crate) memory_bytes: u64,
     /// Processes and threads at the same time.
     pub(crate) processes: u64,
+    /// How much of one processor all of them together use, in percent.
+    pub(crate) cpu_percent: u64,
     /// Largest file that it writes, in bytes.
     pub(crate) file_bytes: u64,
     /// What is kept of its output, in bytes.

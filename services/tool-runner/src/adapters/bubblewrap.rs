@@ -207,6 +207,7 @@ mod tests {
         time: Duration::from_secs(600),
         memory_bytes: 64 << 20,
         processes: 16,
+        cpu_percent: 100,
         file_bytes: 1 << 20,
         output_bytes: 1000,
         folder_bytes: 1 << 20,

@@ -21,15 +21,27 @@ pub(super) struct Cgroups {
 type Left = Arc<Mutex<Vec<PathBuf>>>;
 
 /// A file of a group, and what is written to it.
-type Setting = (&'static str, fn(&Limits) -> u64);
+type Setting = (&'static str, fn(&Limits) -> String);
 
 const UNIFIED: &[Setting] = &[
-    ("memory.max", |limits| limits.memory_bytes),
-    ("memory.swap.max", |_| 0),
-    ("pids.max", |limits| limits.processes),
+    ("memory.max", |limits| limits.memory_bytes.to_string()),
+    ("memory.swap.max", |_| "0".to_owned()),
+    ("pids.max", |limits| limits.processes.to_string()),
+    ("cpu.max", |limits| format!("{} {PERIOD}", quota(limits))),
 ];
-const MEMORY: &[Setting] = &[("memory.limit_in_bytes", |limits| limits.memory_bytes)];
-const PROCESSES: &[Setting] = &[("pids.max", |limits| limits.processes)];
+const MEMORY: &[Setting] = &[("memory.limit_in_bytes", |limits| limits.memory_bytes.to_string())];
+const PROCESSES: &[Setting] = &[("pids.max", |limits| limits.processes.to_string())];
+const PROCESSOR: &[Setting] = &[("cpu.cfs_quota_us", |limits| quota(limits).to_string())];
+
+/// What not every kernel has, or gives to whoever may make groups: what is swapped is counted,
+/// and processors are shared out.
+const OPTIONAL: &[&str] = &["memory.swap.max", "cpu.max", "cpu.cfs_quota_us"];
+/// In which time processors are shared out, in microseconds: the kernel's own.
+const PERIOD: u64 = 100_000;
+
+fn quota(limits: &Limits) -> u64 {
+    limits.cpu_percent * PERIOD / 100
+}
 
 /// A group of one run, removed when it is dropped.
 pub(super) struct Cgroup {
@@ -53,7 +65,10 @@ impl Cgroups {
         };
         let wanted: Vec<(PathBuf, &'static [Setting])> = match unified {
             true => vec![(own(root)?, UNIFIED)],
-            false => vec![(root.join("memory"), MEMORY), (root.join("pids"), PROCESSES)],
+            false => {
+                let processor = Some((root.join("cpu"), PROCESSOR)).filter(|(folder, _)| folder.exists());
+                [(root.join("memory"), MEMORY), (root.join("pids"), PROCESSES)].into_iter().chain(processor).collect()
+            }
         };
         let cgroups = Self { parents: wanted, left: Left::default() };
         cgroups.parents.iter().for_each(|(parent, _)| remove_of_the_dead(parent));
@@ -62,6 +77,7 @@ impl Cgroups {
             time: std::time::Duration::ZERO,
             memory_bytes: 1 << 26,
             processes: 16,
+            cpu_percent: 100,
             file_bytes: 0,
             output_bytes: 0,
             folder_bytes: 0,
@@ -82,11 +98,10 @@ impl Cgroups {
             made.folders.push(folder.clone());
             for (file, value) in *settings {
                 let file = folder.join(file);
-                // Not every kernel counts what is swapped.
-                if file.ends_with("memory.swap.max") && !file.exists() {
+                if OPTIONAL.iter().any(|optional| file.ends_with(optional)) && !file.exists() {
                     continue;
                 }
-                std::fs::write(&file, value(limits).to_string()).map_err(|err| failed(&file, err))?;
+                std::fs::write(&file, value(limits)).map_err(|err| failed(&file, err))?;
             }
         }
         Ok(made)

@@ -10,8 +10,6 @@ mod container; // One container, from its beginning to its end.
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::models::{
@@ -24,38 +22,14 @@ use service_kit::clock::now_ms;
 use service_kit::task::{self, TaskKind};
 use tracing::warn;
 
-use self::container::{Container, KEEPER};
+use self::container::Container;
+use super::containers::{self, LEFT_SECONDS, PATIENCE, Sweeps, Trial};
 use super::egress::{self, Egress};
-use crate::sandbox::{End, INSIDE, Keeps, Limits, Printed, Run, Sandbox, TMP, VARIABLES};
+use crate::sandbox::{End, INSIDE, Limits, Printed, Run, Sandbox, TMP};
 use crate::web::Web;
 
-/// How long the daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How much later a container ends by itself than the runner would end it.
-const LATER: Duration = Duration::from_secs(10);
 /// Says of a container that it is one of ours, and until when it may run, in seconds since 1970.
 const OURS: &str = "clara.sandbox.until";
-/// How old one is that has not begun, or has ended, and that nobody will remove, in seconds.
-const LEFT_SECONDS: i64 = 60;
-/// How often is looked for such, in milliseconds.
-const SWEEP_MS: i64 = 600_000;
-/// How old a way out is that nobody uses any more: no run takes as long.
-const WAY_OUT: Duration = Duration::from_secs(8 * 24 * 3600);
-
-/// What a run inside must find to be true, with words for what is not.
-const PROBE: &str = "\
-while read -r name value; do
-  case \"$name $value\" in
-    CapEff:*[!0]*) case \"$value\" in *[!0]*) echo 'it has capabilities' ;; esac ;;
-    Seccomp:*) [ \"$value\" = 2 ] || echo 'no filter of system calls is on' ;;
-    NoNewPrivs:*) [ \"$value\" = 1 ] || echo 'it may get privileges' ;;
-  esac
-done < /proc/self/status
-(: > /outside) 2>/dev/null && echo 'its root can be written'
-for link in /sys/class/net/*; do [ \"$link\" = /sys/class/net/lo ] || echo \"it has the network $link\"; done
-[ -e marker ] || echo 'it sees another folder: the daemon must see the data folder under the same path'
-(: > written) 2>/dev/null || echo 'it cannot write to its folder'
-echo holds";
 
 pub(crate) struct DockerSandbox {
     docker: Docker,
@@ -64,8 +38,7 @@ pub(crate) struct DockerSandbox {
     web: Web,
     /// What the daemon sees under the same path.
     folder: PathBuf,
-    /// When was looked for what is left.
-    swept_ms: AtomicI64,
+    sweeps: Sweeps,
 }
 
 impl DockerSandbox {
@@ -88,40 +61,21 @@ impl DockerSandbox {
             return Err(format!("its image {image} is not there: `docker pull {image}` fetches it"));
         }
         let folder = std::path::absolute(folder).map_err(|err| err.to_string())?;
-        let unwritable = |err: std::io::Error| format!("{}: {err}", folder.display());
-        let tried = folder.join(format!("docker-probe-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&tried).map_err(unwritable)?;
-        std::fs::write(tried.join("marker"), "").map_err(unwritable)?;
-        let sandbox = Self { docker, image, limits, web, folder: folder.clone(), swept_ms: AtomicI64::new(0) };
-        let run = Run {
-            command: vec!["/bin/sh".into(), "-c".into(), PROBE.into()],
-            input: String::new(),
-            folder: tried.clone(),
-            time: PATIENCE,
-            hosts: Arc::default(),
-        };
-        let printed = Arc::new(Printed::new(Keeps::First, limits.output_bytes));
-        // A way out can stand there too.
-        drop(Egress::open(&folder, &sandbox.web, &run.hosts, &printed)?);
-        let ended = sandbox.run(&run, &printed).await;
-        let _ = std::fs::remove_dir_all(&tried);
-        match (ended?, printed.text().0.trim()) {
-            (End::Exited(0), "holds") => Ok(sandbox),
-            (end, said) => Err(format!("it was tried, and did not hold: {said} ({end:?})")),
-        }
+        let trial = Trial::prepare(&folder)?;
+        let sandbox = Self { docker, image, limits, web, folder, sweeps: Sweeps::default() };
+        trial.holds(&sandbox).await?;
+        Ok(sandbox)
     }
 
     /// Removes what was left by runners that died, in the background.
     fn remove_left(&self) {
         let now = now_ms();
-        let swept = self.swept_ms.load(Ordering::Relaxed);
-        let is_due = now - swept >= SWEEP_MS;
-        if !is_due || self.swept_ms.compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if !self.sweeps.is_due(now) {
             return;
         }
         let (docker, folder) = (self.docker.clone(), self.folder.clone());
         task::spawn(TaskKind::Work, "remove-left-containers", async move {
-            egress::remove_older_than(&folder, WAY_OUT);
+            Sweeps::close_ways_out(&folder);
             let ours = HashMap::from([("label", vec![OURS])]);
             let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
             let known = match docker.list_containers(Some(options)).await {
@@ -157,20 +111,15 @@ impl DockerSandbox {
             hard: Some(number(value)),
         };
         let mut mounts = vec![bind(text(&std::path::absolute(&run.folder).map_err(|err| err.to_string())?)?, INSIDE)];
-        let mut env: Vec<String> = VARIABLES.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut command: Vec<String> = KEEPER.iter().map(|part| (*part).to_owned()).collect();
-        command.push((run.time + LATER).as_secs().to_string());
         if let Some(egress) = egress {
             mounts.push(bind(text(&egress.socket)?, egress::INSIDE));
-            env.extend(egress::VARIABLES.iter().map(|name| format!("{name}={}", egress::PROXY)));
-            command.extend(egress::BRIDGE.map(str::to_owned));
         }
-        command.extend(run.command.iter().cloned());
-        let Limits { memory_bytes, processes, file_bytes, .. } = self.limits;
+        let Limits { memory_bytes, processes, cpu_percent, file_bytes, .. } = self.limits;
         let host = HostConfig {
             network_mode: Some("none".to_owned()),
             memory: Some(number(memory_bytes)),
             memory_swap: Some(number(memory_bytes)),
+            nano_cpus: Some(number(cpu_percent * 10_000_000)),
             pids_limit: Some(number(processes)),
             ulimits: Some(vec![ulimit("fsize", file_bytes), ulimit("core", 0)]),
             cap_drop: Some(vec!["ALL".to_owned()]),
@@ -182,16 +131,15 @@ impl DockerSandbox {
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..HostConfig::default()
         };
-        let until = now_ms() / 1000 + number((run.time + LATER * 2).as_secs());
         Ok(ContainerCreateBody {
             image: Some(self.image.clone()),
             hostname: Some("sandbox".to_owned()),
             user: Some(format!("{}:{}", getuid().as_raw(), getgid().as_raw())),
             working_dir: Some(INSIDE.to_owned()),
-            env: Some(env),
-            entrypoint: Some(command),
+            env: Some(containers::environment(egress).map(|(name, value)| format!("{name}={value}")).collect()),
+            entrypoint: Some(containers::command(run, egress)),
             cmd: Some(Vec::new()),
-            labels: Some(HashMap::from([(OURS.to_owned(), until.to_string())])),
+            labels: Some(HashMap::from([(OURS.to_owned(), containers::until(run, now_ms()).to_string())])),
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
@@ -220,15 +168,13 @@ impl Sandbox for DockerSandbox {
         let created = created.map_err(|_| "Docker made no container in time".to_owned())?;
         let mut container = created.map_err(|why| format!("Docker made no container: {why}"))?;
         let running = async {
-            container.start(run.input.as_bytes()).await?;
+            container.start(&containers::input(run)).await?;
             container.ended(printed).await
         };
         let ended = tokio::time::timeout(run.time, running).await;
         drop(container);
         Ok(match ended {
-            // A shell's way of telling that a program ended by a signal, and the keeper's.
-            Ok(Ok(code @ 129..=192)) => End::Killed(i32::try_from(code - 128).unwrap_or(0)),
-            Ok(Ok(code)) => End::Exited(i32::try_from(code).unwrap_or(-1)),
+            Ok(Ok(status)) => containers::end(status),
             Ok(Err(err)) => {
                 // It may have begun, and may even have ended well.
                 warn!(error = %err, "failed to hear how a run in a container ended");

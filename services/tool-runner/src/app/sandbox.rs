@@ -1,5 +1,6 @@
 //! Which sandbox holds here, found out when the runner starts.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::adapters::bubblewrap::Bubblewrap;
 use crate::adapters::docker::DockerSandbox;
+use crate::adapters::incus::IncusSandbox;
 use crate::sandbox::{Limits, Sandbox};
 use crate::tools::sandbox::{Packages, Place};
 use crate::web::{Host, Web};
@@ -21,6 +23,7 @@ pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(O
         time: Duration::from_secs(settings.number("CLARA_SANDBOX_SECONDS")),
         memory_bytes: megabytes("CLARA_SANDBOX_MEMORY_MB"),
         processes: settings.number("CLARA_SANDBOX_PROCESSES"),
+        cpu_percent: settings.number("CLARA_SANDBOX_CPU_PERCENT"),
         file_bytes: megabytes("CLARA_SANDBOX_FILE_MB"),
         output_bytes: 1 << 20,
         folder_bytes: megabytes("CLARA_SANDBOX_FOLDER_MB"),
@@ -68,7 +71,12 @@ async fn probe(name: &str, settings: &Settings, limits: Limits, web: &Web) -> Re
                 DockerSandbox::probe(&host, image, settings.data_dir().join("workspaces"), limits, web.clone()).await?,
             )
         }
+        "incus" => {
+            let (socket, image) = (settings.text("INCUS_SOCKET"), settings.text("INCUS_SANDBOX_IMAGE"));
+            let folder = settings.data_dir().join("workspaces");
+            Arc::new(IncusSandbox::probe(Path::new(&socket), image, folder, limits, web.clone()).await?)
+        }
         "off" => return Err("it is what SANDBOX_MODE says".to_owned()),
-        _ => return Err("this build has no such sandbox; bubblewrap and docker are those that it has".to_owned()),
+        _ => return Err("this build runs no virtual machines; bubblewrap, docker and incus are what it has".to_owned()),
     })
 }

@@ -28,6 +28,13 @@ pub(super) const TOOLS: &[Setting] = &[
         "python:3.12-slim",
         "What Docker's sandbox runs: an image with python3 and a shell, which is there",
     ),
+    setting("INCUS_SOCKET", Kind::Text, "/var/lib/incus/unix.socket", "The Incus daemon's socket, for that sandbox"),
+    setting(
+        "INCUS_SANDBOX_IMAGE",
+        Kind::Text,
+        "debian/12/cloud",
+        "What Incus's sandbox runs: the alias of an image with python3 and a shell, which is there",
+    ),
     setting(
         "CLARA_SANDBOX_SECONDS",
         Kind::Number { min: 1, max: 3600 },
@@ -47,6 +54,12 @@ pub(super) const TOOLS: &[Setting] = &[
         "Memory of one run in the sandbox, of all its processes together",
     ),
     setting("CLARA_SANDBOX_PROCESSES", Kind::Number { min: 4, max: 10_000 }, "64", "Processes and threads of one run"),
+    setting(
+        "CLARA_SANDBOX_CPU_PERCENT",
+        Kind::Number { min: 1, max: 100_000 },
+        "100",
+        "How much of one processor all processes of a run use together; 200 are two processors",
+    ),
     setting("CLARA_SANDBOX_FILE_MB", Kind::Number { min: 1, max: 1 << 20 }, "100", "Largest file that a run writes"),
     setting(
         "CLARA_SANDBOX_FOLDER_MB",

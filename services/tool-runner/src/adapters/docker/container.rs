@@ -21,44 +21,6 @@ use crate::sandbox::Printed;
 const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The first program of a container. It is told how many bytes are the input of the program
-/// that it runs, and gives them to it; what it reads itself then ends with whoever attached, or
-/// with the runner when that dies, and with it everything in the container. Others inside cannot
-/// look into it (`PR_SET_DUMPABLE`), and it waits for those that lost their parent.
-pub(super) const KEEPER: [&str; 4] = ["python3", "-I", "-c", KEEP];
-const KEEP: &str = "\
-import ctypes, os, subprocess, sys, threading
-ctypes.CDLL(None).prctl(4, 0)
-own = sys.stdin.buffer
-size = int(own.readline())
-given = own.read(size)
-if len(given) != size:
-    os._exit(137)
-def end():
-    own.read(1)
-    os._exit(137)
-threading.Thread(target=end, daemon=True).start()
-timer = threading.Timer(int(sys.argv[1]), lambda: os._exit(137))
-timer.daemon = True
-timer.start()
-try:
-    program = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE)
-except OSError as error:
-    print(error, file=sys.stderr)
-    os._exit(127)
-def feed():
-    try:
-        program.stdin.write(given)
-        program.stdin.close()
-    except OSError:
-        pass
-threading.Thread(target=feed, daemon=True).start()
-ended = 0
-while ended != program.pid:
-    ended, status = os.wait()
-os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
-";
-
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
 pub(super) struct Container {
@@ -86,14 +48,13 @@ impl Container {
         }
     }
 
-    /// Starts it, and gives it what its program reads.
+    /// Starts it, and gives it what it reads; it ends when this does.
     pub(super) async fn start(&mut self, given: &[u8]) -> Result<(), Error> {
         let options = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).stderr(true);
         let attached = self.docker.attach_container(&self.name, Some(options.build())).await?;
         let AttachContainerResults { output, mut input } = attached;
         self.docker.start_container(&self.name, None).await?;
         self.output = Some(output);
-        input.write_all(format!("{}\n", given.len()).as_bytes()).await?;
         input.write_all(given).await?;
         input.flush().await?;
         self.lifeline = Some(input);
