@@ -163,6 +163,17 @@ fn decoded(value: &str) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
+/// An identity provider, and what it gave that lets it vouch for a person. Holds secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VouchedBy {
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret: Option<String>,
+    /// An ID token, or what renews one.
+    pub token: String,
+    pub is_refresh: bool,
+}
+
 /// What is asked of the tool runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum McpCommand {
@@ -240,6 +251,14 @@ pub enum McpCommand {
         client_id: String,
         secret: String,
         algorithm: Option<String>,
+    },
+    /// Authorises her for a person for whom their identity provider vouches.
+    OauthEnterprise {
+        name: String,
+        client_id: String,
+        /// Empty where she has none.
+        secret: String,
+        provider: VouchedBy,
     },
     /// Tokens that somebody has from elsewhere.
     OauthSetToken {

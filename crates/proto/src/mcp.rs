@@ -2,6 +2,7 @@
 
 use domain::mcp::{
     Launch, McpAnswer, McpArgument, McpCommand, McpPrompt, McpRequest, McpResource, McpServer, McpTool, Status,
+    VouchedBy,
 };
 
 use crate::fields::{all, optional_text, raws, required};
@@ -190,6 +191,19 @@ impl From<&McpRequest> for v1::McpRequest {
                 secret,
                 algorithm: algorithm.unwrap_or_default(),
             }),
+            McpCommand::OauthEnterprise { name, client_id, secret, provider } => {
+                let VouchedBy { issuer, client_id: known_as, client_secret, token, is_refresh } = provider;
+                Command::OauthEnterprise(OauthEnterprise {
+                    name,
+                    client_id,
+                    secret,
+                    issuer,
+                    issuer_client_id: known_as,
+                    issuer_client_secret: client_secret.unwrap_or_default(),
+                    token,
+                    refresh: is_refresh,
+                })
+            }
             McpCommand::OauthSetToken { name, access_token, refresh_token } => Command::OauthSetToken(OauthSetToken {
                 name,
                 access_token,
@@ -242,6 +256,18 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             Command::OauthMachine(OauthMachine { name, client_id, secret, algorithm }) => {
                 McpCommand::OauthMachine { name, client_id, secret, algorithm: optional_text(algorithm) }
             }
+            Command::OauthEnterprise(asked) => McpCommand::OauthEnterprise {
+                name: asked.name,
+                client_id: asked.client_id,
+                secret: asked.secret,
+                provider: VouchedBy {
+                    issuer: asked.issuer,
+                    client_id: asked.issuer_client_id,
+                    client_secret: optional_text(asked.issuer_client_secret),
+                    token: asked.token,
+                    is_refresh: asked.refresh,
+                },
+            },
             Command::OauthSetToken(OauthSetToken { name, access_token, refresh_token }) => {
                 McpCommand::OauthSetToken { name, access_token, refresh_token: optional_text(refresh_token) }
             }

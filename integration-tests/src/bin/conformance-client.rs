@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bus::{Bus, Endpoints};
-use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, Status, callback};
+use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, Status, VouchedBy, callback};
 use domain::message::Principal;
 use serde_json::{Map, Value};
 use testkit::sandbox::Sandbox;
@@ -65,6 +65,17 @@ async fn authorise(bus: &Bus) -> McpAnswer {
         let (client_id, algorithm) = (client_id.unwrap(), given("signing_algorithm"));
         let begin = McpCommand::OauthMachine { name: NAME.into(), client_id, secret, algorithm };
         return ask(bus, begin).await.unwrap();
+    }
+    if context["name"].as_str().is_some_and(|name| name.starts_with("auth/cross-app-access")) {
+        let provider = VouchedBy {
+            issuer: given("idp_issuer").unwrap(),
+            client_id: given("idp_client_id").unwrap(),
+            client_secret: None,
+            token: given("idp_id_token").unwrap(),
+            is_refresh: false,
+        };
+        let (client_id, secret) = (client_id.unwrap(), client_secret.unwrap());
+        return ask(bus, McpCommand::OauthEnterprise { name: NAME.into(), client_id, secret, provider }).await.unwrap();
     }
     let begin = McpCommand::OauthStart { name: NAME.into(), redirect_uri, client_id, client_secret };
     let page = ask(bus, begin).await.unwrap().text;

@@ -14,9 +14,7 @@ use crate::mcp::servers;
 
 const SUITE: &str = "node_modules/@modelcontextprotocol/conformance/dist/index.js";
 
-/// Its scenarios of clients. Left out are what Clara refuses or has no use for: a server of 2025-03-26
-/// whose metadata name another issuer than their place says (RFC 8414, 3.3), and the extension by
-/// which an identity provider vouches for a person.
+/// Its scenarios of clients: all that it knows of released protocols and of extensions.
 const SCENARIOS: &[&str] = &[
     "initialize",
     "tools_call",
@@ -36,12 +34,14 @@ const SCENARIOS: &[&str] = &[
     "auth/token-endpoint-auth-post",
     "auth/token-endpoint-auth-none",
     "auth/pre-registration",
+    "auth/2025-03-26-oauth-metadata-backcompat",
     "auth/2025-03-26-oauth-endpoint-fallback",
     "auth/resource-mismatch",
     "auth/offline-access-scope",
     "auth/offline-access-not-supported",
     "auth/client-credentials-jwt",
     "auth/client-credentials-basic",
+    "auth/cross-app-access-complete-flow",
 ];
 
 #[test]

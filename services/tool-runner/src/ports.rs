@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use domain::ids::{ConversationId, MessageId};
 use domain::mcp::{Callback, Launch, McpPrompt, McpResource};
 use domain::sampling::{Sampled, Voice};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -110,6 +111,21 @@ pub(crate) struct Machine {
     /// A private key in PEM, where `algorithm` says how it signs.
     pub(crate) secret: String,
     pub(crate) algorithm: Option<String>,
+    /// Who says for whom we ask; else we ask for ourselves.
+    pub(crate) voucher: Option<Voucher>,
+}
+
+/// Why a person's identity provider vouches for them.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Voucher {
+    /// The provider, as its metadata name it.
+    pub(crate) issuer: String,
+    /// As whom we are known there.
+    pub(crate) client_id: String,
+    pub(crate) client_secret: Option<String>,
+    /// An ID token that it gave us, or what renews one.
+    pub(crate) token: String,
+    pub(crate) is_refresh: bool,
 }
 
 /// Authorising servers, each under its address: what was given for one goes to no other.

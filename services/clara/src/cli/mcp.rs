@@ -105,6 +105,29 @@ pub enum McpCommand {
         #[arg(long, value_parser = ["ES256", "ES384", "RS256", "RS384", "RS512"])]
         algorithm: Option<String>,
     },
+    /// Authorise Clara for yourself, by an identity provider that vouches for you (SEP-990).
+    ///
+    /// Read from standard input, a line each: the ID token that the provider gave to Clara, her
+    /// client secret at the server (may be empty), and her client secret at the provider (may be
+    /// left out). With --refresh the first line is a refresh token of the provider instead, and
+    /// what the server gives is renewed by it.
+    #[command(after_help = "Examples:\n  clara mcp oauth-enterprise payroll --client-id clara --provider \
+                            https://login.example.org --provider-client-id clara-sso < tokens")]
+    OauthEnterprise {
+        name: String,
+        /// As whom she is known to the server.
+        #[arg(long, value_name = "ID")]
+        client_id: String,
+        /// The identity provider.
+        #[arg(long, value_name = "URL")]
+        provider: String,
+        /// As whom she is known to the provider.
+        #[arg(long, value_name = "ID")]
+        provider_client_id: String,
+        /// The first line is a refresh token.
+        #[arg(long)]
+        refresh: bool,
+    },
     /// Use a token that you have: read from standard input, a refresh token on a second line.
     OauthSetToken { name: String },
     /// Be such a server: your memories and the chat with Clara, for other programs.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
-use domain::mcp::{Callback, Launch, McpAnswer, McpCommand as Asked, McpRequest, Status, callback};
+use domain::mcp::{Callback, Launch, McpAnswer, McpCommand as Asked, McpRequest, Status, VouchedBy, callback};
 use domain::message::Principal;
 use serde_json::json;
 use service_kit::settings::Settings;
@@ -86,6 +86,18 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
                 None => line("the client's secret")?,
             };
             mcp.tools(&mcp.ask(Asked::OauthMachine { name, client_id, secret, algorithm }).await?)
+        }
+        McpCommand::OauthEnterprise { name, client_id, provider, provider_client_id, refresh } => {
+            let (token, secret) = (line("what the provider gave")?, line("the client's secret").unwrap_or_default());
+            let client_secret = line("the client's secret at the provider").ok().filter(|secret| !secret.is_empty());
+            let provider = VouchedBy {
+                issuer: provider,
+                client_id: provider_client_id,
+                client_secret,
+                token,
+                is_refresh: refresh,
+            };
+            mcp.tools(&mcp.ask(Asked::OauthEnterprise { name, client_id, secret, provider }).await?)
         }
         McpCommand::OauthSetToken { name } => {
             let (access_token, refresh_token) = (line("the token")?, line("the refresh token").ok());

@@ -52,9 +52,16 @@ impl Plugins {
             .into_iter()
             .flatten()
             .try_for_each(|part| bounded(part))?;
+        for part in machine
+            .voucher
+            .iter()
+            .flat_map(|by| [&by.issuer, &by.client_id, &by.token].into_iter().chain(&by.client_secret))
+        {
+            bounded(part)?;
+        }
         let (installed, url) = self.authorised(user, name).await?;
         self.authorities.machine(&installed.key, &url, &machine).await?;
-        info!(server = name, by = user, "authorised a machine for an MCP server");
+        info!(server = name, by = user, "authorised Clara for an MCP server without a page");
         self.read_anew(user, installed).await
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Serve};
-use domain::mcp::{Callback, McpAnswer, McpCommand, McpRequest, Status};
+use domain::mcp::{Callback, McpAnswer, McpCommand, McpRequest, Status, VouchedBy};
 use domain::message::Principal;
 use domain::tool::ToolSpec;
 use tracing::{info, warn};
@@ -18,7 +18,7 @@ use super::source::plan;
 use super::tool::{BEFORE_CALL, McpTool};
 use super::watcher::{MARK, path_of};
 use super::{Offered, Servers, shown};
-use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, Machine};
+use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, Machine, Voucher};
 use crate::registry::Tool;
 
 /// Tools of servers that one model is offered, at most, and all that it reads of them, in
@@ -148,8 +148,13 @@ impl Plugins {
                 self.oauth_complete(user, &name, Callback { code, state, issuer }).await
             }
             McpCommand::OauthStatus { name } => self.oauth_status(user, &name).await,
+            McpCommand::OauthEnterprise { name, client_id, secret, provider } => {
+                let VouchedBy { issuer, client_id: known_as, client_secret, token, is_refresh } = provider;
+                let voucher = Some(Voucher { issuer, client_id: known_as, client_secret, token, is_refresh });
+                self.oauth_machine(user, &name, Machine { id: client_id, secret, algorithm: None, voucher }).await
+            }
             McpCommand::OauthMachine { name, client_id, secret, algorithm } => {
-                self.oauth_machine(user, &name, Machine { id: client_id, secret, algorithm }).await
+                self.oauth_machine(user, &name, Machine { id: client_id, secret, algorithm, voucher: None }).await
             }
             McpCommand::OauthSetToken { name, access_token, refresh_token } => {
                 self.oauth_set_token(user, &name, &access_token, refresh_token.as_deref()).await

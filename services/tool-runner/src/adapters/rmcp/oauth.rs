@@ -5,20 +5,23 @@
 //! An authorisation may be begun in one process and completed in another: all of it stands in
 //! the vault.
 
-mod kept;
+mod kept; // What rmcp keeps of one server.
+mod legacy; // Servers that tell at their own root who authorises for them.
+mod unattended; // Tokens that nobody opens a page for.
 
 use async_trait::async_trait;
 use domain::mcp::Callback;
 use domain::untrusted::visible;
 use rmcp::transport::auth::{
-    AuthError, AuthorizationManager, AuthorizationMetadataSource, ClientCredentialsConfig, JwtSigningAlgorithm,
-    OAuthClientConfig, StoredAuthorizationState, StoredCredentials,
+    AuthError, AuthorizationManager, AuthorizationMetadata, AuthorizationMetadataSource, OAuthClientConfig,
+    StoredAuthorizationState, StoredCredentials,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::warn;
 
 use self::kept::{Kept, is_old, is_open, renewing};
+use self::unattended::Proof;
 use crate::adapters::vault::{Part, Vault, VaultError};
 use crate::locks::Locks;
 use crate::ports::{Authorities, Authority, Begin, Key, Machine};
@@ -41,14 +44,6 @@ struct Client {
     machine: Option<Proof>,
 }
 
-/// What the secret of a machine is.
-#[derive(Serialize, Deserialize)]
-enum Proof {
-    Secret,
-    /// A private key, which signs so.
-    Key(String),
-}
-
 impl Client {
     fn config(&self) -> OAuthClientConfig {
         let config = OAuthClientConfig::new(&self.id, &self.redirect_uri).with_scopes(self.scopes.clone());
@@ -59,42 +54,12 @@ impl Client {
     }
 }
 
-impl Client {
-    /// How a machine asks for what is at an address; nothing for the client of a person.
-    fn machine(&self, url: &str) -> Result<Option<ClientCredentialsConfig>, String> {
-        let (client_id, scopes, resource) = (self.id.clone(), self.scopes.clone(), Some(url.to_owned()));
-        let secret = self.secret.clone().unwrap_or_default();
-        Ok(match &self.machine {
-            None => None,
-            Some(Proof::Secret) => {
-                Some(ClientCredentialsConfig::ClientSecret { client_id, client_secret: secret, scopes, resource })
-            }
-            Some(Proof::Key(algorithm)) => Some(ClientCredentialsConfig::PrivateKeyJwt {
-                client_id,
-                signing_key: secret.into_bytes(),
-                signing_algorithm: signs(algorithm)?,
-                token_endpoint_audience: None,
-                scopes,
-                resource,
-            }),
-        })
-    }
-}
-
-fn signs(algorithm: &str) -> Result<JwtSigningAlgorithm, String> {
-    Ok(match algorithm {
-        "ES256" => JwtSigningAlgorithm::ES256,
-        "ES384" => JwtSigningAlgorithm::ES384,
-        "RS256" => JwtSigningAlgorithm::RS256,
-        "RS384" => JwtSigningAlgorithm::RS384,
-        "RS512" => JwtSigningAlgorithm::RS512,
-        other => return Err(format!("a key does not sign by {other:?}: ES256, ES384, RS256, RS384 or RS512")),
-    })
-}
-
 /// What is known of a server that authorises.
 struct Found {
     issuer: Option<String>,
+    /// Where it gives tokens, and how clients may prove there who they are.
+    token_endpoint: String,
+    proofs: Vec<String>,
     /// Whether it takes the address of a document as an id.
     takes_documents: bool,
 }
@@ -117,33 +82,32 @@ impl OAuth {
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
         let Some(kept) = kept.filter(|kept| kept.token_response.is_some()) else { return Ok(None) };
         let client = self.vault.find::<Client>(key, url, Part::Client).await.map_err(told)?;
-        let machine = client.as_ref().map(|client| client.machine(url)).transpose()?.flatten();
-        if let Some(config) = &machine {
-            self.renew_machine(key, url, config).await?;
+        let machine = client.as_ref().filter(|client| client.machine.is_some());
+        if let Some(machine) = machine {
+            self.renew_unattended(key, url, machine).await?;
         }
+        let is_unattended = machine.is_some();
         let mut manager = self.prepared(key, url).await?;
-        if renewing(&kept).is_some() {
-            let found = manager.resolve_metadata().await.map_err(refused)?;
-            // What renews a token is given to nobody but whom it is from.
-            if found.metadata.issuer != kept.issuer {
-                return Err("its authorisation server is another than the one that gave its tokens: begin anew with \
-                            `clara mcp oauth-start`"
-                    .to_owned());
-            }
-            manager.set_metadata(found.metadata);
+        let (metadata, _) = resolved(&manager, url, None).await?;
+        // What renews a token is given to nobody but whom it is from.
+        if renewing(&kept).is_some() && metadata.issuer != kept.issuer {
+            return Err("its authorisation server is another than the one that gave its tokens: begin anew with \
+                        `clara mcp oauth-start`"
+                .to_owned());
         }
+        manager.set_metadata(metadata);
         if !manager.initialize_from_store().await.map_err(refused)? {
             return Ok(None);
         }
-        if let Some(client) = client.filter(|_| machine.is_none()) {
+        if let Some(client) = client.filter(|_| !is_unattended) {
             manager.configure_client(client.config()).map_err(refused)?;
         }
         Ok(Some(manager))
     }
 
-    /// Asks for a token anew when the one that a machine was given is too old: there is nothing
+    /// Asks for a token anew when one that nobody opened a page for is too old: there is nothing
     /// else that renews it.
-    async fn renew_machine(&self, key: &Key, url: &str, config: &ClientCredentialsConfig) -> Result<(), String> {
+    async fn renew_unattended(&self, key: &Key, url: &str, client: &Client) -> Result<(), String> {
         let one = self.renewals.of(key);
         let _one = one.lock().await;
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
@@ -152,10 +116,10 @@ impl OAuth {
         // A secret is told to nobody but whom it was given for.
         if found.issuer != kept.issuer {
             return Err("its authorisation server is another than the one that gave its tokens: begin anew with \
-                        `clara mcp oauth-machine`"
+                        `clara mcp oauth-machine` or `oauth-enterprise`"
                 .to_owned());
         }
-        exchange(manager, config).await
+        self.exchange(key, url, client, manager, found).await
     }
 
     /// Keeps what a server said of how it is to be authorised, for whoever begins to.
@@ -180,9 +144,8 @@ impl OAuth {
     async fn discovered(&self, key: &Key, url: &str, whom: ForWhom) -> Result<(AuthorizationManager, Found), String> {
         let mut manager = self.prepared(key, url).await?;
         let challenge: Option<String> = self.vault.find(key, url, Part::Challenge).await.map_err(told)?;
-        let found = manager.resolve_metadata_from_challenge(challenge.as_deref()).await.map_err(refused)?;
-        let methods = found.metadata.code_challenge_methods_supported.as_deref();
-        let is_fallback = found.source == AuthorizationMetadataSource::LegacyEndpointFallback;
+        let (metadata, is_fallback) = resolved(&manager, url, challenge.as_deref()).await?;
+        let methods = metadata.code_challenge_methods_supported.as_deref();
         // The protocol has clients refuse who does not say that they know PKCE.
         let has_code = whom == ForWhom::Person;
         if has_code && !is_fallback && !methods.is_some_and(|methods| methods.iter().any(|method| method == "S256")) {
@@ -190,9 +153,15 @@ impl OAuth {
                 "its authorisation server does not offer PKCE with S256, without which a code can be stolen".to_owned()
             );
         }
-        let documents = found.metadata.additional_fields.get("client_id_metadata_document_supported");
-        let of = Found { takes_documents: documents == Some(&true.into()), issuer: found.metadata.issuer.clone() };
-        manager.set_metadata(found.metadata);
+        let fields = &metadata.additional_fields;
+        let proofs = fields.get("token_endpoint_auth_methods_supported").cloned().unwrap_or_default();
+        let of = Found {
+            takes_documents: fields.get("client_id_metadata_document_supported") == Some(&true.into()),
+            issuer: metadata.issuer.clone(),
+            token_endpoint: metadata.token_endpoint.clone(),
+            proofs: serde_json::from_value(proofs).unwrap_or_default(),
+        };
+        manager.set_metadata(metadata);
         Ok((manager, of))
     }
 }
@@ -255,18 +224,17 @@ impl Authorities for OAuth {
     }
 
     async fn machine(&self, key: &Key, url: &str, machine: &Machine) -> Result<(), String> {
-        let (manager, _) = self.discovered(key, url, ForWhom::Machine).await?;
+        let (manager, found) = self.discovered(key, url, ForWhom::Machine).await?;
         let client = Client {
             id: machine.id.clone(),
             secret: Some(machine.secret.clone()),
             scopes: manager.select_initial_scopes(&[]).await,
             redirect_uri: String::new(),
-            machine: Some(machine.algorithm.clone().map_or(Proof::Secret, Proof::Key)),
+            machine: Some(Proof::of(machine)),
         };
-        let config = client.machine(url)?.ok_or("that is no machine")?;
         // Tokens are kept beside their client.
         self.vault.keep(key, url, Part::Client, &client).await.map_err(told)?;
-        let exchanged = exchange(manager, &config).await;
+        let exchanged = self.exchange(key, url, &client, manager, found).await;
         if exchanged.is_err() {
             self.vault.drop(key, Part::Client).await.map_err(told)?;
         }
@@ -309,16 +277,20 @@ enum ForWhom {
     Machine,
 }
 
-/// Gets a token for a machine, which is then kept.
-async fn exchange(mut manager: AuthorizationManager, config: &ClientCredentialsConfig) -> Result<(), String> {
-    manager.validate_client_credentials_metadata(config).map_err(refused)?;
-    manager.configure_client_credentials(config).map_err(refused)?;
-    let config = config.clone();
-    // rmcp's exchange by a key stays on the thread on which it began.
-    let exchanged = tokio::task::spawn_blocking(move || {
-        tokio::runtime::Handle::current().block_on(manager.exchange_client_credentials(&config)).map(drop)
-    });
-    exchanged.await.map_err(|err| err.to_string())?.map_err(refused)
+/// Who authorises for a server, and whether that is but a guess of the protocol of 2025-03-26.
+async fn resolved(
+    manager: &AuthorizationManager,
+    url: &str,
+    challenge: Option<&str>,
+) -> Result<(AuthorizationMetadata, bool), String> {
+    match manager.resolve_metadata_from_challenge(challenge).await {
+        Ok(found) => Ok((found.metadata, found.source == AuthorizationMetadataSource::LegacyEndpointFallback)),
+        Err(err @ AuthError::AuthorizationServerMismatch { .. }) => match legacy::metadata(url, challenge).await {
+            Some(metadata) => Ok((metadata, false)),
+            None => Err(refused(err)),
+        },
+        Err(err) => Err(refused(err)),
+    }
 }
 
 /// Whether a person may be sent there (attack S16): a page over TLS, or on this machine.
