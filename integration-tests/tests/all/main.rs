@@ -15,6 +15,7 @@ mod import; // What people have elsewhere.
 mod lost; // Turns that stand in no queue, calls that may have happened.
 mod mcp; // Servers that offer tools.
 mod mcp_files; // Servers that files declare.
+mod mcp_inspector; // Clara as an MCP server, before the MCP Inspector.
 mod mcp_oauth; // Servers that want to know who asks.
 mod mcp_reading; // What servers let people read, and what they ask meanwhile.
 mod mcp_replicas; // Two people on two replicas, which die in the middle of a call.
