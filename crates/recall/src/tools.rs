@@ -41,9 +41,12 @@ pub fn tool_scores(query: &str, tools: &[Described<'_>]) -> Vec<f32> {
 /// `multiple` and `live_multiple` categories).
 const MEANING: f32 = 3.0;
 
+/// The part of a description that is compared, in characters.
+const COMPARED_CHARS: usize = 600;
+
 /// The words by which a tool is compared with a question by a model of texts.
 pub fn tool_text(name: &str, description: &str) -> String {
-    format!("{}: {description}", apart(name))
+    format!("{}: {}", apart(name), description.chars().take(COMPARED_CHARS).collect::<String>())
 }
 
 /// Scores by words with those by meaning beside them: how similar each tool is to the question,

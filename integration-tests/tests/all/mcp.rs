@@ -376,6 +376,8 @@ async fn what_is_meant_brings_a_tool_into_the_prompt_without_its_words() {
     // The vectors of the tools are made while the first answer goes on without.
     assert!(!is_offered().await, "no word of it is asked for");
     eventually("its meaning brought it forward", async || is_offered().await.then_some(())).await;
+    let found = calls_tool(&mut terminal, "search_tools", r#"{"query": "filing old documents"}"#).await;
+    assert!(found.text.contains("- `many__archive_"), "what is meant is searched for too: {}", found.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,10 +5,8 @@ use std::time::Duration;
 use bus::{Bus, Claim, LiveError, PublishError, Records, Subject, Subscription};
 use domain::ids::TurnId;
 use domain::journal::Call;
-use domain::tool::{Outcome, OutcomeKind, ToolClass, ToolRecord, ToolRequest, ToolSpec};
-use domain::tool_search;
+use domain::tool::{Outcome, OutcomeKind, ToolClass, ToolRecord, ToolRequest};
 use domain::turn::TurnContext;
-use recall::{Described, tool_scores};
 
 /// What a call's record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,28 +32,6 @@ impl ToolCalls {
         let tool = context.tool(&call.name);
         let own = tool.map_or(Duration::ZERO, |tool| Duration::from_millis(tool.timeout_ms).saturating_add(GRACE));
         self.patience.max(own)
-    }
-
-    /// The result of a call that needs nobody else: a search among the turn's own tools.
-    pub(crate) fn here(context: &TurnContext, call: &Call) -> Option<Outcome> {
-        if call.name != tool_search::NAME {
-            return None;
-        }
-        let query = match tool_search::query(&call.arguments) {
-            Ok(query) => query,
-            Err(why) => return Some(Outcome::failed(why)),
-        };
-        let described: Vec<Described<'_>> = context
-            .later
-            .iter()
-            .map(|ToolSpec { name, description, schema, .. }| Described { name, description, schema })
-            .collect();
-        let scores = tool_scores(&query, &described);
-        let mut found: Vec<(f32, &ToolSpec)> = scores.into_iter().zip(context.later.iter()).collect();
-        found.retain(|(score, _)| *score > 0.0);
-        found.sort_by(|one, other| other.0.total_cmp(&one.0));
-        let found: Vec<&ToolSpec> = found.into_iter().map(|(_, tool)| tool).take(tool_search::FOUND).collect();
-        Some(Outcome { kind: OutcomeKind::Succeeded, text: tool_search::result(&found), elapsed_ms: 0 })
     }
 
     /// Hears results as they are recorded. Begun before the first request.

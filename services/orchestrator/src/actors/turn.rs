@@ -18,6 +18,7 @@ use proto::Wire;
 use proto::live::{Activity, Snapshot};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, async_trait};
 use service_kit::crash::{CrashPoint, crash_point};
+use service_kit::task::{self, TaskKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,6 +26,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::turns::{Delivered, Settled};
 use crate::draft::{Draft, Stored};
+use crate::searching;
 use crate::show::Show;
 use crate::spending::Budgets;
 use crate::tools::{Heard, ToolCalls};
@@ -329,8 +331,13 @@ impl Turn {
             }
             state.asked.insert(call.id, Instant::now());
             state.show.status(Activity::ToolStarted { tool: call.name.clone() }).await;
-            if let Some(outcome) = ToolCalls::here(&state.context, &call) {
-                me.cast(TurnMsg::ToolReplied(call.id, outcome))?;
+            if searching::is_one(&call) {
+                let (bus, tools, me) = (self.with.bus.clone(), Arc::clone(&state.context.later), me.clone());
+                task::spawn(TaskKind::Work, "search-tools", async move {
+                    let outcome = searching::search(&bus, &tools, &call).await;
+                    // The turn may be over.
+                    let _ = me.cast(TurnMsg::ToolReplied(call.id, outcome));
+                });
                 continue;
             }
             // A former owner may have asked already, and the result be there.

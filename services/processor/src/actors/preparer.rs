@@ -30,8 +30,6 @@ const RELATIONS: u32 = 20;
 const PASSAGES: u32 = 10;
 /// The part of the newest messages that memories are searched by, in characters.
 const QUERY_CHARS: usize = 6000;
-/// The part of a tool's description that is compared with what is asked, in characters.
-const COMPARED_CHARS: usize = 600;
 /// First wait for the turn before; doubles up to the longest one.
 const SOON: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(1);
@@ -151,10 +149,7 @@ impl Preparer {
         }
         let (asked, before) = prompt::choosing_by(request, recalled);
         let cut = |text: &str| text.chars().take(QUERY_CHARS).collect();
-        let texts = tools.iter().take(COMPARED).map(|tool| {
-            let description: String = tool.description.chars().take(COMPARED_CHARS).collect();
-            tool_text(&tool.name, &description)
-        });
+        let texts = tools.iter().take(COMPARED).map(|tool| tool_text(&tool.name, &tool.description));
         let comparison = Comparison { questions: vec![cut(&asked), cut(&before)], texts: texts.collect() };
         let compared = self.recollection.compare(&comparison).await.unwrap_or_else(|away| {
             debug!(why = away.0, "choosing tools by words alone");
