@@ -93,6 +93,11 @@ impl Protected {
         self.shared.lock().unwrap().called.clone()
     }
 
+    /// Takes this token from now on, as one that somebody was given elsewhere.
+    pub fn knows(&self, token: &str) {
+        self.shared.lock().unwrap().access.insert(0, token.to_owned());
+    }
+
     /// Every token that it ever gave.
     pub fn tokens(&self) -> Vec<String> {
         let inner = self.shared.lock().unwrap();

@@ -198,3 +198,28 @@ async fn a_token_from_elsewhere_is_taken_and_never_shown() {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!output.status.success() && said.contains("authorised, but") && !said.contains("canary"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_chat_a_token_is_named_by_its_variable_and_never_said() {
+    const TOKEN: &str = "at-elsewhere-canary";
+    let (folder, server, model) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await, obedient().await);
+    server.knows(TOKEN);
+    let sandbox = plan(&model, folder.path()).set("FAR_TOKEN", TOKEN).start().await;
+    let launch = Launch::Http { url: server.url(), headers: Default::default() };
+    install(&sandbox.bus().await, ANN, "far", launch, false).await.unwrap();
+    let mut terminal = sandbox.terminal("main").await;
+    let mut sets = async |token: &str| {
+        let arguments = serde_json::json!({"server_name": "far", "token": token}).to_string();
+        let asked = calls_tool(&mut terminal, "mcp_oauth_set_token", &arguments).await;
+        assert!(asked.kind == ReplyKind::Question, "{asked:?}");
+        terminal.asks("yes").await.text
+    };
+    assert!(sets("at-0123456789").await.contains("a token is not for a chat"));
+    assert!(sets("${CUSTOM_OPENAI_API_KEY}").await.contains("is one of Clara's own settings"));
+    assert!(sets("${NO_SUCH_TOKEN}").await.contains("NO_SUCH_TOKEN"));
+    let said = sets("${FAR_TOKEN}").await;
+    assert!(said.contains("Authorised. It offers:") && said.contains("far__whoami"), "{said}");
+    assert!(calls_tool(&mut terminal, "far__whoami", "{}").await.text.contains("you are known"));
+    assert!(model.asked().iter().all(|asked| !asked.body.to_string().contains("canary")), "no model reads it");
+    assert!(sandbox.logs().iter().all(|(_, log)| !log.contains("canary")), "no secret in a log");
+}

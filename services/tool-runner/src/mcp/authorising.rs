@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use domain::mcp::{Callback, Launch, McpAnswer};
+use service_kit::settings::CATALOGUE;
 use tracing::info;
 
 use super::server::start;
@@ -78,6 +79,11 @@ impl Plugins {
                 return Err("a token is a line without spaces".to_owned());
             }
         }
+        if let Some(variable) = variable(access)
+            && CATALOGUE.iter().any(|known| known.name == variable || known.aliases.contains(&variable))
+        {
+            return Err(format!("{variable} is one of Clara's own settings: it is told to no server"));
+        }
         let (installed, url) = self.authorised(user, name).await?;
         self.authorities.set(&installed.key, &url, access, refresh).await?;
         self.read_anew(user, installed).await
@@ -128,6 +134,13 @@ fn bounded(text: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("it is longer than {GIVEN_BYTES} bytes")),
     }
+}
+
+/// The variable of the runner that is named in place of a token, as `${NAME}`.
+pub(crate) fn variable(token: &str) -> Option<&str> {
+    let name = token.strip_prefix("${")?.strip_suffix('}')?;
+    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.is_empty();
+    is_name.then_some(name)
 }
 
 #[cfg(test)]

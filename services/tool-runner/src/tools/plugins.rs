@@ -11,7 +11,7 @@ use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{of_group, spec, text};
-use crate::mcp::{INSTALL, Plugins};
+use crate::mcp::{INSTALL, Plugins, variable};
 use crate::registry::{Builtin, Tool};
 
 /// How long a server may take that is started, in milliseconds: packages are fetched.
@@ -36,6 +36,7 @@ enum Doing {
     OauthStart,
     OauthComplete,
     OauthStatus,
+    OauthSetToken,
 }
 
 struct PluginTool {
@@ -52,7 +53,7 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
             // What servers say of themselves is anybody's words.
             Doing::List | Doing::Status | Doing::Tools => ToolSpec { is_untrusted: true, ..spec },
             Doing::OauthStart => ToolSpec { is_untrusted: true, ..spec },
-            Doing::Install | Doing::Refresh | Doing::OauthComplete => {
+            Doing::Install | Doing::Refresh | Doing::OauthComplete | Doing::OauthSetToken => {
                 ToolSpec { is_untrusted: true, timeout_ms: STARTING_MS, ..spec }
             }
             _ => spec,
@@ -147,6 +148,19 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
             Doing::OauthStatus,
         ),
         tool(
+            "mcp_oauth_set_token",
+            "Has an MCP server authorised by a token that stands in a variable where the tool runner runs. Never ask \
+             for a token itself: what is said here is read by a model.",
+            again,
+            Risk::Dangerous,
+            json!({
+                "server_name": {"type": "string", "minLength": 1, "maxLength": 32, "description": "The server's name"},
+                "token": {"type": "string", "minLength": 4, "maxLength": 200, "description": "The variable's name, as ${NOTION_TOKEN}"},
+            }),
+            &["server_name", "token"],
+            Doing::OauthSetToken,
+        ),
+        tool(
             "mcp_hot_reload",
             "Starts an MCP server anew whenever its files change; it must have been installed from a path.",
             again,
@@ -226,6 +240,17 @@ impl Builtin for PluginTool {
                 Ok(format!("Authorised. It offers:\n{}", tools(&answer)))
             }
             Doing::OauthStatus => Ok(ask(McpCommand::OauthStatus { name }).await?.text),
+            Doing::OauthSetToken => {
+                let access_token = text(&arguments, "token").to_owned();
+                if variable(&access_token).is_none() {
+                    return Err(format!(
+                        "a token is not for a chat, where a model reads it: name the variable in which it stands, as \
+                         ${{NOTION_TOKEN}}, or give it to `clara mcp oauth-set-token {name}` in a terminal"
+                    ));
+                }
+                let answer = ask(McpCommand::OauthSetToken { name, access_token, refresh_token: None }).await?;
+                Ok(format!("Authorised. It offers:\n{}", tools(&answer)))
+            }
             Doing::HotReload => {
                 let is_wanted = arguments.get("enable").and_then(Value::as_bool).unwrap_or(true);
                 Ok(servers(&ask(McpCommand::HotReload { name, is_wanted }).await?))

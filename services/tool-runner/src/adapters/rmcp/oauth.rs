@@ -22,8 +22,10 @@ use tracing::warn;
 
 use self::kept::{Kept, is_old, is_open, renewing};
 use self::unattended::Proof;
+use crate::adapters::process::expand;
 use crate::adapters::vault::{Part, Vault, VaultError};
 use crate::locks::Locks;
+use crate::mcp::variable;
 use crate::ports::{Authorities, Authority, Begin, Key, Machine};
 use crate::web::is_trustworthy;
 
@@ -242,6 +244,10 @@ impl Authorities for OAuth {
     }
 
     async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String> {
+        let access = match variable(access) {
+            Some(_) => expand(access)?,
+            None => access.to_owned(),
+        };
         let token = json!({"access_token": access, "token_type": "Bearer", "refresh_token": refresh});
         let token = serde_json::from_value(token).map_err(|_| "that is no token".to_owned())?;
         let known: Option<Client> = self.vault.find(key, url, Part::Client).await.map_err(told)?;
