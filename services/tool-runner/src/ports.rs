@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::ids::{ConversationId, MessageId};
 use domain::mcp::{Callback, Launch, McpPrompt, McpResource};
+use domain::message::Principal;
 use domain::sampling::{Sampled, Voice};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -58,6 +59,8 @@ pub(crate) struct Calling {
 /// The model, for one call of a server.
 #[async_trait]
 pub(crate) trait Sampler: Send + Sync {
+    /// Who pays, and in which conversation.
+    fn payer(&self) -> (&Principal, &ConversationId);
     /// The error is for the server.
     async fn sample(&self, system: String, said: Vec<(Voice, String)>, max_tokens: u32) -> Result<Sampled, String>;
 }

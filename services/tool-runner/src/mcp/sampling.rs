@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Endpoints};
+use domain::ids::ConversationId;
+use domain::message::Principal;
 use domain::sampling::{PATIENCE, Sample, Sampled, Voice};
 use domain::tool::ToolRequest;
 
@@ -29,6 +31,10 @@ impl CallSampler {
 
 #[async_trait]
 impl Sampler for CallSampler {
+    fn payer(&self) -> (&Principal, &ConversationId) {
+        (&self.request.principal, &self.request.conversation)
+    }
+
     async fn sample(&self, system: String, said: Vec<(Voice, String)>, max_tokens: u32) -> Result<Sampled, String> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let sample = Sample {

@@ -112,12 +112,15 @@ impl Host {
 }
 
 impl Heard {
-    /// Who answers for the model: for one call alone, whose person pays for it.
+    /// Who answers for the model. It is not said which call asks, which does not matter while one
+    /// person pays for all of them, in one conversation.
     fn sampler(&mut self) -> Result<Arc<dyn Sampler>, &'static str> {
-        if self.calls.len() != 1 {
-            return Err("for whom is not known: several calls are in work, or none");
+        let mut payers = self.calls.values().map(|call| call.sampler.as_ref().map(|sampler| sampler.payer()));
+        let first = payers.next().ok_or("for whom is not known: no call is in work")?;
+        if payers.any(|payer| payer != first) {
+            return Err("for whom is not known: calls for several people are in work");
         }
-        let call = self.calls.values_mut().next().ok_or("no call is in work")?;
+        let call = self.calls.values_mut().min_by_key(|call| call.samples).ok_or("no call is in work")?;
         let sampler = call.sampler.clone().ok_or("nobody has agreed to it: `clara mcp sampling` does")?;
         call.samples += 1;
         match call.samples <= SAMPLES {
@@ -259,9 +262,12 @@ impl ClientHandler for Host {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use std::time::Duration;
+
+    use domain::ids::{ConversationId, Place};
+    use domain::message::Principal;
+    use domain::sampling::{Sampled, Voice};
+    use serde_json::json;
 
     use super::*;
 
@@ -280,6 +286,47 @@ mod tests {
         assert_eq!(fitting(&answers(json!({"name": "Ida", "other": 1})), &schema).unwrap()["size"], 3);
         assert_eq!(fitting(&answers(json!({"size": 4})), &schema), None, "what must be there is missing");
         assert_eq!(fitting(&answers(json!({"name": 4})), &schema), None, "another type");
+    }
+
+    /// Pays, and says nothing.
+    struct Payer(Principal, ConversationId);
+
+    #[async_trait::async_trait]
+    impl Sampler for Payer {
+        fn payer(&self) -> (&Principal, &ConversationId) {
+            (&self.0, &self.1)
+        }
+
+        async fn sample(&self, _: String, _: Vec<(Voice, String)>, _: u32) -> Result<Sampled, String> {
+            Err("nothing to say".to_owned())
+        }
+    }
+
+    #[test]
+    fn words_of_the_model_are_for_who_pays_for_every_call_in_work() {
+        let host = Host::new(None);
+        let call = |user: &str| {
+            let person = Principal { user: user.into(), name: user.into(), tenant: "local".into() };
+            let conversation = ConversationId::derive(&Place {
+                platform: "cli".into(),
+                tenant: "local".into(),
+                channel: "main".into(),
+                thread: String::new(),
+            });
+            host.begin(Calling { sampler: Some(Arc::new(Payer(person, conversation))), ..with(None) })
+        };
+        let payer = || host.heard().sampler().map(|sampler| sampler.payer().0.user.clone());
+        assert!(payer().is_err(), "nobody calls");
+        let (_one, _two) = (call("ann"), call("ann"));
+        for _ in 0..2 * SAMPLES {
+            assert_eq!(payer().as_deref(), Ok("ann"));
+        }
+        assert!(payer().unwrap_err().contains("too often"));
+        let three = call("bob");
+        assert!(payer().unwrap_err().contains("several people"));
+        drop(three);
+        let _none = host.begin(with(None));
+        assert!(payer().unwrap_err().contains("several people"), "who has not agreed pays for nobody");
     }
 
     #[test]
