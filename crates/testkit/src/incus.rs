@@ -92,7 +92,7 @@ impl Incus {
     }
 
     fn client(&self) -> reqwest::Client {
-        reqwest::Client::builder().unix_socket(self.socket()).build().unwrap()
+        reqwest::Client::builder().unix_socket(self.socket()).timeout(Duration::from_secs(60)).build().unwrap()
     }
 }
 

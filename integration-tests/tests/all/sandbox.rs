@@ -91,6 +91,15 @@ pub(crate) fn connects(host: &str, port: &str) -> String {
     format!("python3 -c \"import socket; socket.create_connection(('{host}', {port}), 2)\"")
 }
 
+/// Burns what it is given of a processor, which is a half: other programs on the machine can
+/// only make that less.
+pub(crate) async fn shares_processors_out(terminal: &mut Terminal) {
+    let burns = "python3 -c \"import time; end = time.monotonic() + 2\nwhile time.monotonic() < end: pass\nprint('burnt', \
+                 time.process_time() < 1.5)\"";
+    let reply = shell(terminal, burns).await;
+    assert!(reply.text.contains("burnt True"), "{}", reply.text);
+}
+
 pub(crate) async fn fails(terminal: &mut Terminal, attempt: &str) {
     let text = shell(terminal, &marked(attempt)).await.text;
     assert!(text.contains("tried") && !text.contains(SUCCEEDED), "{attempt}: {text}");
@@ -174,8 +183,10 @@ pub(crate) const EXCESSES: &[(&str, &str)] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_and_nothing_is_left_behind() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
-    let sandbox = plan(&model, folder.path()).set("CLARA_SANDBOX_FILE_MB", 4).start().await;
+    let plan = plan(&model, folder.path()).set("CLARA_SANDBOX_FILE_MB", 4).set("CLARA_SANDBOX_CPU_PERCENT", 50);
+    let sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
+    shares_processors_out(&mut terminal).await;
     let own = [
         ("head -c 200000000 /dev/zero > /tmp/full", "it wrote a file of more than 4 MB"),
         ("sleep 60", "took longer than 5s"),

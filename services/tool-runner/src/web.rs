@@ -2,6 +2,7 @@
 
 mod address; // Which addresses are anybody's to ask.
 mod client; // Asking for a page, hop by hop.
+mod endpoint; // Endpoints that somebody's metadata name.
 mod host; // Hosts that something may reach.
 mod page; // What a page says to a reader.
 mod proxy; // The way out for what has no other.
@@ -10,6 +11,7 @@ mod search; // Searching by Tavily or SearXNG.
 
 pub(crate) use address::is_trustworthy;
 pub(crate) use client::{Fetched, Web};
+pub(crate) use endpoint::Endpoints;
 pub(crate) use host::Host;
 pub(crate) use proxy::Proxy;
 pub(crate) use reader::taken_apart;

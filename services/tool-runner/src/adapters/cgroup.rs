@@ -66,7 +66,12 @@ impl Cgroups {
         let wanted: Vec<(PathBuf, &'static [Setting])> = match unified {
             true => vec![(own(root)?, UNIFIED)],
             false => {
-                let processor = Some((root.join("cpu"), PROCESSOR)).filter(|(folder, _)| folder.exists());
+                let own = format!("clara-{}-processor", std::process::id());
+                let can_be_made = |(folder, _): &(PathBuf, _)| {
+                    let tried = folder.join(&own);
+                    std::fs::create_dir(&tried).and_then(|()| std::fs::remove_dir(&tried)).is_ok()
+                };
+                let processor = Some((root.join("cpu"), PROCESSOR)).filter(can_be_made);
                 [(root.join("memory"), MEMORY), (root.join("pids"), PROCESSES)].into_iter().chain(processor).collect()
             }
         };
@@ -98,10 +103,15 @@ impl Cgroups {
             made.folders.push(folder.clone());
             for (file, value) in *settings {
                 let file = folder.join(file);
-                if OPTIONAL.iter().any(|optional| file.ends_with(optional)) && !file.exists() {
+                let is_optional = OPTIONAL.iter().any(|optional| file.ends_with(optional));
+                if is_optional && !file.exists() {
                     continue;
                 }
-                std::fs::write(&file, value(limits)).map_err(|err| failed(&file, err))?;
+                match std::fs::write(&file, value(limits)) {
+                    // A group above may have less than this.
+                    Err(_) if is_optional => {}
+                    written => written.map_err(|err| failed(&file, err))?,
+                }
             }
         }
         Ok(made)

@@ -35,6 +35,8 @@ pub(crate) struct DockerSandbox {
     docker: Docker,
     image: String,
     limits: Limits,
+    /// The limit on processors that the daemon knows, if it knows one.
+    cpu_percent: Option<u64>,
     web: Web,
     /// What the daemon sees under the same path.
     folder: PathBuf,
@@ -60,9 +62,13 @@ impl DockerSandbox {
         if docker.inspect_image(&image).await.is_err() {
             return Err(format!("its image {image} is not there: `docker pull {image}` fetches it"));
         }
+        // Not every daemon shares processors out, and none has more than there are.
+        let about = docker.info().await.map_err(failed)?;
+        let processors = about.ncpu.and_then(|count| u64::try_from(count).ok()).unwrap_or(1);
+        let cpu_percent = about.cpu_cfs_quota.unwrap_or(false).then_some(limits.cpu_percent.min(processors * 100));
         let folder = std::path::absolute(folder).map_err(|err| err.to_string())?;
         let trial = Trial::prepare(&folder)?;
-        let sandbox = Self { docker, image, limits, web, folder, sweeps: Sweeps::default() };
+        let sandbox = Self { docker, image, limits, cpu_percent, web, folder, sweeps: Sweeps::default() };
         trial.holds(&sandbox).await?;
         Ok(sandbox)
     }
@@ -114,12 +120,12 @@ impl DockerSandbox {
         if let Some(egress) = egress {
             mounts.push(bind(text(&egress.socket)?, egress::INSIDE));
         }
-        let Limits { memory_bytes, processes, cpu_percent, file_bytes, .. } = self.limits;
+        let Limits { memory_bytes, processes, file_bytes, .. } = self.limits;
         let host = HostConfig {
             network_mode: Some("none".to_owned()),
             memory: Some(number(memory_bytes)),
             memory_swap: Some(number(memory_bytes)),
-            nano_cpus: Some(number(cpu_percent * 10_000_000)),
+            nano_cpus: self.cpu_percent.map(|percent| number(percent * 10_000_000)),
             pids_limit: Some(number(processes)),
             ulimits: Some(vec![ulimit("fsize", file_bytes), ulimit("core", 0)]),
             cap_drop: Some(vec!["ALL".to_owned()]),

@@ -1,5 +1,5 @@
 //! The sandbox by Incus: a container for each run, without network, without capabilities, with
-//! users of its own, a root that cannot be written, and Incus's own filter on system calls
+//! users that are not the machine's, a root that cannot be written, and Incus's own filter on system calls
 //! (<https://linuxcontainers.org/incus/docs/main/reference/instance_options/>).
 //!
 //! Nothing of the image is started but what was asked for: its first program sleeps, for as long
@@ -28,7 +28,8 @@ use crate::web::Web;
 /// Says of an instance that it is one of ours, and until when it may run, in seconds since 1970.
 const OURS: &str = "user.clara.until";
 /// System calls that are refused beside those of Incus's own list: what traces, mounts, makes
-/// namespaces, or has once been a way into the kernel. What `clone3` is given stands in memory,
+/// namespaces, or has once been a way into the kernel; that a run has no capabilities refuses
+/// others. What `clone3` is given stands in memory,
 /// where no filter can look: libraries fall back to `clone`.
 const REFUSED: &str = "\
 ptrace errno 1
@@ -48,6 +49,9 @@ chroot errno 1
 move_mount errno 1
 open_tree errno 1
 fsopen errno 1
+fsconfig errno 1
+fsmount errno 1
+fspick errno 1
 mount_setattr errno 1
 unshare errno 1
 setns errno 1
@@ -56,7 +60,13 @@ add_key errno 1
 request_key errno 1
 personality errno 1
 clone3 errno 38
-clone errno 1 [0,268435456,SCMP_CMP_MASKED_EQ,268435456]";
+clone errno 1 [0,0x00020000,SCMP_CMP_MASKED_EQ,0x00020000]
+clone errno 1 [0,0x02000000,SCMP_CMP_MASKED_EQ,0x02000000]
+clone errno 1 [0,0x04000000,SCMP_CMP_MASKED_EQ,0x04000000]
+clone errno 1 [0,0x08000000,SCMP_CMP_MASKED_EQ,0x08000000]
+clone errno 1 [0,0x10000000,SCMP_CMP_MASKED_EQ,0x10000000]
+clone errno 1 [0,0x20000000,SCMP_CMP_MASKED_EQ,0x20000000]
+clone errno 1 [0,0x40000000,SCMP_CMP_MASKED_EQ,0x40000000]";
 
 /// Makes the container's own network, which has nothing but itself, usable: programs find the
 /// proxy in it. Only where there is a way out does this need a capability.

@@ -80,7 +80,8 @@ impl Plugins {
             }
         }
         if let Some(variable) = variable(access)
-            && CATALOGUE.iter().any(|known| known.name == variable || known.aliases.contains(&variable))
+            && (variable.starts_with("CLARA_")
+                || CATALOGUE.iter().any(|known| known.name == variable || known.aliases.contains(&variable)))
         {
             return Err(format!("{variable} is one of Clara's own settings: it is told to no server"));
         }

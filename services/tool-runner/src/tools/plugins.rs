@@ -263,6 +263,10 @@ impl Builtin for PluginTool {
 impl PluginTool {
     async fn plan(&self, request: &ToolRequest, arguments: &Value) -> Result<(String, Launch), String> {
         let (source, name) = (text(arguments, "source").to_owned(), text(arguments, "name").to_owned());
+        // It would be told to whoever is at the address, and nobody sees what it is.
+        if source.contains("${") {
+            return Err("in chat an address names no variable: `clara mcp install` takes one".to_owned());
+        }
         let answer = self.plugins.answer(&request.principal, McpCommand::Plan { source, name }).await?;
         answer.plan.ok_or_else(|| "nothing would be run".to_owned())
     }

@@ -12,8 +12,8 @@ use reqwest::{Client, Response, Url, redirect};
 use super::address::{is_public, is_within};
 
 /// How long a page may take, with all of its hops.
-const PATIENCE: Duration = Duration::from_secs(15);
-const CONNECT: Duration = Duration::from_secs(8);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const CONNECT: Duration = Duration::from_secs(8);
 /// Redirects that are followed.
 const HOPS: usize = 5;
 /// The part of a page that is read, in bytes.
@@ -135,7 +135,7 @@ impl Web {
     }
 }
 
-const NOT_PUBLIC: &str = "it is at an address that is not on the public internet, and such are not asked \
+pub(super) const NOT_PUBLIC: &str = "it is at an address that is not on the public internet, and such are not asked \
                           (CLARA_WEB_PRIVATE_HOSTS names exceptions)";
 
 async fn read(url: Url, mut response: Response) -> Result<Fetched, String> {
@@ -175,7 +175,7 @@ pub(super) fn told(err: &reqwest::Error) -> String {
 
 /// The networks that this machine is in, each as an address and the bits that its neighbours
 /// share: what is there may have a public address, and is near all the same.
-fn near() -> std::io::Result<Vec<(IpAddr, u32)>> {
+pub(super) fn near() -> std::io::Result<Vec<(IpAddr, u32)>> {
     let interfaces = if_addrs::get_if_addrs()?;
     let network = |interface: if_addrs::Interface| match interface.addr {
         if_addrs::IfAddr::V4(own) => (IpAddr::V4(own.ip), u32::from(own.prefixlen)),
@@ -185,12 +185,12 @@ fn near() -> std::io::Result<Vec<(IpAddr, u32)>> {
 }
 
 /// Whether an address is on the internet, and in none of these networks.
-fn may_be_asked(address: IpAddr, near: &[(IpAddr, u32)]) -> bool {
+pub(super) fn may_be_asked(address: IpAddr, near: &[(IpAddr, u32)]) -> bool {
     is_public(address) && !near.iter().any(|(own, bits)| is_within(address, *own, *bits))
 }
 
 /// Names by the system's resolver, without addresses that are not public.
-struct PublicNames;
+pub(super) struct PublicNames;
 
 impl Resolve for PublicNames {
     fn resolve(&self, name: Name) -> Resolving {

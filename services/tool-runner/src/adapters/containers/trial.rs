@@ -54,8 +54,9 @@ impl Trial {
     /// Whether a script that uses more than it may fails. The error is what it then says.
     pub(crate) async fn is_ended(&self, sandbox: &dyn Sandbox, script: &str) -> Result<(), String> {
         match self.run(sandbox, script, Arc::default()).await? {
-            (End::Exited(0), said) => Err(format!("it was tried, and did not hold: {said}")),
-            _ => Ok(()),
+            // What did not run proves nothing: 126 and 127 are a shell's words for that.
+            (End::Killed(_) | End::Exited(1..=125), _) => Ok(()),
+            (end, said) => Err(format!("it was tried, and did not hold: {said} ({end:?})")),
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::{SinkExt, StreamExt};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use service_kit::task::{self, TaskKind};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio_tungstenite::WebSocketStream;
@@ -75,10 +76,16 @@ impl Api {
         }
     }
 
-    /// Starts or stops an instance, when nobody else of this runner does.
-    pub(super) async fn change(&self, instance: &str, state: &Value) -> Result<(), Failed> {
-        let _alone = self.changes.lock().await;
-        self.does(Method::PUT, &format!("/1.0/instances/{instance}/state"), state).await
+    /// Starts or stops an instance, when nobody else of this runner does. What the daemon has
+    /// begun is waited for also when nobody waits for this any more.
+    pub(super) async fn change(&self, instance: &str, state: Value) -> Result<(), Failed> {
+        let (api, path) = (self.clone(), format!("/1.0/instances/{instance}/state"));
+        let alone = Arc::clone(&self.changes).lock_owned().await;
+        let changed = task::spawn(TaskKind::Work, "change-instance", async move {
+            let _alone = alone;
+            api.does(Method::PUT, &path, &state).await
+        });
+        changed.await.map_err(unreached)?
     }
 
     /// Puts a folder or an empty file into an instance that is not running. `kind` is

@@ -38,7 +38,7 @@ impl Instance {
 
     /// Starts it.
     pub(super) async fn start(&self) -> Result<(), Failed> {
-        self.api.change(&self.name, &json!({"action": "start", "timeout": 30})).await
+        self.api.change(&self.name, json!({"action": "start", "timeout": 30})).await
     }
 
     /// Runs a command in it, to its end: its status.
@@ -64,7 +64,7 @@ pub(super) async fn remove(api: &Api, name: &str) {
     let mut failed = None;
     for attempt in 0..TRIES {
         let stop = json!({"action": "stop", "force": true, "timeout": 10});
-        if api.change(name, &stop).await.is_ok() {
+        if api.change(name, stop).await.is_ok() {
             return;
         }
         match api.does(Method::DELETE, &path, &Value::Null).await {

@@ -245,7 +245,13 @@ impl Authorities for OAuth {
 
     async fn set(&self, key: &Key, url: &str, access: &str, refresh: Option<&str>) -> Result<(), String> {
         let access = match variable(access) {
-            Some(_) => expand(access)?,
+            Some(name) => {
+                let token = expand(access)?.trim_end().to_owned();
+                if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
+                    return Err(format!("what stands in {name} is no token: a token is a line without spaces"));
+                }
+                token
+            }
             None => access.to_owned(),
         };
         let token = json!({"access_token": access, "token_type": "Bearer", "refresh_token": refresh});

@@ -4,8 +4,8 @@
 use oauth2::{ClientSecret, RefreshToken};
 use rmcp::transport::auth::enterprise::{EmaAuthorizationServer, EmaClientAuthentication, EmaExchangeRequest};
 use rmcp::transport::auth::{
-    AuthorizationManager, AuthorizationMetadataSource, ClientCredentialsConfig, JwtSigningAlgorithm, StoredCredentials,
-    default_oauth_http_client,
+    AuthorizationManager, AuthorizationMetadataSource, ClientCredentialsConfig, JwtSigningAlgorithm, OAuthHttpClient,
+    OAuthHttpClientFuture, OAuthHttpRequest, StoredCredentials,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,6 +14,10 @@ use service_kit::clock::now_ms;
 use super::{Client, Found, OAuth, refused, told};
 use crate::adapters::vault::Part;
 use crate::ports::{Key, Machine, Voucher};
+use crate::web::Endpoints;
+
+/// Largest answer of a token endpoint, in bytes.
+const ANSWER: usize = 1 << 20;
 
 /// How somebody proves who they are where nobody opens a page.
 #[derive(Serialize, Deserialize)]
@@ -94,12 +98,38 @@ async fn credentials(mut manager: AuthorizationManager, config: ClientCredential
     exchanged.await.map_err(|err| err.to_string())?.map_err(refused)
 }
 
+/// The way to token endpoints, as rmcp takes it.
+struct Way(Endpoints);
+
+impl OAuthHttpClient for Way {
+    fn execute(&self, asked: OAuthHttpRequest) -> OAuthHttpClientFuture<'_> {
+        Box::pin(async move {
+            let mut answer = self.0.ask(asked.request.try_into()?).await?;
+            let mut response = http::Response::builder().status(answer.status());
+            if let Some(headers) = response.headers_mut() {
+                headers.extend(answer.headers().clone());
+            }
+            let mut body = Vec::new();
+            while let Some(piece) = answer.chunk().await? {
+                body.extend_from_slice(&piece);
+                if body.len() > ANSWER {
+                    return Err(format!("it answered more than {ANSWER} bytes").into());
+                }
+            }
+            Ok(response.body(body)?)
+        })
+    }
+}
+
 /// Has the identity provider say who somebody is to whoever authorises for the server, who then
 /// gives the token.
 async fn vouched(client: &Client, voucher: &Voucher, url: &str, found: &Found) -> Result<StoredCredentials, String> {
     let provider = AuthorizationManager::new(&voucher.issuer).await.map_err(refused)?;
     let provider = provider.resolve_metadata().await.map_err(refused)?;
-    if provider.source == AuthorizationMetadataSource::LegacyEndpointFallback {
+    // What it gave is told to nobody else, whoever else stands at its address.
+    let is_itself = provider.metadata.issuer.as_deref().map(|issuer| issuer.trim_end_matches('/'))
+        == Some(voucher.issuer.trim_end_matches('/'));
+    if provider.source != AuthorizationMetadataSource::AuthorizationServerMetadata || !is_itself {
         return Err(format!("the identity provider {} does not tell where it gives tokens", voucher.issuer));
     }
     let proves = |secret: &Option<String>, proofs: &[String]| {
@@ -122,8 +152,8 @@ async fn vouched(client: &Client, voucher: &Voucher, url: &str, found: &Found) -
         true => EmaExchangeRequest::new(idp, of_server, url, &refresh),
         false => EmaExchangeRequest::new_with_id_token(idp, of_server, url, &voucher.token),
     };
-    let http = default_oauth_http_client().map_err(refused)?;
-    let given = request.with_scopes(client.scopes.clone()).exchange(&http, &http).await;
+    let (of_idp, of_server) = (Way(Endpoints::of(&voucher.issuer).await?), Way(Endpoints::of(url).await?));
+    let given = request.with_scopes(client.scopes.clone()).exchange(&of_idp, &of_server).await;
     let given = given.map_err(|err| format!("{err}: `clara mcp oauth-enterprise` begins anew"))?;
     let lasts = given.expires_in.map(|lasts| lasts.as_secs());
     let token = json!({"access_token": given.access_token.secret(), "token_type": "Bearer", "expires_in": lasts});

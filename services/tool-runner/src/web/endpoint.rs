@@ -1,0 +1,67 @@
+//! Endpoints that somebody's metadata name: asked at addresses that are as far away as whoever
+//! named them, so that nobody on the internet has us ask our own neighbours.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use reqwest::{Client, Request, Response, Url, redirect};
+
+use super::client::{CONNECT, NOT_PUBLIC, PATIENCE, PublicNames, may_be_asked, near};
+
+/// The way to the endpoints of one server.
+pub(crate) struct Endpoints {
+    client: Client,
+    /// What they belong to is on the internet, and so must they be.
+    is_guarded: bool,
+}
+
+impl Endpoints {
+    /// `base` is the address of whoever names them.
+    pub(crate) async fn of(base: &str) -> Result<Self, String> {
+        let url = Url::parse(base).map_err(|err| err.to_string())?;
+        let host = url.host_str().ok_or("the address names no host")?.trim_matches(['[', ']']);
+        let port = url.port_or_known_default().unwrap_or_default();
+        let mut found = tokio::net::lookup_host((host, port)).await.map_err(|err| err.to_string())?;
+        let near = near().map_err(|err| err.to_string())?;
+        let is_guarded = found.all(|found| may_be_asked(found.ip(), &near));
+        let client =
+            Client::builder().no_proxy().redirect(redirect::Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE);
+        let client = if is_guarded { client.dns_resolver(Arc::new(PublicNames)) } else { client };
+        Ok(Self { client: client.build().map_err(|err| err.to_string())?, is_guarded })
+    }
+
+    /// Asks one of them. No redirect is followed.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Response, String> {
+        let literal = request.url().host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        if self.is_guarded
+            && let Some(address) = literal
+            && !may_be_asked(address, &near().map_err(|err| err.to_string())?)
+        {
+            return Err(NOT_PUBLIC.to_owned());
+        }
+        self.client.execute(request).await.map_err(|err| super::client::told(&err))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_far_away_names_nobody_near() {
+        let post = |url: &str| Request::new(reqwest::Method::POST, Url::parse(url).unwrap());
+        let far = Endpoints::of("https://1.1.1.1/mcp").await.unwrap();
+        for url in [
+            "http://127.0.0.1:9/token",
+            "http://[::ffff:127.0.0.1]:9/token",
+            "http://localhost:9/token",
+            "http://10.0.0.1/token",
+        ] {
+            let refused = far.ask(post(url)).await.unwrap_err();
+            assert!(refused.contains("not on the public internet"), "{url}: {refused}");
+        }
+        // What is here itself may say so.
+        let near = Endpoints::of("http://127.0.0.1:9/mcp").await.unwrap();
+        assert!(!near.ask(post("http://127.0.0.1:9/token")).await.unwrap_err().contains("public internet"));
+    }
+}
