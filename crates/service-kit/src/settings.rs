@@ -213,6 +213,15 @@ impl Settings {
         self.optional(name).map(SecretString::from)
     }
 
+    /// Everything secret that somebody set.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        CATALOGUE
+            .iter()
+            .filter(|known| matches!(known.kind, Kind::Secret))
+            .filter_map(|known| self.secret(known.name))
+            .collect()
+    }
+
     /// The number of a setting; was checked when it was read.
     pub fn number(&self, name: &str) -> u64 {
         self.text(name).parse().unwrap_or_default()

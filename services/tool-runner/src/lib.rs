@@ -9,6 +9,7 @@ mod adapters; // Servers that speak MCP, and a database.
 mod app; // Building and running.
 mod locks; // One at a time for each of something.
 mod mcp; // Servers that offer tools.
+mod outgoing; // What may not leave in a call.
 mod ports; // What it needs from outside.
 mod registry; // The tools there are, and whether arguments fit.
 mod sandbox; // Running other people's code.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::tool::{ToolRequest, ToolSpec};
+use domain::tool::{Intent, ToolRequest, ToolSpec};
 use jsonschema::Validator;
 use serde_json::Value;
 use tracing::warn;
 
 use crate::mcp::Plugins;
+use crate::outgoing::Outgoing;
 
 /// How many faults of one call the model is told.
 const FAULTS: usize = 5;
@@ -75,17 +76,18 @@ impl<T: Builtin> Tool for T {
 pub(crate) struct Registry {
     builtin: BTreeMap<String, (Arc<dyn Tool>, Validator)>,
     plugins: Arc<Plugins>,
+    outgoing: Outgoing,
 }
 
 impl Registry {
-    pub(crate) fn new(tools: Vec<Arc<dyn Tool>>, plugins: Arc<Plugins>) -> anyhow::Result<Self> {
+    pub(crate) fn new(tools: Vec<Arc<dyn Tool>>, plugins: Arc<Plugins>, outgoing: Outgoing) -> anyhow::Result<Self> {
         let mut builtin = BTreeMap::new();
         for tool in tools {
             let spec = tool.spec();
             let validator = validator(&spec.schema).map_err(|err| anyhow::anyhow!("{}: {err}", spec.name))?;
             builtin.insert(spec.name.clone(), (tool, validator));
         }
-        Ok(Self { builtin, plugins })
+        Ok(Self { builtin, plugins, outgoing })
     }
 
     /// The tools that a person may use. Without the database those of servers are missing.
@@ -106,6 +108,9 @@ impl Registry {
             serde_json::from_str(arguments).map_err(|err| format!("the arguments are not valid JSON: {err}"))?;
         if let Some((tool, validator)) = self.builtin.get(name) {
             check(validator, &arguments)?;
+            if tool.spec().intent == Intent::Network {
+                self.outgoing.check(&arguments)?;
+            }
             return Ok((Arc::clone(tool), arguments));
         }
         let found = self.plugins.tools(user).await?.into_iter().find(|tool| tool.spec().name == name);
@@ -116,6 +121,8 @@ impl Registry {
             own.as_object_mut().and_then(|own| own.remove(ANSWERS));
             check(&validator, &own)?;
         }
+        // What a server does with them, nobody knows.
+        self.outgoing.check(&arguments)?;
         Ok((tool, arguments))
     }
 }
