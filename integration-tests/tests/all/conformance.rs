@@ -6,11 +6,12 @@ use std::process::Command;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use testkit::process::{Process, command, program};
+use testkit::DEADLINE;
+use testkit::process::program;
 use testkit::sandbox::Sandbox;
-use testkit::{DEADLINE, eventually};
 
 use crate::mcp::servers;
+use crate::mcp_server::serve_http;
 
 const SUITE: &str = "node_modules/@modelcontextprotocol/conformance/dist/index.js";
 
@@ -98,15 +99,10 @@ async fn with_token(State((to, token)): State<(String, &'static str)>, request: 
 async fn server_scenarios_hold() {
     const TOKEN: &str = "cli-ann-token-0123456789";
     let sandbox = Sandbox::start().await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut clara = command("clara", sandbox.folder());
-    clara.env("NATS_URL", sandbox.nats.url()).env("CLARA_MCP_TOKENS", format!("cli-ann={TOKEN}"));
-    clara.args(["mcp", "serve", "--http", &format!("127.0.0.1:{port}")]);
-    let _serving = Process::start("mcp-server", clara, sandbox.folder().join("mcp-server.log"));
-    eventually("it serves", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(|_| ())).await;
+    let (_serving, base) = serve_http(&sandbox, &format!("cli-ann={TOKEN}")).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = axum::Router::new().fallback(with_token).with_state((format!("http://127.0.0.1:{port}"), TOKEN));
+    let router = axum::Router::new().fallback(with_token).with_state((base, TOKEN));
     let proxy = async { axum::serve(listener, router).await.unwrap() };
     let suite = async {
         let mut failed = Vec::new();

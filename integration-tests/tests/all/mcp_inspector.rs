@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 use testkit::DEADLINE;
-use testkit::eventually;
-use testkit::process::{Process, command, program};
+use testkit::process::program;
 use testkit::sandbox::Sandbox;
 
 use crate::mcp::servers;
+use crate::mcp_server::serve_http;
 
 const INSPECTOR: &str = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js";
 const TOKEN: &str = "cli-ann-token-0123456789";
@@ -58,13 +58,8 @@ async fn the_inspector_sees_all_of_her_over_pipes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inspector_sees_all_of_her_over_http_with_a_token_alone() {
     let sandbox = Sandbox::start().await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut clara = command("clara", sandbox.folder());
-    clara.env("NATS_URL", sandbox.nats.url()).env("CLARA_MCP_TOKENS", format!("cli-ann={TOKEN}"));
-    clara.args(["mcp", "serve", "--http", &format!("127.0.0.1:{port}")]);
-    let _serving = Process::start("mcp-server", clara, sandbox.folder().join("mcp-server.log"));
-    eventually("it serves", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(|_| ())).await;
-    let url = format!("http://127.0.0.1:{port}/mcp");
+    let (_serving, base) = serve_http(&sandbox, &format!("cli-ann={TOKEN}")).await;
+    let url = format!("{base}/mcp");
     let (right, wrong) = (format!("Authorization: Bearer {TOKEN}"), "Authorization: Bearer cli-bob-token-987654321");
     shows_all(&sandbox, &[&url, "--transport", "http", "--header", &right]).await;
     for server in [vec![url.as_str(), "--header", wrong], vec![url.as_str()]] {

@@ -53,6 +53,17 @@ async fn another_program_talks_with_her_and_sees_what_she_remembers() {
     assert_eq!(ann.call("list_memories", json!({})).0, "Nothing yet.");
 }
 
+/// Serves over HTTP until this is dropped, for those who have a token; where.
+pub(crate) async fn serve_http(sandbox: &Sandbox, tokens: &str) -> (Process, String) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut clara = command("clara", sandbox.folder());
+    clara.env("NATS_URL", sandbox.nats.url()).env("CLARA_MCP_TOKENS", tokens);
+    clara.args(["mcp", "serve", "--http", &format!("127.0.0.1:{port}")]);
+    let serving = Process::start("mcp-server", clara, sandbox.folder().join("mcp-server.log"));
+    eventually("it serves", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(|_| ())).await;
+    (serving, format!("http://127.0.0.1:{port}"))
+}
+
 /// What a server over HTTP answers, with its status.
 async fn post(url: &str, headers: &[(&str, &str)], body: &Value) -> (u16, Option<String>, Value) {
     let mut request = reqwest::Client::new().post(url).header("content-type", "application/json");
@@ -71,12 +82,10 @@ async fn post(url: &str, headers: &[(&str, &str)], body: &Value) -> (u16, Option
 #[tokio::test(flavor = "multi_thread")]
 async fn over_http_a_token_says_who_asks_and_without_one_nothing_is_answered() {
     let sandbox = Sandbox::start().await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let serve = |tokens: Option<&str>| {
+    let refuses = |tokens: Option<&str>| {
         let mut clara = command("clara", sandbox.folder());
-        clara.env("NATS_URL", sandbox.nats.url()).args(["mcp", "serve", "--http", &format!("127.0.0.1:{port}")]);
-        clara.envs(tokens.map(|tokens| ("CLARA_MCP_TOKENS", tokens)));
-        clara
+        clara.env("NATS_URL", sandbox.nats.url()).args(["mcp", "serve", "--http", "127.0.0.1:0"]);
+        clara.envs(tokens.map(|tokens| ("CLARA_MCP_TOKENS", tokens))).output().unwrap()
     };
     // Attack S4's kind: nothing is served to everybody by mistake.
     let (swapped, twice) = (format!("cli-ann={ANN},{BOB}=bob"), format!("cli-ann={ANN},cli-bob={ANN}"));
@@ -86,16 +95,13 @@ async fn over_http_a_token_says_who_asks_and_without_one_nothing_is_answered() {
         (Some(swapped.as_str()), "pair 2: a user and a token of at least 20 characters"),
         (Some(twice.as_str()), "pair 2: another pair has the same token"),
     ] {
-        let refused = serve(tokens).output().unwrap();
+        let refused = refuses(tokens);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(!refused.status.success() && said.contains(why), "{said}");
         assert!(["short", ANN, BOB].iter().all(|secret| !said.contains(secret)), "{said}");
     }
-    let tokens = format!("cli-ann={ANN},cli-bob={BOB}");
-    let log = sandbox.folder().join("mcp-server.log");
-    let _serving = Process::start("mcp-server", serve(Some(&tokens)), log.clone());
-    eventually("it serves", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(|_| ())).await;
-    let url = format!("http://127.0.0.1:{port}/mcp");
+    let (_serving, base) = serve_http(&sandbox, &format!("cli-ann={ANN},cli-bob={BOB}")).await;
+    let (url, log) = (format!("{base}/mcp"), sandbox.folder().join("mcp-server.log"));
     let bearer = |token: &str| format!("Bearer {token}");
     for headers in [&[][..], &[("authorization", "Bearer wrong-token-0123456789")], &[("authorization", ANN)]] {
         assert_eq!(post(&url, headers, &initialize()).await.0, 401);

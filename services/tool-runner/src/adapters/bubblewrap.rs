@@ -134,10 +134,7 @@ impl Sandbox for Bubblewrap {
     async fn run(&self, run: &Run, printed: &Arc<Printed>) -> Result<End, String> {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let group = self.cgroups.make(&number.to_string(), &self.limits)?;
-        let egress = match run.hosts.is_empty() {
-            true => None,
-            false => Some(Egress::open(&std::env::temp_dir(), &self.web, &run.hosts, printed)?),
-        };
+        let egress = Egress::of(run, &std::env::temp_dir(), &self.web, printed)?;
         let (command, pipes) = self.command(run, egress.as_ref())?;
         let mut started = Started::start(command, pipes, group).await?;
         let (stdin, stdout, stderr) = started.begin()?;

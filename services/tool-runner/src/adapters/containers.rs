@@ -7,8 +7,15 @@
 mod keeper; // The program that runs another one in a container.
 mod trial; // Whether it holds here.
 
+use std::fmt::Display;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+use service_kit::clock::now_ms;
+use service_kit::task::{self, TaskKind};
+use tokio::time::error::Elapsed;
+use tracing::warn;
 
 use self::keeper::KEEPER;
 pub(super) use self::trial::Trial;
@@ -25,6 +32,9 @@ pub(super) const LEFT_SECONDS: i64 = 60;
 const WAY_OUT: Duration = Duration::from_secs(8 * 24 * 3600);
 /// How often is looked for what was left, in milliseconds.
 const SWEEP_MS: i64 = 600_000;
+/// How often a removal is tried, and the pause after the first time, which doubles.
+const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The program of a container, which runs what was asked for.
 pub(super) fn command(run: &Run, egress: Option<&Egress>) -> Vec<String> {
@@ -49,17 +59,24 @@ pub(super) fn input(run: &Run) -> Vec<u8> {
     [format!("{}\n", run.input.len()).as_bytes(), run.input.as_bytes()].concat()
 }
 
-/// How it ended, by its status; what a shell makes of a signal is that signal.
-pub(super) fn end(status: i64) -> End {
-    match status {
-        129..=192 => End::Killed(i32::try_from(status - 128).unwrap_or(0)),
-        status => End::Exited(i32::try_from(status).unwrap_or(-1)),
+/// How it ended, as its status tells, if that was heard in time; what a shell makes of a signal is
+/// that signal.
+pub(super) fn end<Error: Display>(heard: Result<Result<i64, Error>, Elapsed>) -> End {
+    match heard {
+        Ok(Ok(status @ 129..=192)) => End::Killed(i32::try_from(status - 128).unwrap_or(0)),
+        Ok(Ok(status)) => End::Exited(i32::try_from(status).unwrap_or(-1)),
+        Ok(Err(err)) => {
+            // It may have begun, and may even have ended well.
+            warn!(error = %err, "failed to hear how a run in a container ended");
+            End::Lost
+        }
+        Err(_) => End::TimedOut,
     }
 }
 
 /// Until when a container that begins now may be there, in seconds since 1970.
-pub(super) fn until(run: &Run, now_ms: i64) -> i64 {
-    now_ms / 1000 + i64::try_from((run.time + LATER * 2).as_secs()).unwrap_or(i64::MAX / 2)
+pub(super) fn until(run: &Run) -> i64 {
+    now_ms() / 1000 + i64::try_from((run.time + LATER * 2).as_secs()).unwrap_or(i64::MAX / 2)
 }
 
 /// When was looked for what runners left that died.
@@ -67,15 +84,42 @@ pub(super) fn until(run: &Run, now_ms: i64) -> i64 {
 pub(super) struct Sweeps(AtomicI64);
 
 impl Sweeps {
-    /// Whether it is time to look; whoever is told so looks.
-    pub(super) fn is_due(&self, now_ms: i64) -> bool {
-        let last = self.0.load(Ordering::Relaxed);
-        let is_time = now_ms - last >= SWEEP_MS;
-        is_time && self.0.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// When it is time, removes what was left, in the background: the ways out in a folder, and
+    /// what `remove` removes, which is given the time in seconds since 1970.
+    pub(super) fn sweep<Removes>(&self, folder: &Path, remove: impl FnOnce(i64) -> Removes)
+    where
+        Removes: Future<Output = ()> + Send + 'static,
+    {
+        let (now, last) = (now_ms(), self.0.load(Ordering::Relaxed));
+        let is_time = now - last >= SWEEP_MS;
+        if !is_time || self.0.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        let (folder, removes) = (folder.to_owned(), remove(now / 1000));
+        task::spawn(TaskKind::Work, "remove-left-containers", async move {
+            egress::remove_older_than(&folder, WAY_OUT);
+            removes.await;
+        });
     }
+}
 
-    /// Removes the ways out that were left in a folder.
-    pub(super) fn close_ways_out(folder: &std::path::Path) {
-        egress::remove_older_than(folder, WAY_OUT);
+/// Removes a container by trying to: `Ok(false)` says that the daemon does not know it. It may be
+/// on its way there, so it is tried more than once.
+pub(super) async fn remove<Tries, Error>(mut tries: impl FnMut() -> Tries)
+where
+    Tries: Future<Output = Result<bool, Error>>,
+    Error: Display,
+{
+    let mut failed = None;
+    for attempt in 0..TRIES {
+        match tries().await {
+            Ok(true) => return,
+            Ok(false) => failed = None,
+            Err(err) => failed = Some(err),
+        }
+        tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await;
+    }
+    if let Some(err) = failed {
+        warn!(error = %err, "failed to remove a container; what ran in it has ended, and it is removed later");
     }
 }

@@ -18,8 +18,6 @@ use bollard::models::{
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use rustix::process::{getgid, getuid};
-use service_kit::clock::now_ms;
-use service_kit::task::{self, TaskKind};
 use tracing::warn;
 
 use self::container::Container;
@@ -75,13 +73,8 @@ impl DockerSandbox {
 
     /// Removes what was left by runners that died, in the background.
     fn remove_left(&self) {
-        let now = now_ms();
-        if !self.sweeps.is_due(now) {
-            return;
-        }
-        let (docker, folder) = (self.docker.clone(), self.folder.clone());
-        task::spawn(TaskKind::Work, "remove-left-containers", async move {
-            Sweeps::close_ways_out(&folder);
+        let docker = self.docker.clone();
+        self.sweeps.sweep(&self.folder, |now| async move {
             let ours = HashMap::from([("label", vec![OURS])]);
             let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
             let known = match docker.list_containers(Some(options)).await {
@@ -89,10 +82,10 @@ impl DockerSandbox {
                 Err(err) => return warn!(error = %err, "failed to look for containers that were left"),
             };
             for left in known {
-                let is_old = left.created.is_none_or(|created| now / 1000 - created > LEFT_SECONDS);
+                let is_old = left.created.is_none_or(|created| now - created > LEFT_SECONDS);
                 let is_running = left.state == Some(ContainerSummaryStateEnum::RUNNING);
                 let until = left.labels.as_ref().and_then(|labels| labels.get(OURS)?.parse::<i64>().ok());
-                let is_over = until.is_none_or(|until| until < now / 1000);
+                let is_over = until.is_none_or(|until| until < now);
                 if let Some(id) = left.id.filter(|_| is_old && (is_over || !is_running)) {
                     container::remove(&docker, &id).await;
                 }
@@ -145,7 +138,7 @@ impl DockerSandbox {
             env: Some(containers::environment(egress).map(|(name, value)| format!("{name}={value}")).collect()),
             entrypoint: Some(containers::command(run, egress)),
             cmd: Some(Vec::new()),
-            labels: Some(HashMap::from([(OURS.to_owned(), containers::until(run, now_ms()).to_string())])),
+            labels: Some(HashMap::from([(OURS.to_owned(), containers::until(run).to_string())])),
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
@@ -165,10 +158,7 @@ impl Sandbox for DockerSandbox {
 
     async fn run(&self, run: &Run, printed: &Arc<Printed>) -> Result<End, String> {
         self.remove_left();
-        let egress = match run.hosts.is_empty() {
-            true => None,
-            false => Some(Egress::open(&self.folder, &self.web, &run.hosts, printed)?),
-        };
+        let egress = Egress::of(run, &self.folder, &self.web, printed)?;
         let body = self.body(run, egress.as_ref())?;
         let created = tokio::time::timeout(PATIENCE, Container::create(&self.docker, body)).await;
         let created = created.map_err(|_| "Docker made no container in time".to_owned())?;
@@ -179,14 +169,6 @@ impl Sandbox for DockerSandbox {
         };
         let ended = tokio::time::timeout(run.time, running).await;
         drop(container);
-        Ok(match ended {
-            Ok(Ok(status)) => containers::end(status),
-            Ok(Err(err)) => {
-                // It may have begun, and may even have ended well.
-                warn!(error = %err, "failed to hear how a run in a container ended");
-                End::Lost
-            }
-            Err(_) => End::TimedOut,
-        })
+        Ok(containers::end(ended))
     }
 }

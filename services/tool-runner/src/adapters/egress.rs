@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio_util::sync::DropGuard;
 
-use crate::sandbox::Printed;
-use crate::web::{Host, Proxy, Web};
+use crate::sandbox::{Printed, Run};
+use crate::web::{Proxy, Web};
 
 /// Where the socket is inside.
 pub(super) const INSIDE: &str = "/run/clara-proxy";
@@ -63,8 +63,13 @@ pub(super) struct Egress {
 }
 
 impl Egress {
-    /// What is refused is told in what the run prints. `within`: a folder in which the socket can stand; the path of a socket is short (`unix(7)`).
-    pub(super) fn open(within: &Path, web: &Web, hosts: &Arc<[Host]>, printed: &Arc<Printed>) -> Result<Self, String> {
+    /// The way out of a run; none where nothing was granted to it. What is refused is told in what
+    /// it prints. `within`: a folder in which the socket can stand; the path of a socket is short
+    /// (`unix(7)`).
+    pub(super) fn of(run: &Run, within: &Path, web: &Web, printed: &Arc<Printed>) -> Result<Option<Self>, String> {
+        if run.hosts.is_empty() {
+            return Ok(None);
+        }
         let folder = within.join(format!("{NAMED}{}", &uuid::Uuid::new_v4().simple().to_string()[..16]));
         let failed = |err: std::io::Error| format!("no way out can be made: {}: {err}", folder.display());
         std::fs::create_dir(&folder).map_err(failed)?;
@@ -73,8 +78,8 @@ impl Egress {
         let listener = UnixListener::bind(&socket).map_err(failed)?;
         let printed = Arc::clone(printed);
         let tell = Box::new(move |why: &str| printed.push(why.as_bytes()));
-        let _proxy = Proxy::serve(web.clone(), Arc::clone(hosts), tell, listener);
-        Ok(Self { folder, socket, _proxy })
+        let _proxy = Proxy::serve(web.clone(), Arc::clone(&run.hosts), tell, listener);
+        Ok(Some(Self { folder, socket, _proxy }))
     }
 }
 

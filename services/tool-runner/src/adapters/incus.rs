@@ -14,8 +14,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rustix::process::{getgid, getuid};
 use serde_json::{Value, json};
-use service_kit::clock::now_ms;
-use service_kit::task::{self, TaskKind};
 use tracing::warn;
 
 use self::api::{Api, Failed};
@@ -136,13 +134,8 @@ impl IncusSandbox {
 
     /// Removes what was left by runners that died, in the background.
     fn remove_left(&self) {
-        let now = now_ms();
-        if !self.sweeps.is_due(now) {
-            return;
-        }
-        let (api, folder) = (self.api.clone(), self.folder.clone());
-        task::spawn(TaskKind::Work, "remove-left-instances", async move {
-            Sweeps::close_ways_out(&folder);
+        let api = self.api.clone();
+        self.sweeps.sweep(&self.folder, |now| async move {
             let known = match api.get("/1.0/instances?recursion=1").await {
                 Ok(known) => known,
                 Err(err) => return warn!(error = %err, "failed to look for instances that were left"),
@@ -150,7 +143,7 @@ impl IncusSandbox {
             for left in known.as_array().into_iter().flatten() {
                 let until = left["config"][OURS].as_str().and_then(|until| until.parse::<i64>().ok());
                 if let Some((name, until)) = left["name"].as_str().zip(until)
-                    && until + LEFT_SECONDS < now / 1000
+                    && until + LEFT_SECONDS < now
                 {
                     instance::remove(&api, name).await;
                 }
@@ -199,7 +192,7 @@ impl IncusSandbox {
                 "security.privileged": "false",
                 "security.syscalls.deny": REFUSED,
                 "raw.lxc": kernel,
-                OURS: containers::until(run, now_ms()).to_string(),
+                OURS: containers::until(run).to_string(),
             },
             "devices": devices,
         }))
@@ -214,10 +207,7 @@ impl Sandbox for IncusSandbox {
 
     async fn run(&self, run: &Run, printed: &Arc<Printed>) -> Result<End, String> {
         self.remove_left();
-        let egress = match run.hosts.is_empty() {
-            true => None,
-            false => Some(Egress::open(&self.folder, &self.web, &run.hosts, printed)?),
-        };
+        let egress = Egress::of(run, &self.folder, &self.web, printed)?;
         let body = self.body(run, egress.as_ref())?;
         let mut places = vec![("directory", INSIDE)];
         places.extend(egress.as_ref().map(|_| ("file", egress::INSIDE)));
@@ -247,15 +237,7 @@ impl Sandbox for IncusSandbox {
         let given = containers::input(run);
         let ended = tokio::time::timeout(run.time, instance.run(&command, &given, printed)).await;
         drop(instance);
-        Ok(match ended {
-            Ok(Ok(status)) => containers::end(status),
-            Ok(Err(err)) => {
-                // It may have begun, and may even have ended well.
-                warn!(error = %err, "failed to hear how a run in an instance ended");
-                End::Lost
-            }
-            Err(_) => End::TimedOut,
-        })
+        Ok(containers::end(ended))
     }
 }
 

@@ -74,10 +74,7 @@ impl Plugins {
         refresh: Option<&str>,
     ) -> Result<McpAnswer, String> {
         for token in [Some(access), refresh].into_iter().flatten() {
-            bounded(token)?;
-            if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
-                return Err("a token is a line without spaces".to_owned());
-            }
+            check_token(token)?;
         }
         if let Some(variable) = variable(access)
             && (variable.starts_with("CLARA_")
@@ -134,6 +131,15 @@ fn bounded(text: &str) -> Result<(), String> {
     match text.len() <= GIVEN_BYTES {
         true => Ok(()),
         false => Err(format!("it is longer than {GIVEN_BYTES} bytes")),
+    }
+}
+
+/// Whether something can be a token; the error does not repeat it.
+pub(crate) fn check_token(token: &str) -> Result<(), String> {
+    bounded(token)?;
+    match !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err("a token is a line without spaces".to_owned()),
     }
 }
 

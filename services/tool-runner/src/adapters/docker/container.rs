@@ -1,7 +1,6 @@
 //! One container, from its beginning to its end: however this goes away, it does.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::{AttachContainerResults, LogOutput};
@@ -13,13 +12,9 @@ use bollard::query_parameters::{
 use futures::{Stream, StreamExt};
 use service_kit::task::{self, TaskKind};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tracing::warn;
 
+use crate::adapters::containers;
 use crate::sandbox::Printed;
-
-/// How often its removal is tried, and the pause after the first time, which doubles.
-const TRIES: u32 = 6;
-const PAUSE: Duration = Duration::from_millis(100);
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
@@ -87,20 +82,14 @@ impl Drop for Container {
     }
 }
 
-/// Removes a container. What the daemon does not know may be on its way to it, so it is asked
-/// more than once.
 pub(super) async fn remove(docker: &Docker, name: &str) {
-    let mut failed = None;
-    for attempt in 0..TRIES {
+    containers::remove(|| async {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         match docker.remove_container(name, Some(options)).await {
-            Ok(()) => return,
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
-            Err(err) => failed = Some(err),
+            Ok(()) => Ok(true),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(err) => Err(err),
         }
-        tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await;
-    }
-    if let Some(err) = failed {
-        warn!(error = %err, "failed to remove a container; it has ended, and is removed later");
-    }
+    })
+    .await;
 }

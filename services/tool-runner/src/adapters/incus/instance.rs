@@ -1,18 +1,12 @@
 //! One instance, from its beginning to its end: however this goes away, it does.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use service_kit::task::{self, TaskKind};
-use tracing::warn;
 
 use super::api::{Api, Exec, Failed};
+use crate::adapters::containers;
 use crate::sandbox::Printed;
-
-/// How often its removal is tried, and the pause after the first time, which doubles.
-const TRIES: u32 = 6;
-const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Instance {
     api: Api,
@@ -57,24 +51,18 @@ impl Drop for Instance {
     }
 }
 
-/// Removes an instance: one that runs is gone when it has stopped. What the daemon does not know
-/// may be on its way to it, so it is asked more than once.
+/// Removes an instance: one that runs is gone when it has stopped.
 pub(super) async fn remove(api: &Api, name: &str) {
-    let path = format!("/1.0/instances/{name}");
-    let mut failed = None;
-    for attempt in 0..TRIES {
+    containers::remove(|| async {
         let stop = json!({"action": "stop", "force": true, "timeout": 10});
         if api.change(name, stop).await.is_ok() {
-            return;
+            return Ok(true);
         }
-        match api.does(Method::DELETE, &path, &Value::Null).await {
-            Ok(()) => return,
-            Err(Failed::NotFound) => failed = None,
-            Err(err) => failed = Some(err),
+        match api.does(Method::DELETE, &format!("/1.0/instances/{name}"), &Value::Null).await {
+            Ok(()) => Ok(true),
+            Err(Failed::NotFound) => Ok(false),
+            Err(err) => Err(err),
         }
-        tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await;
-    }
-    if let Some(err) = failed {
-        warn!(error = %err, "failed to remove an instance; what ran in it has ended, and it is removed later");
-    }
+    })
+    .await;
 }

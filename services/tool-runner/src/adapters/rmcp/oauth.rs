@@ -25,7 +25,7 @@ use self::unattended::Proof;
 use crate::adapters::process::expand;
 use crate::adapters::vault::{Part, Vault, VaultError};
 use crate::locks::Locks;
-use crate::mcp::variable;
+use crate::mcp::{check_token, variable};
 use crate::ports::{Authorities, Authority, Begin, Key, Machine};
 use crate::web::is_trustworthy;
 
@@ -247,9 +247,7 @@ impl Authorities for OAuth {
         let access = match variable(access) {
             Some(name) => {
                 let token = expand(access)?.trim_end().to_owned();
-                if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
-                    return Err(format!("what stands in {name} is no token: a token is a line without spaces"));
-                }
+                check_token(&token).map_err(|why| format!("{name}: {why}"))?;
                 token
             }
             None => access.to_owned(),
