@@ -24,7 +24,7 @@ pub mod queue; // What becomes of a message while a turn runs.
 pub mod quota; // How much somebody may send.
 pub mod replay; // The requests that a journal stands for.
 pub mod sampling; // Words that servers want of the model.
-pub mod secret; // Words that look like a secret.
+pub mod secret; // Secrets in a text.
 pub mod session; // What was said in one go.
 pub mod spending; // What model calls cost, and may cost.
 pub mod tier; // Which class of model answers.

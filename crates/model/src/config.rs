@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::secret::KnownSecrets;
 use domain::tier::Tier;
 use secrecy::SecretString;
 use service_kit::settings::{Fault, Settings};
@@ -41,6 +42,8 @@ pub struct ModelConfig {
     pub retries: u32,
     /// Whether calls of tools are written as XML, rather than in the vendor's own form.
     pub xml_calls: bool,
+    /// What no model's words may hold.
+    pub secrets: KnownSecrets,
 }
 
 /// The providers with their prefix, in the order in which a key chooses one.
@@ -84,6 +87,7 @@ impl ModelConfig {
             timeout: Duration::from_secs(settings.number("CLARA_MODEL_TIMEOUT_SECONDS")),
             retries: u32::try_from(settings.number("CLARA_MODEL_RETRIES")).unwrap_or(0),
             xml_calls: settings.text("TOOL_CALL_MODE") == "xml",
+            secrets: settings.secrets(),
         })
     }
 

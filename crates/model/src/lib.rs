@@ -6,6 +6,7 @@
 //! class, in our words.
 
 mod config; // Which provider, which model for which tier.
+mod discreet; // Without the process's own secrets.
 mod faults; // What a vendor's error means.
 mod offline; // Fixed rules, no network.
 mod retry; // Trying again, as the vendor asks.
@@ -70,9 +71,9 @@ impl Images for NoImages {
     }
 }
 
-/// The configured model, with retries.
+/// The configured model, with retries, and without the secrets of this process in what it says.
 pub fn open(config: &ModelConfig, images: Arc<dyn Images>) -> Result<Arc<dyn ChatModel>, ModelError> {
-    Ok(match &config.provider {
+    let model: Arc<dyn ChatModel> = match &config.provider {
         Provider::Offline { word_pause } => Arc::new(offline::Offline::new(*word_pause)),
         Provider::Anthropic(endpoint) | Provider::OpenAi(endpoint) => {
             let wire = match config.provider {
@@ -84,5 +85,9 @@ pub fn open(config: &ModelConfig, images: Arc<dyn Images>) -> Result<Arc<dyn Cha
             let patient = Arc::new(retry::Patient::new(vendor, config.retries));
             if config.xml_calls { Arc::new(xml::Xml(patient)) } else { patient }
         }
+    };
+    Ok(match config.secrets.is_empty() {
+        true => model,
+        false => Arc::new(discreet::Discreet { model, secrets: config.secrets.clone() }),
     })
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use domain::secret::KnownSecrets;
 use secrecy::SecretString;
 
 pub use catalogue::{CATALOGUE, Setting};
@@ -213,13 +214,10 @@ impl Settings {
         self.optional(name).map(SecretString::from)
     }
 
-    /// Everything secret that somebody set.
-    pub fn secrets(&self) -> Vec<SecretString> {
-        CATALOGUE
-            .iter()
-            .filter(|known| matches!(known.kind, Kind::Secret))
-            .filter_map(|known| self.secret(known.name))
-            .collect()
+    /// Everything secret that somebody set, to be kept out of what leaves.
+    pub fn secrets(&self) -> KnownSecrets {
+        let secret = CATALOGUE.iter().filter(|known| matches!(known.kind, Kind::Secret));
+        KnownSecrets::new(secret.filter_map(|known| self.optional(known.name)))
     }
 
     /// The number of a setting; was checked when it was read.

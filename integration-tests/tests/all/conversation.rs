@@ -90,6 +90,23 @@ async fn answer_streams_and_the_final_is_what_was_streamed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_secret_of_the_installation_is_said_in_a_stream_or_an_answer() {
+    let sandbox = Sandbox::plan().set("TAVILY_API_KEY", "canary-0123456789").start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let mut deltas = terminal.bus.watch_deltas("cli", &terminal.conversation).await.unwrap();
+    let reply = terminal.asks("is it canary-0123456789 that you know?").await;
+    assert!(reply.text.contains("is it [a secret] that you know?") && !reply.text.contains("canary"), "{}", reply.text);
+    let mut text = String::new();
+    while text != reply.text {
+        let delta = tokio::time::timeout(testkit::DEADLINE, deltas.next()).await.unwrap().unwrap();
+        if let DeltaKind::Text { tail, .. } = delta.kind {
+            text.push_str(&tail);
+            assert!(!text.contains("canary"), "{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_people_share_nothing() {
     let sandbox = Sandbox::start().await;
     let mut ann = sandbox.terminal("main").await;

