@@ -3,7 +3,6 @@
 
 use async_nats::jetstream::kv;
 use domain::ids::ConversationId;
-use domain::message::Principal;
 use domain::spending::Account;
 use proto::Wire;
 
@@ -26,9 +25,10 @@ pub struct SpendingError(String);
 pub struct AccountKey(String);
 
 impl AccountKey {
-    /// `day`: as `2026-11-26`. A platform's id never enters a key.
-    pub fn of_person(person: &Principal, day: &str) -> Self {
-        let hash = blake3::hash(format!("{}\n{}", person.tenant, person.user).as_bytes()).to_hex();
+    /// `person`: the id of a principal's user, who is one wherever they speak. `day`: as
+    /// `2026-11-26`. A platform's id never enters a key.
+    pub fn of_person(person: &str, day: &str) -> Self {
+        let hash = blake3::hash(person.as_bytes()).to_hex();
         Self(format!("user.{}.{day}", &hash[..32]))
     }
 

@@ -3,6 +3,7 @@
 
 use bus::{AccountKey, Spending};
 use domain::mcp::McpCommand;
+use domain::memory::FactCommand;
 use domain::spending::{Account, Cost};
 use domain::turn::{Reply, ReplyKind};
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use testkit::model::{Act, FakeModel};
 use testkit::sandbox::Sandbox;
 use testkit::terminal::Terminal;
 
-use crate::asking::{ANN, principal};
+use crate::asking::{ANN, ask, known};
 use crate::mcp::{everything, install, mcp, obedient, plan, process};
 
 /// Each answer of the fake model costs 11 tokens that are read and 7 that are written.
@@ -45,7 +46,7 @@ async fn what_a_person_may_spend_counts_in_all_their_conversations_and_replicas(
     let mut sandbox = plan.set("CLARA_BUDGET_USER_TOKENS", 20_000).set("DEFAULT_TIMEZONE", "UTC").start().await;
     let (mut one, mut other) = (sandbox.terminal("one").await, sandbox.terminal("other").await);
     let spending = sandbox.bus().await.spending().await.unwrap();
-    let (key, day) = (|day: &str| AccountKey::of_person(&principal(ANN), day), today());
+    let (key, day) = (|day: &str| AccountKey::of_person(ANN, day), today());
     for _ in 0..3 {
         assert_eq!(one.asks("hello").await.kind, ReplyKind::Answered);
         assert_eq!(other.asks("hello").await.kind, ReplyKind::Answered);
@@ -103,7 +104,7 @@ async fn words_that_a_server_wants_of_the_model_are_paid_for_by_whoever_calls_it
     let agreed = McpCommand::Sampling { name: "everything".into(), is_allowed: true };
     mcp(&bus, ANN, agreed).await.unwrap();
     let (mut terminal, spending) = (sandbox.terminal("main").await, bus.spending().await.unwrap());
-    let key = AccountKey::of_person(&principal(ANN), &today());
+    let key = AccountKey::of_person(ANN, &today());
     let ask = r#"!high call everything__trigger-sampling-request {"prompt": "which colour?"}"#;
     let reply = terminal.asks(ask).await;
     assert!(reply.text.contains("all right"), "{}", reply.text);
@@ -129,6 +130,37 @@ async fn an_answer_that_was_stopped_is_paid_for() {
     eventually("the model is asked", async || (model.asked().len() == 1).then_some(())).await;
     terminal.does(Saying::Stop).await;
     assert_eq!(terminal.reply_to(&message).await.kind, ReplyKind::Stopped);
-    let spent = settled(&spending, &AccountKey::of_person(&principal(ANN), &today())).await;
+    let spent = settled(&spending, &AccountKey::of_person(ANN, &today())).await;
     assert!((1000..20_000).contains(&spent.tokens), "{spent:?}");
+}
+
+/// Whom an answer is for also pays for what is asked around it: which model answers, and what
+/// is learnt. Without a budget left, defaults and rules do it, and nobody is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn choosing_a_model_and_learning_are_paid_for_and_go_on_by_rules_without() {
+    let model = FakeModel::start(|asked, _| match asked.body["messages"][0]["content"].to_string() {
+        system if system.contains("You sort requests") => Act::say("LOW"),
+        system if system.contains("You note what a person says") => Act::say(r#"{"facts": [{"text": "I like tea"}]}"#),
+        _ => Act::say("all right"),
+    })
+    .await;
+    let plan =
+        Sandbox::plan().with(model.as_openai()).set("CLARA_MODEL_MAX_TOKENS", 100).set("DEFAULT_TIMEZONE", "UTC");
+    let plan = plan.set("CLARA_LEARNING", "model").set("AUTO_TIER_SELECTION", true);
+    let sandbox = plan.set("CLARA_BUDGET_USER_TOKENS", 20_000).start().await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    let (spending, key) = (bus.spending().await.unwrap(), AccountKey::of_person(ANN, &today()));
+    assert_eq!(terminal.asks("I like tea").await.tier.as_str(), "low");
+    known(&bus, ANN, &["I like tea"]).await;
+    assert_eq!(settled(&spending, &key).await.tokens, 3 * ANSWER, "sorted, answered and learnt");
+    assert_eq!(model.asked().len(), 3);
+    let all = |account: &mut Account| {
+        account.spent.tokens = 20_000;
+        Some(())
+    };
+    spending.change(&key, all).await.unwrap().unwrap();
+    stopped(&terminal.asks("hello").await, "used up");
+    ask(&bus, ANN, FactCommand::Learn { text: "I live in Berlin.".into(), apply: true }).await.unwrap();
+    known(&bus, ANN, &["I live in Berlin", "I like tea"]).await;
+    assert_eq!(model.asked().len(), 3, "nobody was asked");
 }

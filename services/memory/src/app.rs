@@ -16,7 +16,7 @@ use crate::actors::comparer::Comparer;
 use crate::actors::embedder::{self, PassageEmbedder};
 use crate::actors::eraser::{self, Eraser};
 use crate::actors::facts::FactServer;
-use crate::actors::learner::{self, Learner, Reader};
+use crate::actors::learner::{self, Learner};
 use crate::actors::mirroring::{self, Erases, Mirroring};
 use crate::actors::passages::PassageServer;
 use crate::actors::projector::Projector;
@@ -31,6 +31,7 @@ use crate::knowledge::Knowledge;
 use crate::learning::Learning;
 use crate::mirrors::{GraphStore, Mirrored, Point, Related, VectorStore};
 use crate::open;
+use crate::reader::Reader;
 use crate::search::Search;
 
 /// Journal records that are projected at the same time.
@@ -57,7 +58,7 @@ impl App {
     /// Opens the database, brings its schema up to date, and finds the journals.
     pub async fn build(settings: &Settings, bus: &Bus) -> anyhow::Result<Self> {
         let model = open::embedder(settings)?;
-        let (learning, reader) = open::learning(settings)?;
+        let (learning, reader) = open::learning(settings, bus).await?;
         let database = open::database(settings).await.context("open the memory database")?;
         let project = settings.text("DEFAULT_PROJECT");
         let mut memory = SqlMemory::prepare(database, project, model.is_some(), learning).await?;

@@ -16,6 +16,7 @@ mod mirrors; // Stores beside the database.
 mod open; // From settings to databases and models.
 mod ports; // What the service needs from a database.
 mod projection; // From a turn's journal to messages.
+mod reader; // The model that reads what was said.
 mod scope; // What is searched together.
 mod search; // Finds what fits a question.
 

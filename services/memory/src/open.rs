@@ -4,19 +4,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::Bus;
 use domain::tier::Tier;
 use embed::{Bert, EmbedError, Embedder, Endpoint};
 use model::{ModelConfig, Provider};
 use secrecy::SecretString;
 use service_kit::settings::Settings;
+use spending::Budgets;
 use store::{Database, StoreError};
 
-use crate::actors::learner::Reader;
 use crate::adapters::falkordb::FalkorGraph;
 use crate::adapters::pgvector::PgVectors;
 use crate::adapters::qdrant::QdrantVectors;
 use crate::learning::Learning;
 use crate::mirrors::{GraphStore, MirrorError, VectorStore};
+use crate::reader::{PATIENCE, Reader};
 
 /// Where embeddings are made when there is a key and no address.
 const OPENAI: &str = "https://api.openai.com/v1";
@@ -84,7 +86,7 @@ pub(crate) fn graph(settings: &Settings) -> Result<Option<Arc<dyn GraphStore>>, 
 }
 
 /// By what is learnt, and the model that is asked for it.
-pub(crate) fn learning(settings: &Settings) -> anyhow::Result<(Learning, Option<Reader>)> {
+pub(crate) async fn learning(settings: &Settings, bus: &Bus) -> anyhow::Result<(Learning, Option<Reader>)> {
     match settings.text("CLARA_LEARNING").as_str() {
         "off" => return Ok((Learning::Off, None)),
         "rules" => return Ok((Learning::Rules, None)),
@@ -97,5 +99,6 @@ pub(crate) fn learning(settings: &Settings) -> anyhow::Result<(Learning, Option<
     }
     let name = settings.optional("ROOK_MODEL").unwrap_or_else(|| config.model(Tier::Low).to_owned());
     let model = model::open(&config, Arc::new(model::NoImages)).map_err(|err| anyhow::anyhow!("{err}"))?;
-    Ok((Learning::Model, Some(Reader { model, name })))
+    let budgets = Budgets::open(settings, bus, PATIENCE).await?;
+    Ok((Learning::Model, Some(Reader { model, name, budgets })))
 }

@@ -4,7 +4,7 @@ mod facts; // Facts: how they are found, changed, learnt and erased.
 mod people; // What people choose: accounts, reminders, projects.
 
 use async_trait::async_trait;
-use domain::ids::TurnId;
+use domain::ids::{ConversationId, TurnId};
 use domain::memory::{HistoryMessage, RecallRequest};
 use domain::session::Session;
 use learn::mood::Mood;
@@ -99,6 +99,10 @@ pub(crate) trait Passages: Send + Sync {
 /// A session with what was said in it since its last summary.
 pub(crate) struct Unsummarised {
     pub session: String,
+    /// Whose it is; none for a group's.
+    pub person: Option<String>,
+    /// None: it came from another system.
+    pub conversation: Option<ConversationId>,
     /// Its summary so far; empty if there is none.
     pub before: String,
     /// Everything that the person said in it, oldest first; nothing for a group.

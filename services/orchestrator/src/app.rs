@@ -19,8 +19,8 @@ use tracing::instrument;
 use crate::actors::turn::Collaborators;
 use crate::actors::turns::{Delivered, Settled, Turns};
 use crate::sampling::Sampler;
-use crate::spending::Budgets;
 use crate::tools::ToolCalls;
+use spending::Budgets;
 
 /// Claims without progress before a turn is given up.
 const IDLE_CLAIMS: u32 = 5;
@@ -60,7 +60,7 @@ impl App {
             bus: bus.clone(),
             journals: bus.journals().await?,
             model: model::open(&models, Arc::new(Kept(bus.files().await?)))?,
-            budgets: Budgets::open(settings, bus, longest(&models)).await?.map(Arc::new),
+            budgets: Budgets::open(settings, bus, longest(&models)).await?,
             models,
             tools,
             limits,

@@ -8,13 +8,11 @@
 
 mod actors; // The turns.
 mod app; // Building and running.
-mod calling; // One call of the model.
 mod draft; // What is known here and not stored yet.
 mod offered; // Tools that turns share.
 mod sampling; // What servers want of the model.
 mod searching; // A search among the turn's own tools.
 mod show; // What a running turn shows.
-mod spending; // What people may spend.
 mod tools; // Asking for tool calls, and hearing of their results.
 
 pub use app::App;

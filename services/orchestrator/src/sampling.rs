@@ -11,8 +11,7 @@ use domain::sampling::{ANSWER_TOKENS, ASKED_BYTES, PATIENCE, Sample, Sampled, Vo
 use domain::tier::Tier;
 use model::{ChatModel, ChatRequest, ModelConfig};
 
-use crate::calling;
-use crate::spending::{Budgets, Paying};
+use spending::{Budgets, Paying};
 
 /// Which model answers: servers do not choose.
 const TIER: Tier = Tier::Mid;
@@ -43,14 +42,14 @@ impl Serve<Sample, Sampled> for Sampler {
             max_tokens: sample.max_tokens.clamp(1, ANSWER_TOKENS.min(self.models.max_tokens)),
         };
         let paying = Paying {
-            person: Some(&sample.principal),
-            conversation: &sample.conversation,
+            person: Some(&sample.principal.user),
+            conversation: Some(&sample.conversation),
             call: format!("sample:{}", sample.id),
             tier: TIER,
         };
         let paying = self.budgets.as_ref().map(|budgets| (budgets, paying));
         // Nobody watches it being written.
-        let asked = calling::call(self.model.as_ref(), &request, paying, |_| true);
+        let asked = spending::call(self.model.as_ref(), &request, paying, |_| true);
         let answered = tokio::time::timeout(PATIENCE, asked).await;
         let answered = answered.map_err(|_| format!("the model gave no answer within {PATIENCE:?}"))?;
         let answer = answered.map_err(|err| err.fault.told_user())?;

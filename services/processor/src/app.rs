@@ -10,13 +10,14 @@ use model::ModelConfig;
 use service_kit::run::Service;
 use service_kit::settings::Settings;
 use service_kit::supervision::Part;
+use spending::Budgets;
 
 use crate::actors::preparer::Preparer;
 use crate::adapters::services::Services;
 use crate::counts::Counts;
 use crate::prompt::Voice;
 use crate::rules;
-use crate::tier::TierChoice;
+use crate::tier::{PATIENCE, TierChoice};
 
 /// Turns that are prepared at the same time.
 const PREPARATIONS: usize = 64;
@@ -64,7 +65,7 @@ impl App {
             recollection: Arc::new(services.clone()),
             catalogue: Arc::new(services.clone()),
             files: Arc::new(services),
-            tiers: TierChoice::new(&config)?,
+            tiers: TierChoice::new(&config, Budgets::open(settings, bus, PATIENCE).await?)?,
             policy,
             voice,
             counts: Counts::default(),

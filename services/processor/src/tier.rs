@@ -8,11 +8,11 @@ use domain::decide::Tools;
 use domain::tier::{Tier, is_short_assent, parse_classification};
 use domain::turn::TurnRequest;
 use model::{ChatModel, ChatRequest, ModelConfig, NoImages};
-use tokio::sync::mpsc;
+use spending::{Budgets, Paying};
 use tracing::debug;
 
 /// How long the choice may take before the default stands.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// The part of a message that the choice is made by, in characters.
 const LOOK: usize = 500;
 const QUESTION: &str = "You sort requests by how strong a model they need. Answer with one word: \
@@ -23,15 +23,16 @@ pub(crate) struct TierChoice {
     default: Tier,
     /// The model that sorts, when tiers are chosen automatically.
     sorter: Option<(Arc<dyn ChatModel>, String)>,
+    budgets: Option<Arc<Budgets>>,
 }
 
 impl TierChoice {
-    pub(crate) fn new(config: &ModelConfig) -> Result<Self, model::ModelError> {
+    pub(crate) fn new(config: &ModelConfig, budgets: Option<Arc<Budgets>>) -> Result<Self, model::ModelError> {
         let sorter = match config.auto_tier {
             true => Some((model::open(config, Arc::new(NoImages))?, config.model(Tier::Low).to_owned())),
             false => None,
         };
-        Ok(Self { default: config.default_tier, sorter })
+        Ok(Self { default: config.default_tier, sorter, budgets })
     }
 
     /// What the person chose; else what the message needs; else the default.
@@ -53,9 +54,13 @@ impl TierChoice {
             tool_use: Tools::Withheld,
             max_tokens: 16,
         };
+        let paying = self.budgets.as_ref().map(|budgets| {
+            let (person, conversation) = (request.principal().map(|of| of.user.as_str()), Some(&request.conversation));
+            (budgets, Paying { person, conversation, call: format!("tier:{}", request.turn), tier: Tier::Low })
+        });
         // Nobody watches this answer come in.
-        let (progress, _) = mpsc::channel(1);
-        match tokio::time::timeout(PATIENCE, model.chat(&question, &progress)).await {
+        let sorted = spending::call(model.as_ref(), &question, paying, |_| true);
+        match tokio::time::timeout(PATIENCE, sorted).await {
             Ok(Ok(answer)) => parse_classification(&answer.text),
             Ok(Err(err)) => {
                 debug!(error = %err, "the tier was not chosen; taking the default");

@@ -11,9 +11,11 @@ use domain::memory::{
     Asking, Count, FACT_BYTES, FACTS, Fact, FactAnswer, FactCommand, FactOrigin, FactRequest, Intention, Searched,
     project_name, search_words,
 };
+use domain::tier::Tier;
 use learn::intention::Trigger;
 use learn::statement::{Statement, category};
 use service_kit::clock::now_ms;
+use spending::Paying;
 use uuid::Uuid;
 
 use super::learner::Learner;
@@ -262,7 +264,10 @@ impl FactServer {
         }
         let (mut facts, mut verdicts) = (Vec::new(), Verdicts::default());
         for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
-            for statement in self.learner.read(paragraph, 0).await? {
+            let call =
+                format!("learn:{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{user}/{paragraph}").as_bytes()));
+            let paying = Paying { person: Some(user), conversation: None, call, tier: Tier::Low };
+            for statement in self.learner.read(paragraph, 0, paying).await? {
                 if facts.len() >= FACTS {
                     verdicts.count("left out");
                     continue;

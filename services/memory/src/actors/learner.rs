@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::chat::ChatMessage;
-use domain::decide::Tools;
 use domain::ids::TurnId;
 use domain::memory::FactOrigin;
+use domain::tier::Tier;
 use learn::model::{INSTRUCTION, read};
 use learn::statement::{Statement, statements};
-use model::{ChatModel, ChatRequest};
 use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
-use tokio::sync::mpsc;
+use spending::Paying;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -25,11 +23,10 @@ use crate::background::{Bell, Work};
 use crate::knowledge::Knowledge;
 use crate::learning::New;
 use crate::ports::{SaidBy, Unlearnt};
+use crate::reader::Reader;
 
 /// How long one turn may take; then another replica may try it.
 const LEASE: Duration = Duration::from_secs(120);
-/// How long the model may take for one message.
-const ANSWER: Duration = Duration::from_secs(60);
 /// Longest answer of the model, in tokens.
 const ANSWER_TOKENS: u32 = 800;
 /// Tries with a model; then rules must do.
@@ -38,31 +35,6 @@ const TRIES: u32 = 5;
 pub(crate) const PAUSE: Duration = Duration::from_secs(5);
 /// Longest part of a message that a model reads, in bytes.
 const MESSAGE_BYTES: usize = 6000;
-
-/// A model that is asked for facts, by its name.
-pub(crate) struct Reader {
-    pub(crate) model: Arc<dyn ChatModel>,
-    pub(crate) name: String,
-}
-
-impl Reader {
-    /// The model's answer about a text, which is material and no question to it.
-    pub(crate) async fn ask(&self, instruction: &str, text: String, max_tokens: u32) -> Result<String, String> {
-        let request = ChatRequest {
-            model: self.name.clone(),
-            system: instruction.into(),
-            messages: vec![ChatMessage::user(text)],
-            tools: [].into(),
-            tool_use: Tools::Withheld,
-            max_tokens,
-        };
-        // Nobody watches this answer come in.
-        let (progress, _) = mpsc::channel(1);
-        let answer = tokio::time::timeout(ANSWER, self.model.chat(&request, &progress)).await;
-        let answer = answer.map_err(|_| format!("the model gave no answer within {ANSWER:?}"))?;
-        answer.map(|answer| answer.text).map_err(|err| err.to_string())
-    }
-}
 
 pub(crate) struct Learner {
     pub(crate) knowledge: Arc<Knowledge>,
@@ -85,7 +57,13 @@ impl Work for Learner {
             return Ok(false);
         };
         for said in &said {
-            let found = self.read(&said.text, tries).await?;
+            let paying = Paying {
+                person: Some(&said.user),
+                conversation: said.conversation.as_ref(),
+                call: format!("learn:{}", said.id),
+                tier: Tier::Low,
+            };
+            let found = self.read(&said.text, tries, paying).await?;
             for statement in found {
                 self.store(turn, said, statement).await?;
             }
@@ -117,12 +95,13 @@ impl Learner {
         Ok(())
     }
 
-    /// The statements of a message: by the model, or by rules where there is none
-    /// or it failed too often.
-    pub(crate) async fn read(&self, message: &str, tries: u32) -> Result<Vec<Statement>, String> {
+    /// The statements of a message: by the model, or by rules where there is none, it failed
+    /// too often, or nobody may pay for it.
+    pub(crate) async fn read(&self, message: &str, tries: u32, paying: Paying<'_>) -> Result<Vec<Statement>, String> {
         let Some(reader) = self.reader.as_ref().filter(|_| tries < TRIES) else { return Ok(statements(message)) };
         let message = &message[..message.floor_char_boundary(MESSAGE_BYTES)];
-        let answer = reader.ask(INSTRUCTION, message.to_owned(), ANSWER_TOKENS).await?;
+        let answer = reader.ask(INSTRUCTION, message.to_owned(), ANSWER_TOKENS, paying).await?;
+        let Some(answer) = answer else { return Ok(statements(message)) };
         Ok(read(&answer, message).unwrap_or_else(|| {
             debug!("the model's answer holds no facts in the form that was asked for");
             Vec::new()

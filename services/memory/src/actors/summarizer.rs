@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::ids::ConversationId;
+use domain::tier::Tier;
 use learn::mood::{feeling, mood};
 use learn::summary::{FOLDING, INSTRUCTION, Summary, by_rules, fold_by_rules, read, read_folded};
 use learn::topic;
 use service_kit::clock::now_ms;
+use spending::Paying;
 use tracing::debug;
 
-use super::learner::Reader;
 use super::projector::describe;
 use crate::background::Work;
 use crate::ports::{Summaries, Unfolded, Unsummarised};
+use crate::reader::Reader;
 
 /// How long one summary may take; then another replica may try it.
 const LEASE: Duration = Duration::from_secs(120);
@@ -63,8 +66,16 @@ impl Summarizer {
         let by_rules = || fold_by_rules(&of.before, &of.sessions);
         let Some(reader) = self.reader.as_ref().filter(|_| of.tries < TRIES) else { return Ok(by_rules()) };
         let new: String = of.sessions.iter().map(|summary| format!("New: {summary}\n")).collect();
-        let answer = reader.ask(FOLDING, format!("Notes so far: {}\n\n{new}", of.before), ANSWER_TOKENS).await?;
-        Ok(read_folded(&answer).unwrap_or_else(by_rules))
+        let conversation = ConversationId::parse(&of.channel).ok();
+        let paying = Paying {
+            person: None,
+            conversation: conversation.as_ref(),
+            call: format!("fold:{}:{}", of.channel, of.to),
+            tier: Tier::Low,
+        };
+        let text = format!("Notes so far: {}\n\n{new}", of.before);
+        let answer = reader.ask(FOLDING, text, ANSWER_TOKENS, paying).await?;
+        Ok(answer.and_then(|answer| read_folded(&answer)).unwrap_or_else(by_rules))
     }
 
     async fn summarize(&self, due: &Unsummarised) -> Result<Option<Summary>, String> {
@@ -85,7 +96,14 @@ impl Summarizer {
             let said: String = said.chars().take(MESSAGE_CHARS).collect();
             text.push_str(&format!("{name}: {said}\n"));
         }
-        let answer = reader.ask(INSTRUCTION, text, ANSWER_TOKENS).await?;
+        let paying = Paying {
+            person: due.person.as_deref(),
+            conversation: due.conversation.as_ref(),
+            call: format!("summary:{}:{}", due.session, due.to),
+            tier: Tier::Low,
+        };
+        let answer = reader.ask(INSTRUCTION, text, ANSWER_TOKENS, paying).await?;
+        let Some(answer) = answer else { return Ok(by_rules()) };
         Ok(read(&answer).or_else(|| {
             debug!("the model's answer holds no summary in the form that was asked for");
             by_rules()

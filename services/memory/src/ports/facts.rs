@@ -66,6 +66,8 @@ pub(crate) struct Unlearnt {
 pub(crate) struct SaidBy {
     pub id: String,
     pub user: String,
+    /// None: it came from another system.
+    pub conversation: Option<ConversationId>,
     pub text: String,
     pub at_ms: i64,
     /// The project that it was said in; empty for none.

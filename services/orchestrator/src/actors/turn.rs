@@ -28,8 +28,8 @@ use super::turns::{Delivered, Settled};
 use crate::draft::{Draft, Stored};
 use crate::searching;
 use crate::show::Show;
-use crate::spending::Budgets;
 use crate::tools::{Heard, ToolCalls};
+use spending::Budgets;
 
 mod hear; // What a turn hears while it runs.
 

@@ -154,8 +154,7 @@ pub(super) const TOOLS: &[Setting] = &[
         "CLARA_BUDGET_USER_TOKENS",
         Kind::Number { min: 0, max: 1_000_000_000_000 },
         "0",
-        "Tokens that answers to one person may take on a day (choosing a model, learning and summaries are not counted); \
-         0: any",
+        "Tokens that one person may spend on a day: by answers, the choice of a model, learning and summaries; 0: any",
     ),
     setting(
         "CLARA_BUDGET_USER_CENTS",

@@ -329,7 +329,7 @@ impl Facts for SqlMemory {
         let sql = "UPDATE turns_to_learn SET claimed_by = $2, claimed_until = $3, tries = tries + 1 WHERE turn_id = $1";
         transaction.execute(sql, &[id.as_str().into(), replica.into(), until_ms.into()]).await?;
         // By what its speaker had chosen when it was said, in a group too.
-        let sql = "SELECT m.id, m.user_id, m.content, m.created_at, (SELECT c.project FROM conversation_projects c \
+        let sql = "SELECT m.id, m.user_id, m.content, m.created_at, s.context_id, (SELECT c.project FROM conversation_projects c \
                    WHERE c.context_id = s.context_id AND c.user_id = m.user_id AND c.since <= m.created_at \
                    ORDER BY c.since DESC LIMIT 1) AS project FROM messages m JOIN sessions s ON s.id = m.session_id \
                    WHERE m.turn_id = $1 AND m.role = 'user' AND m.kind = 'said' ORDER BY m.position";
@@ -340,6 +340,7 @@ impl Facts for SqlMemory {
             Ok::<_, StoreError>(SaidBy {
                 id: row.text("id")?,
                 user: row.text("user_id")?,
+                conversation: ConversationId::parse(&row.text("context_id")?).ok(),
                 text: row.text("content")?,
                 at_ms: row.integer("created_at")?,
                 project: row.optional_text("project")?.unwrap_or_default(),

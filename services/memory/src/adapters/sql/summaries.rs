@@ -1,6 +1,7 @@
 //! Sessions that are to be summarised, and what they were about.
 
 use async_trait::async_trait;
+use domain::ids::ConversationId;
 use domain::memory::RecallRequest;
 use domain::message::Audience;
 use learn::mood::Mood;
@@ -38,7 +39,8 @@ impl Summaries for SqlMemory {
     async fn claim_session(&self, now_ms: i64, until_ms: i64) -> Result<Option<Unsummarised>, MemoryError> {
         let mut transaction = self.database.begin().await?;
         transaction.lock("sessions_to_summarize").await?;
-        let sql = "SELECT q.session_id, q.messages, q.tries, s.session_summary, s.summarized_to FROM sessions_to_summarize q \
+        let sql = "SELECT q.session_id, q.messages, q.tries, s.session_summary, s.summarized_to, s.user_id, s.audience, s.context_id \
+                   FROM sessions_to_summarize q \
                    JOIN sessions s ON s.id = q.session_id WHERE q.due_at <= $1 AND q.claimed_until < $1 \
                    ORDER BY q.due_at LIMIT 1";
         let Some(row) = transaction.fetch(sql, &[now_ms.into()]).await?.pop() else { return Ok(None) };
@@ -61,6 +63,8 @@ impl Summaries for SqlMemory {
         }
         Ok(Some(Unsummarised {
             session,
+            person: (row.text("audience")? == "direct").then(|| row.text("user_id")).transpose()?,
+            conversation: ConversationId::parse(&row.text("context_id")?).ok(),
             before: row.optional_text("session_summary")?.unwrap_or_default(),
             own,
             said,

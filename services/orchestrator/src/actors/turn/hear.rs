@@ -13,8 +13,7 @@ use service_kit::task::{self, TaskKind};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{LOOK, TurnMsg};
-use crate::calling;
-use crate::spending::{Budgets, Paying};
+use spending::{Budgets, Paying};
 
 pub(super) fn spawn(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(task::spawn(TaskKind::Work, name, work))
@@ -62,7 +61,12 @@ pub(super) fn progress(mut said: Subscription<ToolProgress>, me: &ActorRef<TurnM
 /// A turn's call is paid for by whoever it is begun for.
 fn paid_by(context: &TurnContext, step: u32, tier: Tier) -> Paying<'_> {
     let turn = &context.request;
-    Paying { person: turn.principal(), conversation: &turn.conversation, call: format!("{}:{step}", turn.turn), tier }
+    Paying {
+        person: turn.principal().map(|of| of.user.as_str()),
+        conversation: Some(&turn.conversation),
+        call: format!("{}:{step}", turn.turn),
+        tier,
+    }
 }
 
 /// Asks the model, mails what comes, and last the reply.
@@ -75,7 +79,7 @@ pub(super) async fn model(
 ) {
     let paying = paying.as_ref().map(|(budgets, context, tier)| (budgets, paid_by(context, step, *tier)));
     let hear = |piece| me.cast(TurnMsg::ModelProgressed(piece)).is_ok();
-    let reply = calling::call(model.as_ref(), &request, paying, hear).await;
+    let reply = spending::call(model.as_ref(), &request, paying, hear).await;
     // The turn may have ended; then nobody waits for this.
     let _ = me.cast(TurnMsg::ModelReplied { step, reply });
 }

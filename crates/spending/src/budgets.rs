@@ -8,7 +8,6 @@ use bus::{AccountKey, Spending};
 use domain::chat::{Answer, ChatRequest};
 use domain::ids::ConversationId;
 use domain::journal::Fault;
-use domain::message::Principal;
 use domain::spending::{Allowance, Cost, Price, Reserved};
 use domain::tier::Tier;
 use jiff::Timestamp;
@@ -19,7 +18,8 @@ use service_kit::settings::Settings;
 use service_kit::task::{self, TaskKind};
 use tracing::warn;
 
-pub(crate) struct Budgets {
+/// What is allowed, what a call costs, and the accounts that it is counted in.
+pub struct Budgets {
     spending: Spending,
     of_person: Allowance,
     of_channel: Allowance,
@@ -30,12 +30,14 @@ pub(crate) struct Budgets {
 }
 
 /// Who pays for a call.
-pub(crate) struct Paying<'a> {
-    pub(crate) person: Option<&'a Principal>,
-    pub(crate) conversation: &'a ConversationId,
+pub struct Paying<'a> {
+    /// The id of a person; none: only the conversation pays.
+    pub person: Option<&'a str>,
+    /// Where it is for; none: only the person pays.
+    pub conversation: Option<&'a ConversationId>,
     /// By what it is known: the same again takes the place of the one before.
-    pub(crate) call: String,
-    pub(crate) tier: Tier,
+    pub call: String,
+    pub tier: Tier,
 }
 
 /// A call that was reserved. One that breaks off, because this is dropped, has cost what it was
@@ -91,8 +93,9 @@ impl Drop for Claim {
 }
 
 impl Budgets {
-    /// Those that are configured; nothing if none is.
-    pub(crate) async fn open(settings: &Settings, bus: &bus::Bus, longest: Duration) -> anyhow::Result<Option<Self>> {
+    /// Those that are configured; nothing if none is. `longest`: how long a call may take,
+    /// with all of its tries. Errors: a price that cannot be read, and a bus without accounts.
+    pub async fn open(settings: &Settings, bus: &bus::Bus, longest: Duration) -> anyhow::Result<Option<Arc<Self>>> {
         let limit = |name: &str| Some(settings.number(name)).filter(|limit| *limit > 0);
         let allowance = |of: &str| Allowance {
             tokens: limit(&format!("CLARA_BUDGET_{of}_TOKENS")),
@@ -113,14 +116,14 @@ impl Budgets {
                 Ok(Price::default())
             }
         };
-        Ok(Some(Self {
+        Ok(Some(Arc::new(Self {
             spending: bus.spending().await?,
             of_person,
             of_channel,
             prices: [price("CLARA_PRICE_LOW")?, price("CLARA_PRICE_MID")?, price("CLARA_PRICE_HIGH")?],
             zone: TimeZone::get(&settings.text("DEFAULT_TIMEZONE")).unwrap_or(TimeZone::UTC),
             longest,
-        }))
+        })))
     }
 
     /// Reserves a call; the error is why it is not made.
@@ -142,9 +145,9 @@ impl Budgets {
         let until_ms = now.saturating_add(i64::try_from(self.longest.as_millis()).unwrap_or(i64::MAX));
         let (call, mut accounts) = (paying.call, Vec::new());
         let person = paying.person.map(|person| AccountKey::of_person(person, &day));
-        let channel = AccountKey::of_channel(paying.conversation, &day);
+        let channel = paying.conversation.map(|conversation| AccountKey::of_channel(conversation, &day));
         for (key, allowed, fault) in
-            [(person, self.of_person, Fault::OverBudget), (Some(channel), self.of_channel, Fault::ChannelOverBudget)]
+            [(person, self.of_person, Fault::OverBudget), (channel, self.of_channel, Fault::ChannelOverBudget)]
         {
             let Some(key) = key.filter(|_| !allowed.is_none()) else { continue };
             let reserved = Reserved { cost, until_ms };

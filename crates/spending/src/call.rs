@@ -10,7 +10,7 @@ use futures::FutureExt;
 use model::{ChatModel, ModelError, Progress};
 use tokio::sync::mpsc;
 
-use crate::spending::{Budgets, Paying};
+use crate::budgets::{Budgets, Paying};
 
 /// Pieces of text that may wait for who hears them; the model waits for more.
 const PIECES: usize = 64;
@@ -18,7 +18,10 @@ const PIECES: usize = 64;
 /// Asks the model and gives every piece of what it says to `hear`, until that says that nobody
 /// hears it any more: then the call ends, as it does when this is dropped, and has cost what
 /// it was given to read and what it had said.
-pub(crate) async fn call(
+///
+/// Errors: as the model's, and [`Fault::OverBudget`] or [`Fault::ChannelOverBudget`] before
+/// anything was asked.
+pub async fn call(
     model: &dyn ChatModel,
     request: &ChatRequest,
     paying: Option<(&Arc<Budgets>, Paying<'_>)>,
