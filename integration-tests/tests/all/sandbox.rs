@@ -184,18 +184,27 @@ pub(crate) const EXCESSES: &[(&str, &str)] = &[
 async fn limits_hold_and_nothing_is_left_behind() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
     let plan = plan(&model, folder.path()).set("CLARA_SANDBOX_FILE_MB", 4).set("CLARA_SANDBOX_CPU_PERCENT", 50);
-    let sandbox = plan.start().await;
+    let sandbox = plan.set("CLARA_SANDBOX_FOLDER_MB", 60).start().await;
     let mut terminal = sandbox.terminal("main").await;
     shares_processors_out(&mut terminal).await;
     let own = [
         ("head -c 200000000 /dev/zero > /tmp/full", "it wrote a file of more than 4 MB"),
         ("sleep 60", "took longer than 5s"),
-        ("(setsid sleep 4242 &) ; sleep 60", "took longer than 5s"),
+        (
+            "mkdir fill; i=0; while :; do i=$((i+1)); head -c 3000000 /dev/zero > fill/f$i; sleep 0.02; done",
+            "its folder came to hold more than 60 MB",
+        ),
+        // From outside too: without it nothing would run any more.
+        ("echo still here", "holds more than 60 MB"),
     ];
     for (attempt, part) in EXCESSES.iter().chain(&own) {
         let reply = shell(&mut terminal, attempt).await;
         assert!(reply.text.contains(part), "{attempt}: {:.400}", reply.text);
     }
+    let deleted = terminal.asks(r#"call delete_file {"path": "fill"}"#).await;
+    assert!(deleted.text.contains("Deleted fill"), "{}", deleted.text);
+    let reply = shell(&mut terminal, "(setsid sleep 4242 &) ; sleep 60").await;
+    assert!(reply.text.contains("took longer than 5s"), "{:.400}", reply.text);
     assert!(terminal.asks("hello").await.text == "all right", "she is as she was");
     eventually("what it left behind is gone", async || (running("4242") == 0).then_some(())).await;
 }

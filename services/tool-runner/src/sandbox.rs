@@ -36,7 +36,7 @@ pub(crate) struct Limits {
     pub(crate) file_bytes: u64,
     /// What is kept of its output, in bytes.
     pub(crate) output_bytes: usize,
-    /// What its folder may hold when a run begins, in bytes.
+    /// What its folder may hold, when a run begins and while it goes on, in bytes.
     pub(crate) folder_bytes: u64,
 }
 
@@ -113,6 +113,8 @@ pub(crate) enum End {
     /// By a signal: what breaks a limit is ended so.
     Killed(i32),
     TimedOut,
+    /// Its folder held more than it may, or the disk was nearly full: it was ended.
+    Filled,
     /// Nobody knows: it began, and may go on.
     Lost,
 }

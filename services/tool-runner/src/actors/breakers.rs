@@ -20,10 +20,10 @@ const TOOLS: usize = 4096;
 pub(crate) struct Breakers(Mutex<HashMap<(String, String), Arc<Breaker>>>);
 
 impl Breakers {
-    /// The breaker of a tool; that of a server is another one for each person, whose server
-    /// of that name may be another one too.
+    /// The breaker of a tool; that of a server, or of somebody's own folder, is another one for
+    /// each person: one's server of that name may be another one, and one's folder is.
     pub(crate) fn of(&self, user: &str, tool: &ToolSpec) -> Arc<Breaker> {
-        let whose = if tool.class == ToolClass::Mcp { user } else { "" };
+        let whose = if matches!(tool.class, ToolClass::Mcp | ToolClass::Sandbox) { user } else { "" };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= TOOLS {
             known.retain(|_, breaker| breaker.is_failing());

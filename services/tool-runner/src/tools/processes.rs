@@ -241,7 +241,7 @@ async fn accompany(place: &Place, backgrounds: &dyn Backgrounds, owner: &str, ru
     let printed = Arc::new(Printed::new(Keeps::Last, OUTPUT_BYTES));
     let mut noted = 0;
     let how = {
-        let running = place.sandbox.run(&run, &printed);
+        let running = place.watched(&run, &printed);
         tokio::pin!(running);
         loop {
             match tokio::time::timeout(BEAT, &mut running).await {

@@ -4,6 +4,7 @@
 mod folder; // The files of such a folder, from outside.
 mod packages; // Packages for its programs.
 mod place; // Where code runs, and in whose folder.
+mod room; // How much they may fill.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -65,7 +65,7 @@ pub(super) const TOOLS: &[Setting] = &[
         "CLARA_SANDBOX_FOLDER_MB",
         Kind::Number { min: 1, max: 1 << 20 },
         "1024",
-        "What a person's working folder may hold when a run begins",
+        "What a person's working folder may hold, when a run begins and while it goes on",
     ),
     setting(
         "CLARA_SANDBOX_HOSTS",

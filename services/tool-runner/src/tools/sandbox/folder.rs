@@ -1,20 +1,24 @@
 //! The files of a person's working folder, from outside of the sandbox: no path and no link
 //! leads out of it.
 
-use std::io::{Read, Write};
+use std::ffi::OsStr;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use domain::untrusted::visible;
+use uuid::Uuid;
 
 use crate::sandbox::INSIDE;
 
 /// Files that one listing names, and how deep it looks.
 const LISTED: usize = 500;
 const DEPTH: usize = 8;
-/// Files that are counted when a folder's size is asked, at most.
-pub(super) const COUNTED: usize = 200_000;
+/// Where folders wait to be deleted, within the working folder.
+const DELETED: &str = ".deleted";
+/// Passes over what waits there that find nothing they can delete, before it is given up.
+const PASSES: usize = 3;
 
 /// A path within the folder, whatever it is called; not where it leads.
 pub(in crate::tools) fn within(path: &str) -> Result<PathBuf, String> {
@@ -76,7 +80,8 @@ fn walk(root: &Dir, folder: &Path, depth: usize, lines: &mut Vec<String>) -> Res
 
 pub(super) fn read(root: &Dir, path: &str, limit: usize) -> Result<String, String> {
     let file = within(path)?;
-    let mut opened = root.open(&file).map_err(|err| format!("{}: {err}", file.display()))?.take(limit as u64 + 1);
+    let opened = regular(root, &file, OpenOptions::new().read(true))?;
+    let mut opened = opened.take(limit as u64 + 1);
     let mut bytes = Vec::new();
     opened.read_to_end(&mut bytes).map_err(|err| format!("{}: {err}", file.display()))?;
     let is_cut = bytes.len() > limit;
@@ -94,9 +99,21 @@ pub(super) fn write(root: &Dir, path: &str, content: &str) -> Result<String, Str
     if let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         root.create_dir_all(parent).map_err(failed)?;
     }
-    let mut opened = root.create(&file).map_err(failed)?;
+    let mut opened = regular(root, &file, OpenOptions::new().write(true).create(true))?;
+    opened.set_len(0).map_err(failed)?;
     opened.write_all(content.as_bytes()).map_err(failed)?;
     Ok(format!("Wrote {} ({} bytes).", file.display(), content.len()))
+}
+
+/// Opens what is a file and nothing else: nobody may ever write to a pipe that stands in its
+/// place, and who opened it would wait for that.
+fn regular(root: &Dir, file: &Path, how: &mut OpenOptions) -> Result<File, String> {
+    let failed = |err: std::io::Error| format!("{}: {err}", file.display());
+    let opened = root.open_with(file, how.custom_flags(libc::O_NONBLOCK)).map_err(failed)?;
+    match opened.metadata().map_err(failed)?.is_file() {
+        true => Ok(opened),
+        false => Err(format!("{} is no file", file.display())),
+    }
 }
 
 /// A link is deleted, and not what it leads to.
@@ -104,30 +121,73 @@ pub(super) fn delete(root: &Dir, path: &str) -> Result<String, String> {
     let file = within(path)?;
     let failed = |err: std::io::Error| format!("{}: {err}", file.display());
     match root.symlink_metadata(&file).map_err(failed)?.is_dir() {
-        true => root.remove_dir_all(&file).map_err(failed)?,
+        true => remove_tree(root, &file).map_err(failed)?,
         false => root.remove_file(&file).map_err(failed)?,
     }
     Ok(format!("Deleted {}.", file.display()))
 }
 
-/// Takes what stands in a folder from what may; whether it was enough.
-pub(super) fn weigh(folder: &Path, left: &mut (u64, usize), depth: usize) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else { return true };
-    for entry in entries.flatten() {
-        let Ok(found) = entry.metadata() else { continue };
-        let Some(files) = left.1.checked_sub(1) else { return false };
-        let Some(bytes) = left.0.checked_sub(found.len()) else { return false };
-        *left = (bytes, files);
-        // A link is no folder here: its end may be anywhere.
-        if found.is_dir() && (depth == 0 || !weigh(&entry.path(), left, depth - 1)) {
-            return false;
-        }
+/// Deletes a folder however deep it is, with two folders open at a time: each folder in it is
+/// moved to one place, and found there. What a call left there when it died goes with the next.
+fn remove_tree(root: &Dir, folder: &Path) -> std::io::Result<()> {
+    root.create_dir_all(DELETED)?;
+    let place = root.open_dir(DELETED)?;
+    if folder != Path::new(DELETED) {
+        root.rename(folder, &place, Uuid::new_v4().to_string())?;
     }
-    true
+    let mut left = PASSES;
+    while left > 0 {
+        let (mut is_empty, mut has_changed) = (true, false);
+        for entry in place.entries()? {
+            let name = entry?.file_name();
+            is_empty = false;
+            has_changed |= remove_level(&place, &name)?;
+        }
+        if is_empty {
+            // Somebody else may be about to put something there.
+            let _ = root.remove_dir(DELETED);
+            return Ok(());
+        }
+        left = if has_changed { PASSES } else { left - 1 };
+    }
+    Err(std::io::Error::other("it changes while it is deleted"))
+}
+
+/// Deletes one thing; of a folder what stands in it, whose own folders are moved beside it.
+/// Whether anything went.
+fn remove_level(place: &Dir, name: &OsStr) -> std::io::Result<bool> {
+    let mut has_changed = false;
+    // Another call may be at the same.
+    let mut done = |result: std::io::Result<()>| match result {
+        Ok(()) => {
+            has_changed = true;
+            Ok(())
+        }
+        Err(err) if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => Ok(()),
+        Err(err) => Err(err),
+    };
+    match place.symlink_metadata(name) {
+        Ok(found) if found.is_dir() => {
+            let folder = place.open_dir(name)?;
+            for entry in folder.entries()? {
+                let entry = entry?;
+                done(match entry.file_type()?.is_dir() {
+                    true => folder.rename(entry.file_name(), place, Uuid::new_v4().to_string()),
+                    false => folder.remove_file(entry.file_name()),
+                })?;
+            }
+            done(place.remove_dir(name))?;
+        }
+        Ok(_) => done(place.remove_file(name))?,
+        Err(err) => done(Err(err))?,
+    }
+    Ok(has_changed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
     use super::*;
 
     #[test]
@@ -169,13 +229,44 @@ mod tests {
         assert!(list(&root, "").unwrap().contains("a/b.txt (5 bytes)"));
     }
 
+    /// Attack S19: a pipe in the place of a file holds up whoever opens it.
     #[test]
-    fn a_folder_is_weighed_without_following_links() {
+    fn a_pipe_is_neither_read_nor_written() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a"), [0; 1000]).unwrap();
-        std::os::unix::fs::symlink("/usr", folder.path().join("usr")).unwrap();
-        assert!(weigh(folder.path(), &mut (2000, 10), 3));
-        assert!(!weigh(folder.path(), &mut (999, 10), 3));
-        assert!(!weigh(folder.path(), &mut (2000, 1), 3));
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        let root = open(folder.path()).unwrap();
+        assert!(read(&root, "pipe", 100).unwrap_err().contains("no file"));
+        assert!(write(&root, "pipe", "x").is_err());
+        // Also when somebody reads it.
+        let _reader = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&pipe).unwrap();
+        assert!(write(&root, "pipe", "x").unwrap_err().contains("no file"));
+        delete(&root, "pipe").unwrap();
+    }
+
+    /// Attack S19: deeper than a stack, or than there may be open files.
+    #[test]
+    fn a_folder_is_deleted_however_deep_it_is() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("kept"), "x").unwrap();
+        let root = open(folder.path()).unwrap();
+        root.create_dir("deep").unwrap();
+        let mut inner = root.open_dir("deep").unwrap();
+        for level in 0..20_000 {
+            inner.create_dir("d").unwrap();
+            if level % 5000 == 0 {
+                inner.write("file", "x").unwrap();
+                inner.symlink_contents(outside.path(), "out").unwrap();
+            }
+            inner = inner.open_dir("d").unwrap();
+        }
+        delete(&root, "deep").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(outside.path().join("kept").exists());
+        // What a call left that died goes with the next one.
+        root.create_dir_all(".deleted/left/over").unwrap();
+        root.create_dir("other").unwrap();
+        delete(&root, "other").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use domain::message::Principal;
 use domain::untrusted::visible;
 
-use super::folder::{COUNTED, weigh};
 use super::packages::Packages;
+use super::room;
 use crate::registry::Ended;
 use crate::sandbox::{End, Keeps, Limits, Printed, Run, Sandbox};
 use crate::web::Host;
@@ -62,24 +62,24 @@ impl Place {
             return Ended::Failed(why);
         }
         let printed = Arc::new(Printed::new(Keeps::First, self.limits.output_bytes));
-        match self.sandbox.run(&run, &printed).await {
+        match self.watched(&run, &printed).await {
             Ok(End::Lost) => Ended::MayHaveHappened(ended(End::Lost, &self.limits, run.time)),
             Ok(end) => told(end, &printed, &self.limits).into(),
             Err(why) => Ended::Failed(why),
         }
     }
 
+    /// Runs something, and ends it when its folder grows too large.
+    pub(in crate::tools) async fn watched(&self, run: &Run, printed: &Arc<Printed>) -> Result<End, String> {
+        tokio::select! {
+            ended = self.sandbox.run(run, printed) => ended,
+            () = room::filled(&run.folder, self.limits.folder_bytes) => Ok(End::Filled),
+        }
+    }
+
     /// Whether a person's folder has not grown too large.
     pub(in crate::tools) async fn has_room(&self, folder: &Path) -> Result<(), String> {
-        let (folder, bytes) = (folder.to_owned(), self.limits.folder_bytes);
-        blocking(move || match weigh(&folder, &mut (bytes, COUNTED), 64) {
-            true => Ok(()),
-            false => Err(format!(
-                "the working folder holds more than {} MB or {COUNTED} files: delete some first, with list_files and delete_file",
-                bytes >> 20
-            )),
-        })
-        .await
+        room::is_left(folder, self.limits.folder_bytes).await
     }
 }
 
@@ -116,6 +116,12 @@ pub(in crate::tools) fn ended(end: End, limits: &Limits, time: Duration) -> Stri
         ),
         End::Killed(25) => format!("it wrote a file of more than {} MB", limits.file_bytes >> 20),
         End::Killed(signal) => format!("it was ended by signal {signal}"),
+        End::Filled => format!(
+            "it was ended: its folder came to hold more than {} MB or {} files, or the disk was nearly full; delete some \
+             of it, with list_files and delete_file",
+            limits.folder_bytes >> 20,
+            room::FILES
+        ),
         End::Lost => "the sandbox did not say how it ended, nor whether it has".to_owned(),
         End::TimedOut => format!("it took longer than {time:?}, and was ended"),
     }
