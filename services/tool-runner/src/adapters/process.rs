@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use domain::secret::KnownSecrets;
 use domain::untrusted::visible;
 use service_kit::task::{self, TaskKind};
 use tokio::io::AsyncReadExt;
@@ -24,7 +25,7 @@ const SAID: usize = 2000;
 pub(super) struct Process {
     pub(super) stdin: ChildStdin,
     pub(super) stdout: ChildStdout,
-    /// The end of what it says of itself.
+    /// The end of what it says of itself, without what it was given in its environment.
     pub(super) said: Arc<Mutex<String>>,
     pub(super) group: Group,
 }
@@ -38,8 +39,11 @@ impl Process {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().current_dir(folder);
         command.envs(PASSED.iter().filter_map(|name| Some((*name, variable(name)?))));
+        let mut given = Vec::with_capacity(env.len());
         for (name, value) in env {
-            command.env(name, expand(value)?);
+            let value = expand(value)?;
+            command.env(name, &value);
+            given.push(value);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
@@ -56,7 +60,7 @@ impl Process {
         let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err("it has no pipes".into());
         };
-        task::spawn(TaskKind::Watch, "hear-mcp-server", hear(stderr, Arc::clone(&said)));
+        task::spawn(TaskKind::Watch, "hear-mcp-server", hear(stderr, KnownSecrets::new(given), Arc::clone(&said)));
         Ok(Self { stdin, stdout, said, group })
     }
 }
@@ -100,13 +104,20 @@ impl Drop for Group {
 }
 
 /// Keeps the end of what a process says of itself.
-async fn hear(mut stderr: impl tokio::io::AsyncRead + Unpin, said: Arc<Mutex<String>>) {
-    let mut bytes = [0; 4096];
-    while let Ok(count @ 1..) = stderr.read(&mut bytes).await {
+async fn hear(mut stderr: impl tokio::io::AsyncRead + Unpin, given: KnownSecrets, said: Arc<Mutex<String>>) {
+    let (mut bytes, mut redactor) = ([0; 4096], given.redactor());
+    while let Ok(count) = stderr.read(&mut bytes).await {
+        let plain = match count {
+            0 => redactor.finish(),
+            _ => redactor.push(&visible(&String::from_utf8_lossy(&bytes[..count]))),
+        };
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.push_str(&visible(&String::from_utf8_lossy(&bytes[..count])));
+        said.push_str(&plain);
         let from = said.ceil_char_boundary(said.len().saturating_sub(SAID));
         said.drain(..from);
+        if count == 0 {
+            return;
+        }
     }
 }
 

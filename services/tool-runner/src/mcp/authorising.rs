@@ -7,8 +7,9 @@ use domain::mcp::{Callback, Launch, McpAnswer};
 use service_kit::settings::CATALOGUE;
 use tracing::info;
 
+use super::offer::agreeable;
 use super::server::start;
-use super::{INSTALL, Offered, Plugins};
+use super::{INSTALL, Plugins};
 use crate::ports::{Authority, Begin, Installed, Machine};
 use crate::web::is_trustworthy;
 
@@ -109,8 +110,7 @@ impl Plugins {
         let stored = self.installations.set_tools(&installed.key, &installed.launch, &tools).await;
         stored.map_err(|err| err.to_string())?;
         if is_first {
-            let hashes = tools.iter().map(Offered::hash).collect();
-            self.installations.approve(&installed.key, &hashes).await.map_err(|err| err.to_string())?;
+            self.installations.approve(&installed.key, &agreeable(&tools)).await.map_err(|err| err.to_string())?;
         }
         let name = installed.key.name;
         self.with_tools(user, self.find(user, &name).await?).await

@@ -6,9 +6,10 @@ use domain::mcp::{Launch, McpAnswer, SERVERS};
 use service_kit::clock::now_ms;
 use tracing::info;
 
+use super::Plugins;
+use super::offer::agreeable;
 use super::server::start;
 use super::source::{Found, check_launch, check_name};
-use super::{Offered, Plugins};
 use crate::ports::{Installed, Key, McpError};
 
 /// How long an install may take: packages are fetched.
@@ -18,7 +19,8 @@ const MANIFEST_BYTES: u64 = 1024 * 1024;
 
 impl Plugins {
     /// Starts it once, reads what it offers, and keeps it only if that went well. Whoever
-    /// agreed to run it is shown what it offers, and may disable it.
+    /// agreed to run it is shown what it offers, and may disable it; what reads like orders to
+    /// a model waits until somebody has read it.
     pub(super) async fn install(
         &self,
         user: &str,
@@ -54,7 +56,7 @@ impl Plugins {
             is_enabled: true,
             is_reloaded: false,
             may_sample: false,
-            approved: tools.iter().map(Offered::hash).collect(),
+            approved: agreeable(&tools),
             tools,
             last_error,
             installed_by: user.to_owned(),

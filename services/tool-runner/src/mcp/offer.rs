@@ -1,6 +1,8 @@
 //! What servers offer: under which name, in which words, and whether it is still what
 //! somebody agreed to. Pure.
 
+use std::collections::BTreeSet;
+
 use domain::guard::cut_middle;
 use domain::tool::{Consent, Effect, Intent, Risk, ToolClass, ToolSpec};
 use domain::untrusted::{Suspicion, suspicion, visible};
@@ -79,6 +81,12 @@ impl Offered {
             timeout_ms,
         }
     }
+}
+
+/// What is agreed to along with a server whose command somebody agreed to: whatever does not
+/// read like orders to a model. That is called when somebody has read it.
+pub(crate) fn agreeable(offered: &[Offered]) -> BTreeSet<String> {
+    offered.iter().filter(|tool| tool.suspicion() < Suspicion::Medium).map(Offered::hash).collect()
 }
 
 /// Those that can be offered at all, in the order of their names, each name once.

@@ -304,7 +304,9 @@ fn tools(answer: &McpAnswer) -> String {
         match tool.is_approved {
             true => format!("- {}: {}", tool.name, tool.description),
             // No model reads what nobody has agreed to.
-            false => format!("- {} (changed since it was approved; an administrator must agree)", tool.name),
+            false => {
+                format!("- {} (not approved: an administrator must read what it says of itself, and agree)", tool.name)
+            }
         }
     };
     match answer.tools.is_empty() {

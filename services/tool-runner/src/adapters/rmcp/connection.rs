@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use domain::mcp::{McpPrompt, McpResource};
 use domain::untrusted::visible;
 use rmcp::model::{
-    CallToolRequestParams, ClientRequest, PaginatedRequestParams, Request, ServerResult, Tool as RawTool,
+    CallToolRequestParams, CancelledNotification, CancelledNotificationParam, ClientRequest, PaginatedRequestParams,
+    Request, RequestId, ServerResult, Tool as RawTool,
 };
 use rmcp::service::{PeerRequestOptions, RunningService};
 use rmcp::transport::auth::AuthError;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use service_kit::task::{self, TaskKind};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::host::Host;
 use super::oauth::OAuth;
@@ -142,6 +144,33 @@ impl RmcpConnection {
     }
 }
 
+/// A request whose answer is waited for. If that ends before, since a turn was stopped, its
+/// server is told: it may end what nobody hears any more.
+struct Unheard {
+    peer: Peer<RoleClient>,
+    request: Option<RequestId>,
+}
+
+impl Unheard {
+    fn is_heard(mut self) {
+        self.request = None;
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        let Some(request_id) = self.request.take() else { return };
+        let peer = self.peer.clone();
+        task::spawn(TaskKind::Work, "cancel-mcp-call", async move {
+            let params = CancelledNotificationParam::new(Some(request_id), Some("stopped".to_owned()));
+            let told = peer.send_notification(CancelledNotification::new(params).into());
+            if !matches!(tokio::time::timeout(PING, told).await, Ok(Ok(()))) {
+                debug!("an MCP server could not be told that a call was stopped");
+            }
+        });
+    }
+}
+
 #[async_trait]
 impl Connection for RmcpConnection {
     async fn tools(&self) -> Result<Vec<Offered>, McpError> {
@@ -162,7 +191,10 @@ impl Connection for RmcpConnection {
         let asked = async {
             let handle = self.peer.send_cancellable_request(request, options).await?;
             call.is_named(handle.progress_token.clone());
-            handle.await_response().await
+            let unheard = Unheard { peer: self.peer.clone(), request: Some(handle.id.clone()) };
+            let answer = handle.await_response().await;
+            unheard.is_heard();
+            answer
         };
         let answer = match asked.await {
             Ok(answer) => answer,

@@ -152,7 +152,7 @@ async fn vouched(client: &Client, voucher: &Voucher, url: &str, found: &Found) -
         true => EmaExchangeRequest::new(idp, of_server, url, &refresh),
         false => EmaExchangeRequest::new_with_id_token(idp, of_server, url, &voucher.token),
     };
-    let (of_idp, of_server) = (Way(Endpoints::of(&voucher.issuer).await?), Way(Endpoints::of(url).await?));
+    let (of_idp, of_server) = (Way(Endpoints::of(&voucher.issuer)?), Way(Endpoints::of(url)?));
     let given = request.with_scopes(client.scopes.clone()).exchange(&of_idp, &of_server).await;
     let given = given.map_err(|err| format!("{err}: `clara mcp oauth-enterprise` begins anew"))?;
     let lasts = given.expires_in.map(|lasts| lasts.as_secs());
