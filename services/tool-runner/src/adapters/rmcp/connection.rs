@@ -152,7 +152,7 @@ struct Unheard {
 }
 
 impl Unheard {
-    fn is_heard(mut self) {
+    fn heard(mut self) {
         self.request = None;
     }
 }
@@ -193,7 +193,7 @@ impl Connection for RmcpConnection {
             call.is_named(handle.progress_token.clone());
             let unheard = Unheard { peer: self.peer.clone(), request: Some(handle.id.clone()) };
             let answer = handle.await_response().await;
-            unheard.is_heard();
+            unheard.heard();
             answer
         };
         let answer = match asked.await {
