@@ -17,7 +17,7 @@ pub enum Question {
 }
 
 /// Which calls are asked for, in one conversation; MCPOmni Connect's users know the names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApprovalMode {
     /// Those that the policy says.
     #[default]

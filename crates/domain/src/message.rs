@@ -39,12 +39,36 @@ pub struct Route {
     /// The platform's own name of the channel, for its adapter alone.
     pub channel: String,
     pub audience: Audience,
+    /// Of a sub-agent's conversation: what its work is done for.
+    pub parent: Option<Parent>,
+}
+
+/// A conversation that had a sub-agent begun. What holds there holds for the sub-agent too: who
+/// hears what it finds, what is allowed, and whose budget it uses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Parent {
+    pub conversation: ConversationId,
+    pub platform: String,
+    pub channel: String,
+    pub audience: Audience,
+    /// As it was when the sub-agent was begun.
+    pub approval: ApprovalMode,
 }
 
 impl Route {
     /// Whether a sub-agent works there.
     pub fn is_subagent(&self) -> bool {
-        self.channel.starts_with(SUBAGENT)
+        self.parent.is_some() || self.channel.starts_with(SUBAGENT)
+    }
+
+    /// Who hears what is found there, in the end.
+    pub fn heard_by(&self) -> Audience {
+        self.parent.as_ref().map_or(self.audience, |parent| parent.audience)
+    }
+
+    /// The platform and the channel whose rules hold.
+    pub fn ruled_by(&self) -> (&str, &str) {
+        self.parent.as_ref().map_or((&self.platform, &self.channel), |parent| (&parent.platform, &parent.channel))
     }
 }
 

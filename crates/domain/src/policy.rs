@@ -69,7 +69,7 @@ impl Policy {
     }
 
     fn fits(&self, rule: &Rule, situation: &Situation<'_>, tool: &ToolSpec) -> bool {
-        let (user, Route { platform, channel, .. }) = (situation.principal.user.as_str(), situation.route);
+        let (user, (platform, channel)) = (situation.principal.user.as_str(), situation.route.ruled_by());
         let any = |patterns: &[String], fits: &dyn Fn(&str) -> bool| {
             patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern))
         };
@@ -149,7 +149,7 @@ mod tests {
 
     fn ruling(policy: &Policy, user: &str, channel: &str, mode: ApprovalMode, tool: &ToolSpec) -> Ruling {
         let principal = Principal { user: user.into(), name: String::new(), tenant: String::new() };
-        let route = Route { platform: "cli".into(), channel: channel.into(), audience: Audience::Direct };
+        let route = Route { platform: "cli".into(), channel: channel.into(), audience: Audience::Direct, parent: None };
         policy.ruling(&Situation { principal: &principal, route: &route, mode }, tool)
     }
 

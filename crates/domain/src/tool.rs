@@ -1,7 +1,8 @@
 //! What a tool promises, what a call carries, what comes back.
 
+use crate::approval::ApprovalMode;
 use crate::ids::{CallId, ConversationId, TurnId};
-use crate::message::{Audience, Principal};
+use crate::message::{Principal, Route};
 
 /// What running a tool twice would mean. Decides what a redelivery may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,8 +119,10 @@ pub struct ToolRequest {
     pub call: CallId,
     pub conversation: ConversationId,
     pub principal: Principal,
-    /// Who hears the result: a group never hears what is private.
-    pub audience: Audience,
+    /// Where the turn takes place: a group never hears what is private.
+    pub route: Route,
+    /// Which calls are asked for there.
+    pub approval: ApprovalMode,
     pub name: String,
     pub arguments: String,
     /// The turn of the same conversation that the asking one goes on from, if it does.

@@ -39,6 +39,16 @@ impl TurnRequest {
         self.messages.first().map(|message| &message.speaker)
     }
 
+    /// The conversation whose budget it uses.
+    pub fn paid_by(&self) -> &ConversationId {
+        self.route.parent.as_ref().map_or(&self.conversation, |parent| &parent.conversation)
+    }
+
+    /// Which calls are asked for: a sub-agent's no less than its parent's.
+    pub fn asks(&self) -> ApprovalMode {
+        self.route.parent.as_ref().map_or(self.approval, |parent| self.approval.max(parent.approval))
+    }
+
     /// Whether all that it answers was said by one person. When several share a turn,
     /// nobody's words may act with another's rights: what is one person's own is not
     /// offered in it.

@@ -4,7 +4,7 @@ use domain::approval::{ApprovalMode, Question};
 use domain::attachment::{Attachment, FileKind, Image};
 use domain::carry::{Carry, Choice, Origin};
 use domain::chat::{ChatMessage, ToolCall, Usage};
-use domain::message::{Audience, Principal, Route, UserMessage};
+use domain::message::{Audience, Parent, Principal, Route, UserMessage};
 use domain::queue::QueueMode;
 use domain::tier::Tier;
 
@@ -125,7 +125,33 @@ impl From<&Route> for v1::Route {
             platform: value.platform.clone(),
             channel: value.channel.clone(),
             audience: v1::Audience::from(&value.audience).into(),
+            parent: value.parent.as_ref().map(Into::into),
         }
+    }
+}
+
+impl From<&Parent> for v1::Parent {
+    fn from(value: &Parent) -> Self {
+        Self {
+            conversation: value.conversation.to_string(),
+            platform: value.platform.clone(),
+            channel: value.channel.clone(),
+            audience: v1::Audience::from(&value.audience).into(),
+            approval: approval_number(value.approval),
+        }
+    }
+}
+
+impl TryFrom<v1::Parent> for Parent {
+    type Error = InvalidMessage;
+    fn try_from(raw: v1::Parent) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            conversation: fields::conversation(&raw.conversation)?,
+            audience: raw.audience().try_into()?,
+            approval: approval(raw.approval()),
+            platform: raw.platform,
+            channel: raw.channel,
+        })
     }
 }
 
@@ -136,7 +162,12 @@ impl TryFrom<v1::Route> for Route {
         if raw.platform.is_empty() || !raw.platform.chars().all(plain) {
             return Err(InvalidMessage::Missing("route.platform"));
         }
-        Ok(Self { audience: raw.audience().try_into()?, platform: raw.platform, channel: raw.channel })
+        Ok(Self {
+            audience: raw.audience().try_into()?,
+            platform: raw.platform,
+            channel: raw.channel,
+            parent: raw.parent.map(TryInto::try_into).transpose()?,
+        })
     }
 }
 

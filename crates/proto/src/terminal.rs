@@ -4,7 +4,7 @@ use domain::approval::ApprovalMode;
 use domain::attachment::Attachment;
 use domain::carry::{Choice, Origin};
 use domain::ids::{ConversationId, Place, TurnId};
-use domain::message::Principal;
+use domain::message::{Parent, Principal};
 use domain::queue::QueueMode;
 
 use crate::common::{approval, approval_number};
@@ -32,6 +32,8 @@ pub struct Say {
     pub id: String,
     pub channel: String,
     pub speaker: Principal,
+    /// Of a sub-agent's conversation: what it was begun for.
+    pub parent: Option<Parent>,
     pub what: Saying,
 }
 
@@ -105,6 +107,7 @@ impl From<&Say> for v1::Say {
             speaker: Some((&value.speaker).into()),
             what: Some(what),
             attachments,
+            parent: value.parent.as_ref().map(Into::into),
         }
     }
 }
@@ -133,7 +136,13 @@ impl TryFrom<v1::Say> for Say {
                 model: fields::optional_text(fork.model),
             },
         };
-        Ok(Self { id: raw.id, channel: raw.channel, speaker: required(raw.speaker, "speaker")?.try_into()?, what })
+        Ok(Self {
+            id: raw.id,
+            channel: raw.channel,
+            speaker: required(raw.speaker, "speaker")?.try_into()?,
+            parent: raw.parent.map(TryInto::try_into).transpose()?,
+            what,
+        })
     }
 }
 

@@ -45,7 +45,7 @@ fn principal() -> Principal {
 }
 
 fn route() -> Route {
-    Route { platform: "cli".into(), channel: "c".into(), audience: Audience::Direct }
+    Route { platform: "cli".into(), channel: "c".into(), audience: Audience::Direct, parent: None }
 }
 
 fn attachment() -> Attachment {
@@ -267,7 +267,7 @@ fn faults_name_the_field() {
     let fault = Inbound::try_from(raw.clone()).unwrap_err().to_string();
     assert!(fault.contains("conversation"), "{fault}");
     raw.conversation = conversation().to_string();
-    raw.route = Some(crate::v1::Route { platform: "a.>".into(), channel: String::new(), audience: 1 });
+    raw.route = Some(crate::v1::Route { platform: "a.>".into(), channel: String::new(), audience: 1, parent: None });
     assert!(Inbound::try_from(raw).unwrap_err().to_string().contains("route.platform"));
 }
 

@@ -6,6 +6,7 @@ use domain::tool::{
     ToolSpec,
 };
 
+use crate::common::{approval, approval_number};
 use crate::fields::{self, all, raws, required, wire_enum};
 use crate::{InvalidMessage, Wire, decode, v1, wire};
 
@@ -128,7 +129,8 @@ impl From<&ToolRequest> for v1::RunTool {
             call: value.call.to_string(),
             conversation: value.conversation.to_string(),
             principal: Some((&value.principal).into()),
-            audience: v1::Audience::from(&value.audience).into(),
+            route: Some((&value.route).into()),
+            approval: approval_number(value.approval),
             name: value.name.clone(),
             arguments: value.arguments.clone(),
             after: fields::optional_turn_text(value.after),
@@ -142,7 +144,8 @@ impl TryFrom<v1::RunTool> for ToolRequest {
         Ok(Self {
             call: fields::call(&raw.call)?,
             conversation: fields::conversation(&raw.conversation)?,
-            audience: raw.audience().try_into()?,
+            approval: approval(raw.approval()),
+            route: required(raw.route, "route")?.try_into()?,
             after: fields::optional_turn(&raw.after)?,
             principal: required(raw.principal, "principal")?.try_into()?,
             name: raw.name,

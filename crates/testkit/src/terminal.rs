@@ -28,7 +28,8 @@ impl Terminal {
 
     /// Offers something under an id, as often as it takes.
     pub async fn offer(&self, id: &str, what: Saying) -> Said {
-        let say = Say { id: id.into(), channel: self.channel.clone(), speaker: self.person.clone(), what };
+        let say =
+            Say { id: id.into(), channel: self.channel.clone(), speaker: self.person.clone(), parent: None, what };
         loop {
             match self.bus.request(Endpoints::CliSay, &say, Duration::from_secs(8)).await {
                 Ok(said) => return said,

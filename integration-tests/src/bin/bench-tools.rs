@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use bus::{Bus, Claim, Endpoints, Subject};
 use clap::Parser;
+use domain::approval::ApprovalMode;
 use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
 use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest};
-use domain::message::{Audience, Principal};
+use domain::message::{Audience, Principal, Route};
 use domain::tool::{Outcome, OutcomeKind, ToolClass, ToolRecord, ToolRequest};
 use integration_tests::bench::{Rounds, micros, percentile};
 use serde_json::json;
@@ -116,7 +117,8 @@ impl Bench {
             call,
             conversation: conversation(),
             principal: principal(),
-            audience: Audience::Direct,
+            route: Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct, parent: None },
+            approval: ApprovalMode::Auto,
             name: name.into(),
             arguments: arguments.into(),
             after: None,

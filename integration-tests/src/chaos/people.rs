@@ -158,7 +158,8 @@ impl Person {
     /// Offers a text under an id; nothing of it goes into the ledger.
     pub async fn tells(&self, id: &str, text: String) -> Option<MessageId> {
         let what = Saying::text(text);
-        let say = Say { id: id.to_owned(), channel: self.channel.clone(), speaker: self.who.clone(), what };
+        let say =
+            Say { id: id.to_owned(), channel: self.channel.clone(), speaker: self.who.clone(), parent: None, what };
         let deadline = Instant::now() + OFFER;
         while Instant::now() < deadline {
             match self.people.bus.request(Endpoints::CliSay, &say, Duration::from_secs(8)).await {

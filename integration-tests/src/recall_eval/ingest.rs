@@ -35,7 +35,7 @@ pub async fn ingest(bus: &Bus, sample: &Sample) -> anyhow::Result<Ingested> {
     let place =
         Place { platform: platform.clone(), tenant: "eval".into(), channel: channel.clone(), thread: String::new() };
     let conversation = ConversationId::derive(&place);
-    let route = Route { platform, channel, audience: Audience::Group };
+    let route = Route { platform, channel, audience: Audience::Group, parent: None };
     let ingested = Ingested { bus: bus.clone(), conversation, asking: principal(&sample.speakers[0]) };
     for session in sample.sessions.iter().filter(|session| !session.said.is_empty()) {
         let turn = ingested.write_journal(session, &route).await?;

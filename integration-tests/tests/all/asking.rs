@@ -81,7 +81,7 @@ impl Group {
             tier: None,
             sent_at_ms: service_kit::clock::now_ms(),
         };
-        let route = Route { platform: "cli".into(), channel: "group".into(), audience: Audience::Group };
+        let route = Route { platform: "cli".into(), channel: "group".into(), audience: Audience::Group, parent: None };
         let event = Event::MessageReceived(message);
         let inbound = Inbound { conversation: self.conversation.clone(), route: Some(route), event };
         bus.accept(Subject::Inbound(&self.conversation), &inbound.publish_id(), &inbound).await.unwrap();

@@ -80,7 +80,7 @@ async fn how_far_a_call_is_is_shown_while_it_runs() {
     let folder = tempfile::tempdir().unwrap();
     let (_model, sandbox) = start(folder.path()).await;
     let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
-    let route = Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct };
+    let route = Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct, parent: None };
     let mut shown = bus.watch_deltas(&route.platform, &terminal.conversation).await.unwrap();
     let long = r#"{"duration": 1.2, "steps": 3}"#;
     let reply = calls_tool(&mut terminal, "everything__trigger-long-running-operation", long).await;

@@ -124,7 +124,7 @@ async fn group_is_answered_together_after_it_fell_silent() {
             tier: None,
             sent_at_ms: 0,
         };
-        let route = Route { platform: "cli".into(), channel: "group".into(), audience: Audience::Group };
+        let route = Route { platform: "cli".into(), channel: "group".into(), audience: Audience::Group, parent: None };
         let event = Event::MessageReceived(message);
         let inbound = Inbound { conversation: conversation.clone(), route: Some(route), event };
         bus.accept(bus::Subject::Inbound(&conversation), &inbound.publish_id(), &inbound).await.unwrap();

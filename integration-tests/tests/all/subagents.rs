@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bus::AccountKey;
+use domain::approval::ApprovalMode;
 use domain::memory::FactCommand;
 use domain::turn::ReplyKind;
 use integration_tests::chaos::ledgers::ToolServer;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proto::terminal::Saying;
 use serde_json::json;
 use testkit::eventually;
 use testkit::model::{Act, Asked, FakeModel};
 use testkit::postgres::Postgres;
 use testkit::sandbox::Sandbox;
 
-use crate::asking::{ANN, ask};
+use crate::asking::{ANN, Group, ask};
 
 /// Spawns as told: `spawn <arguments>`, several with ` && ` between; a sub-agent answers its
 /// task, stalls, or charges.
@@ -37,8 +42,9 @@ async fn agents(stalls: Arc<AtomicBool>) -> FakeModel {
         if !asked.results.is_empty() {
             return Act::say(asked.results.join(" | "));
         }
-        let calls: Vec<(String, String)> = asked
-            .last_user
+        // In a group it stands after a name.
+        let said = asked.last_user.rsplit("]: ").next().unwrap_or_default();
+        let calls: Vec<(String, String)> = said
             .split(" && ")
             .filter_map(|call| call.split_once(' '))
             .filter(|(name, _)| name.starts_with("subagent_"))
@@ -138,4 +144,63 @@ async fn one_that_is_begun_twice_is_one_whatever_is_killed() {
     let reply = terminal.reply_to(&message).await;
     assert!(reply.text.contains("done stall") && reply.text.contains("done charge"), "{}", reply.text);
     assert_eq!(tools.runs().len(), 1, "what it did is done once");
+}
+
+/// What holds where a sub-agent was begun holds for it: rules of that channel, which calls are
+/// asked for, and whose budget is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sub_agent_may_no_more_than_where_it_was_begun() {
+    let (model, tools) = (agents(Arc::default()).await, ToolServer::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.toml");
+    let rules = "[[rule]]\nruling = 'deny'\nchannels = ['cli/closed']\ntools = ['charge']\n\
+                 [[rule]]\nruling = 'allow'\ntools = ['charge']\n";
+    std::fs::write(&policy, rules).unwrap();
+    let plan = Sandbox::plan().with(model.as_openai()).set("CLARA_LEDGER", tools.address);
+    let plan = plan.set("CLARA_BUDGET_CHANNEL_TOKENS", 1_000_000).set("DEFAULT_TIMEZONE", "UTC");
+    let sandbox = plan.set("CLARA_POLICY_FILE", policy.display()).start().await;
+    let spawn = r#"subagent_spawn {"task": "task charge"}"#;
+    let mut closed = sandbox.terminal("closed").await;
+    closed.asks(spawn).await;
+    assert!(
+        model.asked().iter().any(|asked| asked.results.iter().any(|told| told.contains("there is no tool `charge`")))
+    );
+    assert!(tools.runs().is_empty());
+    let mut open = sandbox.terminal("open").await;
+    assert!(open.asks(spawn).await.text.contains("done charge"));
+    assert_eq!(tools.runs().len(), 1);
+    open.does(Saying::Approval(ApprovalMode::Chat)).await;
+    // The spawn itself is asked for too.
+    assert_eq!(open.asks(spawn).await.kind, ReplyKind::Question);
+    let asked = open.asks("yes").await;
+    assert!(asked.text.contains("It waits for the person's word"), "{}", asked.text);
+    assert_eq!(tools.runs().len(), 1);
+    let day = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
+    let key = AccountKey::of_channel(&closed.conversation, &day);
+    let spending = sandbox.bus().await.spending().await.unwrap();
+    let account = spending.change(&key, |account| Some(account.clone())).await.unwrap().unwrap();
+    // Two of the turn, and two of its sub-agent.
+    assert_eq!(account.spent.tokens, 4 * 18, "a day ended meanwhile?");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn begun_in_a_group_it_knows_nothing_that_is_private() {
+    let model = agents(Arc::default()).await;
+    let sandbox = Sandbox::plan().with(model.as_openai()).set("MESSAGE_DEBOUNCE_SECONDS", 0).start().await;
+    let bus = sandbox.bus().await;
+    let text = "I keep my spare key under the blue stone".to_owned();
+    let remember = FactCommand::Remember { id: "key".into(), text, is_key: true, project: String::new() };
+    ask(&bus, ANN, remember).await.unwrap();
+    let spawn = r#"subagent_spawn {"task": "task where is my spare key?"}"#;
+    let read = |model: &FakeModel| {
+        let asked = model.asked();
+        let of_child = asked.iter().rfind(|asked| asked.last_user.starts_with("task "));
+        of_child.unwrap().body.to_string().contains("blue stone")
+    };
+    assert!(sandbox.terminal("main").await.asks(spawn).await.text.contains("done where"));
+    assert!(read(&model), "in private it knows");
+    let mut group = Group::join(&bus).await;
+    group.says(&bus, ANN, spawn, Vec::new()).await;
+    assert!(group.hears().await.text.contains("done where"));
+    assert!(!read(&model), "in a group it does not");
 }

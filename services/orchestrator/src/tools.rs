@@ -47,7 +47,8 @@ impl ToolCalls {
             call: call.id,
             conversation: context.request.conversation.clone(),
             principal: principal.clone(),
-            audience: context.request.route.audience,
+            route: context.request.route.clone(),
+            approval: context.request.asks(),
             name: call.name.clone(),
             arguments: call.arguments.clone(),
             after: origin

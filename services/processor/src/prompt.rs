@@ -257,7 +257,7 @@ mod tests {
         TurnRequest {
             turn: TurnId::derive(&conversation, &id),
             conversation,
-            route: Route { platform: "cli".into(), channel: "c".into(), audience },
+            route: Route { platform: "cli".into(), channel: "c".into(), audience, parent: None },
             messages: vec![UserMessage {
                 id,
                 speaker,

@@ -55,7 +55,7 @@ impl TierChoice {
             max_tokens: 16,
         };
         let paying = self.budgets.as_ref().map(|budgets| {
-            let (person, conversation) = (request.principal().map(|of| of.user.as_str()), Some(&request.conversation));
+            let (person, conversation) = (request.principal().map(|of| of.user.as_str()), Some(request.paid_by()));
             (budgets, Paying { person, conversation, call: format!("tier:{}", request.turn), tier: Tier::Low })
         });
         // Nobody watches this answer come in.

@@ -99,10 +99,11 @@ impl Conversation {
     }
 
     /// Starts a turn; a message that is nothing but the answer to a question goes
-    /// on where the question was asked. Only who was asked can answer.
+    /// on where the question was asked. Only who was asked can answer, and only a person.
     pub(super) fn begin(&mut self, place: &Address<'_>, messages: Vec<UserMessage>, limits: &Limits) {
         let answer = match &messages[..] {
-            [only] => {
+            // What is said to a sub-agent a model says, who agrees to nothing.
+            [only] if !place.route.is_subagent() => {
                 let asked = self.asked.take_if(|asked| asked.of.user == only.speaker.user);
                 asked.and_then(|asked| Some((Choice::parse(&only.text, asked.question)?, asked, only)))
             }

@@ -41,7 +41,7 @@ fn speaker() -> Principal {
 }
 
 fn inbound(event: Event) -> Inbound {
-    let route = Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct };
+    let route = Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct, parent: None };
     Inbound { conversation: conversation(), route: Some(route), event }
 }
 

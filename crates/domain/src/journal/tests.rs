@@ -30,7 +30,7 @@ fn context(tier: Tier) -> TurnContext {
         request: TurnRequest {
             turn: TurnId::derive(&conversation, &first),
             conversation,
-            route: Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct },
+            route: Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct, parent: None },
             messages: vec![UserMessage {
                 id: first,
                 speaker,

@@ -137,6 +137,7 @@ fn read(say: Say) -> Result<Inbound, String> {
             Event::MessageReceived(UserMessage { id, speaker, text, attachments, tier, sent_at_ms: now_ms() })
         }
     };
-    let route = Route { platform: PLATFORM.into(), channel: say.channel, audience: Audience::Direct };
+    let route =
+        Route { platform: PLATFORM.into(), channel: say.channel, audience: Audience::Direct, parent: say.parent };
     Ok(Inbound { conversation: ConversationId::derive(&place), route: Some(route), event })
 }

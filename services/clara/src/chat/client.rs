@@ -111,7 +111,8 @@ impl Client {
             other => other,
         };
         let id = uuid::Uuid::now_v7().to_string();
-        let say = Say { id: id.clone(), channel: self.channel.clone(), speaker: self.person.clone(), what };
+        let say =
+            Say { id: id.clone(), channel: self.channel.clone(), speaker: self.person.clone(), parent: None, what };
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.bus.request(Endpoints::CliSay, &say, ANSWER).await {

@@ -91,7 +91,7 @@ async fn answer(
     let mut replies = bus.follow_replies(&conversation, None).await?;
     let message = uuid::Uuid::now_v7().to_string();
     let what = Saying::Answer { conversation, turn: asked.turn, choice };
-    let say = Say { id: message.clone(), channel: "approvals".to_owned(), speaker: person, what };
+    let say = Say { id: message.clone(), channel: "approvals".to_owned(), speaker: person, parent: None, what };
     match bus.request(Endpoints::CliSay, &say, PATIENCE).await? {
         Said::Accepted { .. } => {}
         Said::Refused { because } => bail!("{because}"),

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bus::Endpoints;
+use domain::approval::Question;
+use domain::carry::Choice;
 use domain::memory::{Fact, FactAnswer, FactCommand, FactRequest, Passage, PassageRequest};
 use domain::message::Principal;
 use domain::turn::ReplyKind;
@@ -151,6 +153,11 @@ impl Way {
         message: &str,
         cancelled: &CancellationToken,
     ) -> Result<String, String> {
+        if [Question::Approval, Question::Outcome].iter().any(|asked| Choice::parse(message, *asked).is_some()) {
+            return Err("that would answer a question that only the person answers: they do it with \
+                        `clara approval list`, or in a conversation of their own. Say anything else in more words"
+                .to_owned());
+        }
         let told = |err: anyhow::Error| format!("{err:#}");
         let _chat = self.chats.try_acquire().map_err(|_| "too many chats wait for an answer; ask again later")?;
         let client = Client::open(&self.server, person.clone(), conversation.to_owned(), None).await;

@@ -30,8 +30,8 @@ pub(super) fn tools() -> Vec<Tool> {
     vec![
         tool(
             "chat",
-            "Says something to Clara and gives her answer. She may ask before she does something: answer with another \
-             call in the same conversation.",
+            "Says something to Clara and gives her answer. She may ask before she does something: that the \
+             person answers, with `clara approval`.",
             json!({
                 "message": text("What to say"),
                 "conversation": {"type": "string", "minLength": 1, "maxLength": 100, "description": "Which of the person's conversations; `mcp` if left out"},

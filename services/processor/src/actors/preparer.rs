@@ -62,7 +62,7 @@ impl Handler<TurnRequest> for Preparer {
             conversation: request.conversation.clone(),
             channel: request.route.channel.clone(),
             principal: principal.clone(),
-            audience: request.route.audience,
+            audience: request.route.heard_by(),
             generation: request.generation,
             previous: request.previous,
             query: query.chars().take(QUERY_CHARS).collect(),
@@ -95,7 +95,7 @@ impl Handler<TurnRequest> for Preparer {
             true => tools,
             false => tools.into_iter().filter(|tool| tool.for_anyone).collect(),
         };
-        let situation = Situation { principal: &principal, route: &request.route, mode: request.approval };
+        let situation = Situation { principal: &principal, route: &request.route, mode: request.asks() };
         let tools = self.policy.apply(&situation, tools);
         let Some(attached) = delivery.keep_alive(self.attached(&request, &recalled)).await else {
             return Verdict::Leave;

@@ -217,7 +217,7 @@ pub(super) async fn ask(
     command: FactCommand,
     patience: Duration,
 ) -> Result<FactAnswer, String> {
-    if request.audience == Audience::Group {
+    if request.route.heard_by() == Audience::Group {
         return Err("memories are private: ask me in a direct conversation".to_owned());
     }
     let (conversation, turn, after) = (request.conversation.clone(), request.call.turn, request.after);

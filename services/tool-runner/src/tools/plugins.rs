@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::mcp::{Callback, Launch, McpAnswer, McpCommand, McpServer, callback};
-use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
+use domain::tool::{Effect, Intent, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{of_group, spec, text};
@@ -52,11 +52,13 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
         let spec = match doing {
             // What servers say of themselves is anybody's words.
             Doing::List | Doing::Status | Doing::Tools => ToolSpec { is_untrusted: true, ..spec },
-            Doing::OauthStart => ToolSpec { is_untrusted: true, ..spec },
+            // What they are given reaches others.
+            Doing::OauthStart => ToolSpec { is_untrusted: true, intent: Intent::Network, ..spec },
             Doing::Install | Doing::Refresh | Doing::OauthComplete | Doing::OauthSetToken => {
-                ToolSpec { is_untrusted: true, timeout_ms: STARTING_MS, ..spec }
+                ToolSpec { is_untrusted: true, intent: Intent::Network, timeout_ms: STARTING_MS, ..spec }
             }
-            _ => spec,
+            Doing::Enable | Doing::Restart | Doing::HotReload => ToolSpec { intent: Intent::Execute, ..spec },
+            Doing::Plan | Doing::Uninstall | Doing::Disable | Doing::OauthStatus => spec,
         };
         Arc::new(PluginTool { spec, doing, plugins: Arc::clone(plugins) }) as Arc<dyn Tool>
     };

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bus::{Bus, Endpoints};
 use domain::guard::cut_middle;
 use domain::ids::{ConversationId, MessageId, TurnId};
-use domain::message::{Principal, SUBAGENT};
+use domain::message::{Parent, Principal, SUBAGENT};
 use domain::queue::QueueMode;
 use domain::tool::{Effect, Intent, Risk, ToolRequest, ToolSpec};
 use domain::turn::{Reply, ReplyKind};
@@ -16,6 +16,7 @@ use proto::terminal::{PLATFORM, Said, Say, Saying, place};
 use serde_json::{Value, json};
 use service_kit::clock::now_ms;
 use service_kit::task::{self, TaskKind};
+use tokio::sync::Semaphore;
 
 use super::{of_group, spec, text};
 use crate::ports::{Child, Children};
@@ -29,6 +30,9 @@ const KNOWN: u32 = 500;
 /// How long one may take.
 const LONGEST: Duration = Duration::from_secs(600);
 const TIMEOUT_MS: u64 = LONGEST.as_millis() as u64 + 30_000;
+/// Calls of one process that wait for a sub-agent, at most: fewer than it has at work, or those
+/// that a sub-agent makes would find no place.
+const WAITING: usize = 32;
 /// How long the adapter may take to take a message.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Longest result in a list, in characters.
@@ -49,9 +53,11 @@ struct SubagentTool {
     doing: Doing,
     bus: Bus,
     children: Arc<dyn Children>,
+    waiting: Arc<Semaphore>,
 }
 
 pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>> {
+    let waiting = Arc::new(Semaphore::new(WAITING));
     let tool = |name: &str, description: &str, effect, properties: Value, required: &[&str], doing| {
         let spec = of_group("agents", spec(name, description, effect, Risk::Safe, properties, required));
         // What it has read is anybody's words, and so is what it says.
@@ -60,8 +66,8 @@ pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>>
             Doing::List => ToolSpec { is_untrusted: true, ..spec },
             Doing::Kill | Doing::Steer => spec,
         };
-        let (bus, children) = (bus.clone(), Arc::clone(children));
-        Arc::new(SubagentTool { spec, doing, bus, children }) as Arc<dyn Tool>
+        let (bus, children, waiting) = (bus.clone(), Arc::clone(children), Arc::clone(&waiting));
+        Arc::new(SubagentTool { spec, doing, bus, children, waiting }) as Arc<dyn Tool>
     };
     let id = json!({"type": "string", "minLength": 1, "maxLength": 16, "description": "The sub-agent's id"});
     vec![
@@ -145,7 +151,13 @@ impl SubagentTool {
         // One that may have begun keeps its place until its time is up.
         self.begin(request, &child, arguments).await?;
         let result = result(self.bus.clone(), child.clone());
-        if arguments.get("wait").and_then(Value::as_bool) == Some(false) {
+        let place = match arguments.get("wait").and_then(Value::as_bool) {
+            Some(false) => Err("look later with subagent_list"),
+            _ => {
+                self.waiting.try_acquire().map_err(|_| "so many wait for theirs already: look later with subagent_list")
+            }
+        };
+        if let Err(why) = place {
             stopping.channel = None;
             let (bus, speaker, channel) = (self.bus.clone(), speaker.clone(), channel(&child.id));
             // Nobody waits for it, but its time is up at some time too.
@@ -154,7 +166,7 @@ impl SubagentTool {
                     stop(&bus, &speaker, channel).await;
                 }
             });
-            return Ok(format!("Begun as `{}`.", child.id));
+            return Ok(format!("Begun as `{}`: {why}.", child.id));
         }
         let found = tokio::time::timeout(LONGEST, result).await;
         let reply = found.map_err(|_| format!("it took longer than {LONGEST:?} and was stopped"))??;
@@ -166,14 +178,14 @@ impl SubagentTool {
     }
 
     async fn begin(&self, request: &ToolRequest, child: &Child, arguments: &Value) -> Result<(), String> {
-        let (speaker, call) = (&request.principal, request.call.to_string());
-        self.say(speaker, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
+        let call = request.call.to_string();
+        self.say(request, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
         let tier = match text(arguments, "tier") {
             "" => "mid",
             tier => tier,
         };
         let task = format!("!{tier} {}", text(arguments, "task"));
-        self.say(speaker, &child.id, call, Saying::text(task)).await
+        self.say(request, &child.id, call, Saying::text(task)).await
     }
 
     /// Takes a place among those that may run, which is its own from then on. Of several that
@@ -215,7 +227,7 @@ impl SubagentTool {
             .collect();
         for child in &meant {
             let message = format!("{}-{}", request.call, child.id);
-            self.say(&request.principal, &child.id, message, Saying::Stop).await?;
+            self.say(request, &child.id, message, Saying::Stop).await?;
         }
         match meant.len() {
             0 => Err(format!("no sub-agent {id:?} runs; subagent_list shows them")),
@@ -227,7 +239,7 @@ impl SubagentTool {
         let known = self.of(&request.conversation).await?;
         let meant = known.iter().find(|(child, reply)| child.id == id && reply.is_none());
         let (child, _) = meant.ok_or_else(|| format!("no sub-agent {id:?} runs; subagent_list shows them"))?;
-        self.say(&request.principal, &child.id, request.call.to_string(), Saying::text(instruction)).await?;
+        self.say(request, &child.id, request.call.to_string(), Saying::text(instruction)).await?;
         Ok("It reads that at its next step.".to_owned())
     }
 
@@ -245,8 +257,18 @@ impl SubagentTool {
         Ok(all)
     }
 
-    async fn say(&self, speaker: &Principal, id: &str, message: String, what: Saying) -> Result<(), String> {
-        say(&self.bus, speaker, channel(id), message, what).await
+    /// Says something to a sub-agent, on behalf of the conversation that began it.
+    async fn say(&self, request: &ToolRequest, id: &str, message: String, what: Saying) -> Result<(), String> {
+        let ToolRequest { conversation, route, approval, .. } = request;
+        let parent = Parent {
+            conversation: conversation.clone(),
+            platform: route.platform.clone(),
+            channel: route.channel.clone(),
+            audience: route.audience,
+            approval: *approval,
+        };
+        let (speaker, channel) = (request.principal.clone(), channel(id));
+        send(&self.bus, &Say { id: message, channel, speaker, parent: Some(parent), what }).await
     }
 }
 
@@ -261,9 +283,8 @@ async fn result(bus: Bus, child: Child) -> Result<Reply, String> {
     Err("the message bus is gone".to_owned())
 }
 
-async fn say(bus: &Bus, speaker: &Principal, channel: String, id: String, what: Saying) -> Result<(), String> {
-    let say = Say { id, channel, speaker: speaker.clone(), what };
-    match bus.request(Endpoints::CliSay, &say, PATIENCE).await {
+async fn send(bus: &Bus, say: &Say) -> Result<(), String> {
+    match bus.request(Endpoints::CliSay, say, PATIENCE).await {
         Ok(Said::Accepted { .. }) => Ok(()),
         Ok(Said::Refused { because }) => Err(because),
         Err(err) => Err(err.to_string()),
@@ -272,8 +293,9 @@ async fn say(bus: &Bus, speaker: &Principal, channel: String, id: String, what: 
 
 async fn stop(bus: &Bus, speaker: &Principal, channel: String) {
     let id = format!("{channel}-stop");
+    let say = Say { id, channel, speaker: speaker.clone(), parent: None, what: Saying::Stop };
     // It ends by its own limits, if nobody hears this.
-    let _ = say(bus, speaker, channel, id, Saying::Stop).await;
+    let _ = send(bus, &say).await;
 }
 
 fn texts(list: &Value) -> Vec<String> {

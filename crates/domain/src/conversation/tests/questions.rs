@@ -1,6 +1,8 @@
 //! What a person is asked at the end of a turn, and what they answer.
 
 use super::*;
+use crate::approval::ApprovalMode;
+use crate::message::{Parent, Route, SUBAGENT};
 
 /// The word that the first turn ends with a question.
 fn asks(question: Question) -> Event {
@@ -33,6 +35,27 @@ fn goes_on(events: &[Inbound]) -> Option<(Option<Carry>, String)> {
     let state = after(events);
     let [Effect::StartTurn(request)] = &state.outbox[..] else { return None };
     Some((request.origin.as_ref().map(|origin| origin.carry), request.principal().unwrap().user.clone()))
+}
+
+/// Attack S31: a model agrees to nothing, by whatever it says to its sub-agent.
+#[test]
+fn what_is_said_to_a_sub_agent_answers_no_question() {
+    let parent = Parent {
+        conversation: conversation(),
+        platform: "cli".into(),
+        channel: "main".into(),
+        audience: Audience::Direct,
+        approval: ApprovalMode::Auto,
+    };
+    let mut events = [&waits_for_approval()[..], &[said_at(2, "yes", 2000)]].concat();
+    for event in &mut events {
+        let parent = Some(parent.clone());
+        event.route = event.route.take().map(|route| Route { channel: format!("{SUBAGENT}1"), parent, ..route });
+    }
+    assert_eq!(goes_on(&events), Some((None, "cli-user".to_owned())));
+    // A person's answer, from elsewhere, is one.
+    events[3] = answers(2, "cli-user", Choice::Approve, 2000);
+    assert_eq!(goes_on(&events), Some((Some(Carry::Answered(Choice::Approve)), "cli-user".to_owned())));
 }
 
 #[test]

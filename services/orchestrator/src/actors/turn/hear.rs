@@ -63,7 +63,7 @@ fn paid_by(context: &TurnContext, step: u32, tier: Tier) -> Paying<'_> {
     let turn = &context.request;
     Paying {
         person: turn.principal().map(|of| of.user.as_str()),
-        conversation: Some(&turn.conversation),
+        conversation: Some(turn.paid_by()),
         call: format!("{}:{step}", turn.turn),
         tier,
     }
