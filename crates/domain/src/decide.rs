@@ -3,7 +3,7 @@
 mod request; // What the model reads in a step.
 
 pub(crate) use request::offered;
-pub use request::{messages, request};
+pub use request::{found, messages, request};
 
 use crate::approval::{self, Question};
 use crate::carry;

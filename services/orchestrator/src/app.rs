@@ -60,6 +60,7 @@ impl App {
             bus: bus.clone(),
             journals: bus.journals().await?,
             model: model::open(&models, Arc::new(Kept(bus.files().await?)))?,
+            tool_tokens: usize::try_from(settings.number("CLARA_TOOL_TOKENS")).unwrap_or(usize::MAX),
             budgets: Budgets::open(settings, bus, longest(&models)).await?,
             models,
             tools,

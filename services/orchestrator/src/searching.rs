@@ -23,8 +23,9 @@ pub(crate) fn is_one(call: &Call) -> bool {
     call.name == tool_search::NAME
 }
 
-/// What it finds among `tools`.
-pub(crate) async fn search(bus: &Bus, tools: &[ToolSpec], call: &Call) -> Outcome {
+/// What it finds among `tools`, as far as it has room in `share` tokens; of what was found
+/// `before`, oldest first, what has no place beside it any more is named.
+pub(crate) async fn search(bus: &Bus, tools: &[ToolSpec], before: &[String], share: usize, call: &Call) -> Outcome {
     let query = match tool_search::query(&call.arguments) {
         Ok(query) => query,
         Err(why) => return Outcome::failed(why),
@@ -37,7 +38,39 @@ pub(crate) async fn search(bus: &Bus, tools: &[ToolSpec], call: &Call) -> Outcom
         Similarities::default()
     });
     let found = ranked(&query, tools, &rows.into_iter().next().unwrap_or_default());
-    Outcome { kind: OutcomeKind::Succeeded, text: tool_search::result(&found), elapsed_ms: 0 }
+    let best = found.first().map(|tool| tool.name.clone());
+    let (found, dropped) = fit(found, tools, before, share);
+    if let (Some(best), true) = (best, found.is_empty()) {
+        return Outcome::failed(format!(
+            "`{best}` fits, and is too long for what a prompt carries of tools: whoever runs Clara can raise CLARA_TOOL_TOKENS"
+        ));
+    }
+    Outcome { kind: OutcomeKind::Succeeded, text: tool_search::result(&found, &dropped), elapsed_ms: 0 }
+}
+
+/// Those that have room, those that fit best first, and what must go for them.
+fn fit<'a>(
+    found: Vec<&'a ToolSpec>,
+    tools: &'a [ToolSpec],
+    before: &'a [String],
+    share: usize,
+) -> (Vec<&'a ToolSpec>, Vec<&'a str>) {
+    let cost = |tool: &ToolSpec| tool_search::tokens(tool, &model::count_tokens);
+    let mut left = share;
+    let mut takes = |tool: &ToolSpec| match left.checked_sub(cost(tool)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let found: Vec<&ToolSpec> = found.into_iter().filter(|tool| takes(tool)).collect();
+    let is_new = |name: &str| !found.iter().any(|tool| tool.name == name);
+    // What was found last is needed most.
+    let known = before.iter().rev().filter(|name| is_new(name));
+    let known = known.filter_map(|name| tools.iter().find(|tool| tool.name == **name));
+    let dropped = known.filter(|tool| !takes(tool)).map(|tool| tool.name.as_str()).collect();
+    (found, dropped)
 }
 
 /// The tools that fit, those that fit best first. `similar` is how similar each is to the
@@ -58,6 +91,25 @@ fn ranked<'tools>(query: &str, tools: &'tools [ToolSpec], similar: &[Option<f32>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_found_has_a_share_and_what_was_found_last_stays() {
+        let tool = |name: &str| ToolSpec { name: name.into(), description: "x ".repeat(50), ..tool_search::spec() };
+        let tools = [tool("a"), tool("b"), tool("c"), tool("d")];
+        let cost = tool_search::tokens(&tools[0], &model::count_tokens);
+        let names = |found: &[usize], before: &[&str], share: usize| {
+            let before: Vec<String> = before.iter().map(|name| (*name).to_owned()).collect();
+            let found = found.iter().map(|index| &tools[*index]).collect();
+            let (found, dropped) = fit(found, &tools, &before, share);
+            let found: Vec<String> = found.into_iter().map(|tool| tool.name.clone()).collect();
+            (found.join(""), dropped.concat())
+        };
+        assert_eq!(names(&[0, 1], &[], 2 * cost), ("ab".into(), String::new()));
+        assert_eq!(names(&[0, 1], &["c", "d"], 3 * cost), ("ab".into(), "c".into()));
+        assert_eq!(names(&[0, 1, 2], &["a", "d"], 2 * cost), ("ab".into(), "d".into()));
+        assert_eq!(names(&[0], &["a", "d"], 2 * cost), ("a".into(), String::new()));
+        assert_eq!(names(&[0], &["d"], 0), (String::new(), "d".into()));
+    }
 
     #[test]
     fn what_is_meant_is_found_beside_what_is_said() {

@@ -34,7 +34,7 @@ pub(crate) fn is_needed(tools: &[ToolSpec], budget: usize, cost: &dyn Fn(&ToolSp
 
 /// Offers all that fit into `budget` tokens: what she is known for, then what fits best to
 /// `asked` and to what was said `before`. When something is left out, a tool that finds it
-/// is added. `cost`: the tokens of a tool.
+/// is added, and room is left for what it finds. `cost`: the tokens of a tool.
 pub(crate) fn choose(
     mut tools: Vec<ToolSpec>,
     asked: &str,
@@ -49,7 +49,7 @@ pub(crate) fn choose(
     }
     let costs: Vec<usize> = tools.iter().map(cost).collect();
     let search = tool_search::spec();
-    let mut room = budget.saturating_sub(cost(&search));
+    let mut room = budget.saturating_sub(cost(&search) + tool_search::share(budget));
     let mut is_offered = vec![false; tools.len()];
     for index in ranked(&tools, asked, before, meaning) {
         if costs[index] <= room {

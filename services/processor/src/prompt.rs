@@ -8,6 +8,7 @@ use domain::memory::{Fact, HistoryMessage, Passage, Recalled, Reminder, Role};
 use domain::message::{Audience, Principal};
 use domain::tier::Tier;
 use domain::tool::ToolSpec;
+use domain::tool_search;
 use domain::turn::{TurnContext, TurnRequest};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -53,11 +54,6 @@ pub(crate) fn choosing_by(request: &TurnRequest, recalled: &Recalled) -> (String
     (asked.join("\n"), before.join("\n"))
 }
 
-/// What a tool takes of a prompt.
-pub(crate) fn tokens(tool: &ToolSpec, count: &dyn Fn(&str) -> usize) -> usize {
-    count(&tool.name) + count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS
-}
-
 /// Puts a turn's context together and fits it: the oldest history goes first,
 /// the system prompt and the messages to answer never.
 pub(crate) fn assemble(
@@ -68,7 +64,7 @@ pub(crate) fn assemble(
 ) -> TurnContext {
     let Known { recalled, attached, tools, meaning, tier, notices, now_ms } = known;
     let (asked, before) = choosing_by(&request, &recalled);
-    let cost = |tool: &ToolSpec| tokens(tool, count);
+    let cost = |tool: &ToolSpec| tool_search::tokens(tool, count);
     let Chosen { offered: tools, later } = choose(tools, &asked, &before, &meaning, voice.tool_tokens, &cost);
     let (own, of_project): (Vec<&Fact>, Vec<&Fact>) = recalled.facts.iter().partition(|fact| fact.project.is_empty());
     let memories: String = own.into_iter().map(remembered).collect();

@@ -193,6 +193,16 @@ pub(crate) struct Called {
     pub(crate) error: Option<&'static str>,
 }
 
+/// Calls that a person may make since a time, at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallLimit {
+    pub(crate) most: u64,
+    pub(crate) since_ms: i64,
+}
+
+/// What is noted in place of an error of a call that has begun, and not ended.
+pub(crate) const RUNNING: &str = "running";
+
 /// Why the database did not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the database of tools did not answer")]
@@ -219,9 +229,12 @@ pub(crate) trait Installations: Send + Sync {
     /// Those that start anew when their files change, whoever they belong to.
     async fn reloaded(&self) -> Result<Vec<Installed>, DatabaseError>;
     async fn note_error(&self, key: &Key, why: &str) -> Result<(), DatabaseError>;
+    /// How a call ended.
     async fn note_call(&self, called: &Called) -> Result<(), DatabaseError>;
-    /// How many calls a person has made since a time.
-    async fn calls_since(&self, user: &str, since_ms: i64) -> Result<u64, DatabaseError>;
+    /// Counts a call that is about to be made, of its person's calls; the first of the limits that
+    /// it would exceed, if it would, and then it counts for nothing. Those that come at once, to
+    /// all replicas, are counted one after the other.
+    async fn begin_call(&self, called: &Called, limits: &[CallLimit]) -> Result<Option<usize>, DatabaseError>;
 }
 
 /// A turn that another one began to have a part of its work done.

@@ -1,6 +1,5 @@
 //! What the model reads in a step: what the turn works from, then each step with its results.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Tools, ended};
@@ -34,15 +33,20 @@ pub fn request(
 /// The tools that the model may call in a step: those of the start, and what it has found
 /// in the steps before.
 pub(crate) fn offered(state: &TurnState, context: &TurnContext, step: u32) -> Arc<[ToolSpec]> {
-    let calls = (0..step).zip(&state.steps).flat_map(|(_, step)| &step.calls);
-    let results = calls.filter(|call| call.name == tool_search::NAME && ended(call, OutcomeKind::Succeeded));
-    let texts = results.filter_map(|call| call.outcome.as_ref()).map(|outcome| outcome.text.as_str());
-    let found: HashSet<&str> = texts.flat_map(tool_search::names).collect();
+    let found = found(state, step);
     if found.is_empty() {
         return Arc::clone(&context.tools);
     }
-    let found = context.later.iter().filter(|tool| found.contains(tool.name.as_str()));
+    let found = context.later.iter().filter(|tool| found.contains(&tool.name.as_str()));
     context.tools.iter().chain(found).cloned().collect()
+}
+
+/// The names of the tools that searches before a step have found, and that have a place still;
+/// in the order in which they were found.
+pub fn found(state: &TurnState, step: u32) -> Vec<&str> {
+    let calls = (0..step).zip(&state.steps).flat_map(|(_, step)| &step.calls);
+    let results = calls.filter(|call| call.name == tool_search::NAME && ended(call, OutcomeKind::Succeeded));
+    tool_search::after(results.filter_map(|call| call.outcome.as_ref()).map(|outcome| outcome.text.as_str()))
 }
 
 /// What the last step, which may not call tools, is told.

@@ -29,7 +29,10 @@ pub(super) async fn run(settings: &Settings, what: ApprovalCommand, json: bool) 
         ApprovalCommand::List { limit } => {
             let kept = settings.number("CLARA_APPROVAL_MINUTES").saturating_mul(60_000);
             let since = service_kit::clock::now_ms().saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
-            list(&bus, usize::try_from(limit)?, since, json).await
+            let person = person(settings);
+            // What somebody's calls hold is theirs, and for those who may answer in their place.
+            let whose = (!settings.list("CLARA_ADMINS").contains(&person.user)).then_some(person.user);
+            list(&bus, usize::try_from(limit)?, since, whose.as_deref(), json).await
         }
         ApprovalCommand::Approve(which) => answer(&bus, person(settings), which, Choice::Approve, json).await,
         ApprovalCommand::Deny(which) => answer(&bus, person(settings), which, Choice::Deny, json).await,
@@ -46,10 +49,11 @@ async fn waiting(bus: &Bus, limit: usize) -> anyhow::Result<Vec<(ConversationId,
     Ok(asked.collect())
 }
 
-/// Those that were asked since then: an answer to an older one does nothing any more.
-async fn list(bus: &Bus, limit: usize, since_ms: i64, json: bool) -> anyhow::Result<ExitCode> {
+/// Those that were asked since then, of one person or of all: an answer to an older one does
+/// nothing any more.
+async fn list(bus: &Bus, limit: usize, since_ms: i64, of: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
     let mut waiting = waiting(bus, SOUGHT).await?;
-    waiting.retain(|(_, _, asked)| asked.at_ms >= since_ms);
+    waiting.retain(|(_, _, asked)| asked.at_ms >= since_ms && of.is_none_or(|of| asked.of.user == of));
     waiting.truncate(limit);
     if waiting.is_empty() && !json {
         println!("Nothing waits for anybody's word.");

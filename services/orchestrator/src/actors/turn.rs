@@ -12,6 +12,7 @@ use domain::ids::CallId;
 use domain::journal::{Call, Entry, Record};
 use domain::tier::Tier;
 use domain::tool::Outcome;
+use domain::tool_search;
 use domain::turn::{Reply, TurnContext};
 use model::{ChatModel, ChatRequest, ModelConfig, ModelError, Progress};
 use proto::Wire;
@@ -59,6 +60,8 @@ pub(crate) struct Collaborators {
     pub(crate) model: Arc<dyn ChatModel>,
     /// What people may spend, if that is limited.
     pub(crate) budgets: Option<Arc<Budgets>>,
+    /// What prompts carry of tools, at most, in tokens.
+    pub(crate) tool_tokens: usize,
     pub(crate) models: ModelConfig,
     pub(crate) tools: ToolCalls,
     pub(crate) limits: TurnLimits,
@@ -325,6 +328,7 @@ impl Turn {
             state.watches.push(hear::progress(progress, me));
             state.hears_tools = true;
         }
+        let searches = open.iter().filter(|call| searching::is_one(call)).count().max(1);
         for call in open {
             if state.asked.contains_key(&call.id) {
                 continue;
@@ -333,8 +337,12 @@ impl Turn {
             state.show.status(Activity::ToolStarted { tool: call.name.clone() }).await;
             if searching::is_one(&call) {
                 let (bus, tools, me) = (self.with.bus.clone(), Arc::clone(&state.context.later), me.clone());
+                let found = decide::found(state.draft.state(), call.id.step);
+                let found: Vec<String> = found.into_iter().map(str::to_owned).collect();
+                // Those that run side by side share what there is.
+                let share = tool_search::share(self.with.tool_tokens) / searches;
                 task::spawn(TaskKind::Work, "search-tools", async move {
-                    let outcome = searching::search(&bus, &tools, &call).await;
+                    let outcome = searching::search(&bus, &tools, &found, share, &call).await;
                     // The turn may be over.
                     let _ = me.cast(TurnMsg::ToolReplied(call.id, outcome));
                 });

@@ -9,6 +9,7 @@ use bus::{Alone, Bus, Delivery, Handler, PublishError, Subject, Verdict};
 use domain::memory::{COMPARED, Comparison, RecallRequest, Recalled, Similarities};
 use domain::policy::{Policy, Situation};
 use domain::tool::{ListTools, ToolSpec};
+use domain::tool_search;
 use domain::turn::TurnRequest;
 use recall::tool_text;
 use service_kit::clock::now_ms;
@@ -144,7 +145,7 @@ impl Preparer {
         tools: &[ToolSpec],
         count: &(dyn Fn(&str) -> usize + Sync),
     ) -> Meaning {
-        if !choice::is_needed(tools, self.voice.tool_tokens, &|tool| prompt::tokens(tool, &count)) {
+        if !choice::is_needed(tools, self.voice.tool_tokens, &|tool| tool_search::tokens(tool, &count)) {
             return Meaning::default();
         }
         let (asked, before) = prompt::choosing_by(request, recalled);

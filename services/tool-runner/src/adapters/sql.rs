@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::{Database, Migration, Row, StoreError, Value};
 
 use crate::mcp::Offered;
-use crate::ports::{Called, DatabaseError, Installations, Installed, Key};
+use crate::ports::{CallLimit, Called, DatabaseError, Installations, Installed, Key, RUNNING};
 
 const MIGRATIONS: &[Migration] = &[
     Migration {
@@ -190,30 +190,35 @@ impl Installations for SqlInstallations {
         Ok(())
     }
 
-    async fn calls_since(&self, user: &str, since_ms: i64) -> Result<u64, DatabaseError> {
-        let sql = "SELECT COUNT(*) AS n FROM mcp_tool_calls WHERE user_id = $1 AND started_at >= $2";
-        let rows = self.database.fetch(sql, &[user.into(), since_ms.into()]).await?;
-        Ok(rows.first().map_or(Ok(0), |row| row.integer("n")).map(|n| u64::try_from(n).unwrap_or(0))?)
+    async fn begin_call(&self, called: &Called, limits: &[CallLimit]) -> Result<Option<usize>, DatabaseError> {
+        let mut transaction = self.database.begin().await?;
+        transaction.lock(&format!("mcp_tool_calls/{}", called.user)).await?;
+        for (index, CallLimit { most, since_ms }) in limits.iter().enumerate() {
+            // The same call again is one.
+            let sql =
+                "SELECT COUNT(*) AS n FROM mcp_tool_calls WHERE user_id = $1 AND started_at >= $2 AND request_id <> $3";
+            let values = [called.user.as_str().into(), (*since_ms).into(), called.call.as_str().into()];
+            let rows = transaction.fetch(sql, &values).await?;
+            let made = rows.first().map_or(Ok(0), |row| row.integer("n"))?;
+            if u64::try_from(made).unwrap_or(0) >= *most {
+                return Ok(Some(index));
+            }
+        }
+        let sql = format!("{CALLED} ON CONFLICT (request_id) DO NOTHING");
+        transaction.execute(&sql, &call(called)).await?;
+        transaction.commit().await?;
+        Ok(None)
     }
 
     async fn note_call(&self, called: &Called) -> Result<(), DatabaseError> {
         let mut transaction = self.database.begin().await?;
         let failed = called.error.is_some();
-        let sql = "INSERT INTO mcp_tool_calls (request_id, user_id, server_owner, server_name, tool_name, started_at, \
-                   duration_ms, success, error_type) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                   ON CONFLICT (request_id) DO NOTHING";
-        let values = [
-            called.call.as_str().into(),
-            called.user.as_str().into(),
-            called.key.owner.as_str().into(),
-            called.key.name.as_str().into(),
-            called.tool.as_str().into(),
-            called.started_at_ms.into(),
-            called.duration_ms.into(),
-            i64::from(!failed).into(),
-            called.error.unwrap_or_default().into(),
-        ];
-        if transaction.execute(sql, &values).await? == 0 {
+        // Whoever notes it first notes it.
+        let sql = format!(
+            "{CALLED} ON CONFLICT (request_id) DO UPDATE SET duration_ms = $7, success = $8, error_type = $9 \
+             WHERE mcp_tool_calls.error_type = '{RUNNING}'"
+        );
+        if transaction.execute(&sql, &call(called)).await? == 0 {
             return Ok(());
         }
         let sql = "INSERT INTO mcp_usage_metrics (user_id, server_name, date, call_count, success_count, error_count, \
@@ -245,6 +250,23 @@ impl Installations for SqlInstallations {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+const CALLED: &str = "INSERT INTO mcp_tool_calls (request_id, user_id, server_owner, server_name, tool_name, started_at, \
+                      duration_ms, success, error_type) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+fn call(called: &Called) -> [Value; 9] {
+    [
+        called.call.as_str().into(),
+        called.user.as_str().into(),
+        called.key.owner.as_str().into(),
+        called.key.name.as_str().into(),
+        called.tool.as_str().into(),
+        called.started_at_ms.into(),
+        called.duration_ms.into(),
+        i64::from(called.error.is_none()).into(),
+        called.error.unwrap_or_default().into(),
+    ]
 }
 
 fn of(key: &Key) -> [Value; 2] {

@@ -1,6 +1,6 @@
-//! How many calls of servers one person may make: what has ended is counted, in all replicas.
+//! How many calls of servers one person may make, through all replicas: what has begun is counted.
 
-use crate::ports::Installations;
+use crate::ports::{CallLimit, Called, Installations};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -13,20 +13,22 @@ pub(crate) struct CallLimits {
 }
 
 impl CallLimits {
-    /// Whether one more may be made; the error is for the model.
-    pub(super) async fn check(&self, calls: &dyn Installations, user: &str, now_ms: i64) -> Result<(), String> {
-        for (most, minutes, what) in [(self.minute, 1, "minute"), (self.hour, 60, "hour"), (self.day, 1440, "day")] {
-            if most == 0 {
-                continue;
-            }
-            let since = now_ms.saturating_sub(minutes * MINUTE_MS);
-            let made = calls.calls_since(user, since).await.map_err(|err| format!("not called: {err}"))?;
-            if made >= most {
-                return Err(format!(
-                    "not called: {made} calls of servers in the last {what}, and {most} is what one person may make"
-                ));
-            }
+    /// Counts a call that is about to be made; the error, for the model, says why it may not.
+    pub(super) async fn begin(&self, calls: &dyn Installations, called: &Called) -> Result<(), String> {
+        let all = [(self.minute, 1, "minute"), (self.hour, 60, "hour"), (self.day, 1440, "day")];
+        let limits: Vec<_> = all.into_iter().filter(|(most, ..)| *most > 0).collect();
+        if limits.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let since = |minutes: i64| called.started_at_ms.saturating_sub(minutes * MINUTE_MS);
+        let counted: Vec<_> =
+            limits.iter().map(|(most, minutes, _)| CallLimit { most: *most, since_ms: since(*minutes) }).collect();
+        let exceeded = calls.begin_call(called, &counted).await.map_err(|err| format!("not called: {err}"))?;
+        match exceeded.and_then(|index| limits.get(index)) {
+            None => Ok(()),
+            Some((most, _, what)) => Err(format!(
+                "not called: {most} calls of servers in a {what} are what one person may make, and they were made"
+            )),
+        }
     }
 }

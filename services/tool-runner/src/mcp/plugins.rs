@@ -21,10 +21,10 @@ use super::{Offered, Servers, shown};
 use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, Machine, Voucher};
 use crate::registry::Tool;
 
-/// Tools of servers that one model is offered, at most, and all that it reads of them, in
-/// bytes: more than one chooses from well.
-const OFFERED: usize = 128;
-const OFFERED_BYTES: usize = 256 * 1024;
+/// Tools of servers that a turn chooses from and searches among, at most, and all that they say of
+/// themselves, in bytes: every turn's journal holds them.
+const OFFERED: usize = 512;
+const OFFERED_BYTES: usize = 512 * 1024;
 
 pub(crate) struct Plugins {
     pub(crate) installations: Arc<dyn Installations>,

@@ -20,7 +20,7 @@ use super::Servers;
 use super::limits::CallLimits;
 use super::sampling::CallSampler;
 use super::server::Link;
-use crate::ports::{Called, Calling, Given, Installations, Installed, Key, McpError, Sampler};
+use crate::ports::{Called, Calling, Given, Installations, Installed, Key, McpError, RUNNING, Sampler};
 use crate::registry::{ANSWERS, Ended, Tool};
 
 pub(super) struct McpTool {
@@ -45,9 +45,6 @@ impl Tool for McpTool {
         let Value::Object(arguments) = arguments else {
             return Ended::Unreachable("the arguments must be one JSON object".to_owned());
         };
-        if let Err(why) = self.limits.check(self.installations.as_ref(), &request.principal.user, now_ms()).await {
-            return Ended::Unreachable(why);
-        }
         let link = match self.servers.connect(&self.installed).await {
             Ok(link) => link,
             Err(why) => {
@@ -64,6 +61,18 @@ impl Tool for McpTool {
         };
         let sampler = may_sample.then(|| Arc::new(CallSampler::new(&self.bus, request)) as Arc<dyn Sampler>);
         let (begun, started_at_ms) = (Instant::now(), now_ms());
+        let called = Called {
+            key: self.installed.key.clone(),
+            user: request.principal.user.clone(),
+            call: request.call.to_string(),
+            tool: self.name.clone(),
+            started_at_ms,
+            duration_ms: 0,
+            error: Some(RUNNING),
+        };
+        if let Err(why) = self.limits.begin(self.installations.as_ref(), &called).await {
+            return Ended::Unreachable(why);
+        }
         let (mut ended, mut error) = self.ask(&link, request.call.turn, arguments.clone(), sampler.clone()).await;
         if error == Some(UNASKED) {
             // What it is authorised with was too old, and is made anew with the way to it.
@@ -71,15 +80,8 @@ impl Tool for McpTool {
                 (ended, error) = self.ask(&link, request.call.turn, arguments, sampler).await;
             }
         }
-        let called = Called {
-            key: self.installed.key.clone(),
-            user: request.principal.user.clone(),
-            call: request.call.to_string(),
-            tool: self.name.clone(),
-            started_at_ms,
-            duration_ms: i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX),
-            error,
-        };
+        let duration_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let called = Called { duration_ms, error, ..called };
         let installations = Arc::clone(&self.installations);
         // Nobody waits for the books: the result goes on its way.
         task::spawn(TaskKind::Work, "note-mcp-call", async move {

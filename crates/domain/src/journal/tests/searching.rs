@@ -36,7 +36,7 @@ fn what_a_search_found_is_offered_from_the_next_step_on_and_goes_with_the_turn()
         let Next::Plan(entries) = decide(&state, &LIMITS) else { panic!("step {step}") };
         state.apply(&record(entries));
         if let Next::AwaitTools(open) = decide(&state, &LIMITS) {
-            let text = tool_search::result(&[&context.later[1]]);
+            let text = tool_search::result(&[&context.later[1]], &[]);
             let outcome = Outcome { kind: OutcomeKind::Succeeded, text, elapsed_ms: 0 };
             state.apply(&record(vec![Entry::ToolFinished { call: open[0].id, outcome }]));
         }
