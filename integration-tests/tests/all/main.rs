@@ -14,6 +14,7 @@ mod groups; // What groups spoke of.
 mod import; // What people have elsewhere.
 mod lost; // Turns that stand in no queue, calls that may have happened.
 mod mcp; // Servers that offer tools.
+mod mcp_attacks; // Servers that attack whoever installs them.
 mod mcp_files; // Servers that files declare.
 mod mcp_inspector; // Clara as an MCP server, before the MCP Inspector.
 mod mcp_oauth; // Servers that want to know who asks.

@@ -118,6 +118,8 @@ async fn an_answer_counts_once_and_only_for_who_began() {
     let forged = [
         back.replace("state=", "state=x"),
         back.replace("iss=http%3A%2F%2F127", "iss=https%3A%2F%2F128"),
+        // Issuers are compared as they are written (RFC 9207, section 2.4).
+        format!("{back}%2F"),
         back.split("&iss=").next().unwrap().to_owned(),
         back.replace("code=", "nocode="),
     ];
@@ -127,6 +129,14 @@ async fn an_answer_counts_once_and_only_for_who_began() {
     mcp(&bus, ANN, complete(&back)).await.unwrap();
     let again = mcp(&bus, ANN, complete(&back)).await.unwrap_err();
     assert!(again.contains("no authorisation has begun"), "{again}");
+    // Nor does an older one count when another has begun, and nobody is asked for tokens.
+    let tokens = || server.asked().iter().filter(|asked| asked.contains("/token")).count();
+    let asked = tokens();
+    assert!(asked > 0);
+    mcp(&bus, ANN, begin("http://127.0.0.1:1/callback")).await.unwrap();
+    let replayed = mcp(&bus, ANN, complete(&back)).await.unwrap_err();
+    assert!(replayed.contains("belongs to no authorisation"), "{replayed}");
+    assert_eq!(tokens(), asked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

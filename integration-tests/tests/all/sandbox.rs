@@ -239,13 +239,40 @@ async fn a_stop_ends_every_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_sandbox_that_holds_no_code_is_run() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let escaped = folder.path().join("should-not-be");
     let sandbox = plan(&model, folder.path()).set("SANDBOX_MODE", "incus-vm").start().await;
     let mut terminal = sandbox.terminal("main").await;
-    let reply = terminal.asks("shell echo out > /tmp/should-not-be").await;
-    assert!(reply.text.contains("there is no tool `run_shell`"), "{}", reply.text);
+    let reply = terminal.asks(&format!("shell echo out > {}", escaped.display())).await;
+    assert!(reply.text.contains("there is no tool `run_shell`") && !escaped.exists(), "{}", reply.text);
     let mut doctor = testkit::process::command("clara", sandbox.folder());
     let output = doctor.env("NATS_URL", sandbox.nats.url()).args(["doctor", "--json"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let line = said.lines().find(|line| line.contains("\"sandbox\"")).unwrap();
     assert!(line.contains("warning") && line.contains("this build runs no virtual machines"), "{line}");
+}
+
+/// Attack S27: an archive that is more than it seems, or that leads out of the folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_stays_within_the_folder_and_within_limits() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let make = "import zipfile\n\
+                with zipfile.ZipFile('many.zip', 'w') as z:\n  for n in range(10001): z.writestr(f'm/{n}', '')\n\
+                with zipfile.ZipFile('slip.zip', 'w') as z: z.writestr('../../slipped', 'x')\n\
+                with zipfile.ZipFile('bomb.zip', 'w') as z: z.writestr('b', 'x')\n\
+                b = bytearray(open('bomb.zip', 'rb').read())\n\
+                at = b.index(b'PK\\x01\\x02') + 24\n\
+                b[at:at + 4] = (600000000).to_bytes(4, 'little')\n\
+                open('bomb.zip', 'wb').write(b)\nprint('made')";
+    let made = terminal.asks(&format!("python {make}")).await;
+    assert!(made.text.contains("made"), "{}", made.text);
+    for (archive, says) in
+        [("many.zip", "which is too much"), ("bomb.zip", "600000000 bytes"), ("slip.zip", "Unpacked 1")]
+    {
+        let reply = terminal.asks(&format!(r#"call unzip_file {{"path": "{archive}", "destination": "out"}}"#)).await;
+        assert!(reply.text.contains(says), "{archive}: {}", reply.text);
+    }
+    let files = shell(&mut terminal, "find . -name slipped; ls out").await;
+    assert!(files.text.contains("./out/slipped") && !files.text.contains("out/b"), "{}", files.text);
 }

@@ -285,6 +285,20 @@ fn steer_goes_into_the_turn_and_begins_one_if_it_came_too_late() {
     );
 }
 
+/// Attack S10: what somebody else says while a turn runs is no part of it, and acts with their
+/// rights alone.
+#[test]
+fn nobody_steers_anothers_turn() {
+    let mut of_bob = says(2, "create a job");
+    let Event::MessageReceived(message) = &mut of_bob.event else { unreachable!() };
+    message.speaker.user = "cli-bob".into();
+    let running = [chooses(9, QueueMode::Steer), says(1, "a"), of_bob];
+    assert!(!after(&running).outbox.iter().any(|effect| matches!(effect, Effect::Steer { .. })));
+    let state = after(&[&running[..], &[finished(1, vec![id(1)])]].concat());
+    let [Effect::StartTurn(request)] = &state.outbox[..] else { panic!("{:?}", state.outbox) };
+    assert_eq!((request.messages.len(), request.principal().unwrap().user.as_str()), (1, "cli-bob"));
+}
+
 #[test]
 fn steer_that_was_not_read_is_dropped_by_a_stop() {
     let events = [

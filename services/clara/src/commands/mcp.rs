@@ -229,7 +229,8 @@ fn absolute(source: &str) -> anyhow::Result<String> {
         Some(_) => bail!("give the whole path: {source} is for a shell to read"),
         None => source.to_owned(),
     };
-    if source.starts_with("./") || source.starts_with("../") {
+    // A file of one's own is never taken for a stranger's package of that name.
+    if source.starts_with("./") || source.starts_with("../") || std::path::Path::new(&source).exists() {
         let path = std::fs::canonicalize(&source).with_context(|| format!("find {source}"))?;
         return Ok(path.display().to_string());
     }

@@ -55,6 +55,11 @@ impl Bubblewrap {
     /// Finds out whether it holds here, by trying; the error says why it does not.
     pub(crate) async fn probe(limits: Limits, web: Web) -> Result<Self, String> {
         let program = find("bwrap").ok_or("the program bwrap is not installed (Debian: bubblewrap)")?;
+        Self::tried(program, limits, web).await
+    }
+
+    /// One that holds: it is tried before anything is run by it.
+    async fn tried(program: PathBuf, limits: Limits, web: Web) -> Result<Self, String> {
         find("prlimit").ok_or("the program prlimit is not installed (Debian: util-linux)")?;
         let cgroups = Cgroups::probe().map_err(|why| format!("no control groups can be made here: {why}"))?;
         let filters = seccomp::filters().map_err(|why| format!("no filter of system calls: {why}"))?;
@@ -210,6 +215,9 @@ mod tests {
         folder_bytes: 1 << 20,
     };
 
+    /// A process has one such sandbox, and its groups are named after the process.
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     /// Processes of this machine that have this among their arguments.
     fn running(marker: &str) -> Vec<String> {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -220,7 +228,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_run_that_nobody_waits_for_ends_at_whatever_moment() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, _alone) = (tempfile::tempdir().unwrap(), ALONE.lock().await);
         let bubblewrap = Bubblewrap::probe(LIMITS, Web::new(Vec::new()).unwrap()).await.unwrap();
         let printed = Arc::new(Printed::new(Keeps::First, 1000));
         for half_milliseconds in 0..60 {
@@ -239,6 +247,19 @@ mod tests {
         }
         let are_gone = || bubblewrap.cgroups.make("last", &LIMITS).is_ok_and(|group| group.is_alone());
         assert!(comes(are_gone).await, "groups are left");
+    }
+
+    /// Attack S20: something that is called as bubblewrap is, runs what it is told, and holds nothing.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_that_does_not_hold_is_not_used() {
+        let (folder, _alone) = (tempfile::tempdir().unwrap(), ALONE.lock().await);
+        let open = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/open-bwrap.py");
+        let program = folder.path().join("bwrap");
+        std::fs::copy(open, &program).unwrap();
+        let tried = Bubblewrap::tried(program, LIMITS, Web::new(Vec::new()).unwrap()).await;
+        let why = tried.err().unwrap();
+        assert!(why.contains("did not hold") && why.contains("sees"), "{why}");
+        assert!(folder.path().join("was-asked").exists());
     }
 
     async fn comes(is_so: impl Fn() -> bool) -> bool {

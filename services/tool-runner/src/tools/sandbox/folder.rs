@@ -269,4 +269,42 @@ mod tests {
         delete(&root, "other").unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
+
+    /// Attack S21: a file that is a link at one moment and none at another.
+    #[test]
+    fn no_swap_of_links_leads_out_of_the_folder() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (secret, path) = (outside.path().join("secret"), folder.path().to_owned());
+        std::fs::write(&secret, "canary").unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let swapping = scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let (link, plain) = (path.join("link"), path.join("plain"));
+                    let _ = std::os::unix::fs::symlink(&secret, &link);
+                    let _ = std::fs::rename(&link, path.join("file"));
+                    let _ = std::fs::write(&plain, "plain");
+                    let _ = std::fs::rename(&plain, path.join("file"));
+                    let _ = std::os::unix::fs::symlink(outside.path(), &link);
+                    let _ = std::fs::rename(&link, path.join("folder"));
+                    let _ = std::fs::remove_file(path.join("folder"));
+                    let _ = std::fs::create_dir(path.join("folder"));
+                    let _ = std::fs::remove_dir(path.join("folder"));
+                }
+            });
+            let root = open(folder.path()).unwrap();
+            let mut done = 0;
+            for _ in 0..3000 {
+                for file in ["file", "folder/secret"] {
+                    assert!(!read(&root, file, 100).is_ok_and(|text| text.contains("canary")));
+                    done += u32::from(write(&root, file, "overwritten").is_ok());
+                    let _ = delete(&root, file);
+                }
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            swapping.join().unwrap();
+            assert!(done > 0, "some were written");
+        });
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "canary");
+    }
 }
