@@ -1,11 +1,12 @@
 //! Servers of two people on two replicas of the tool runner, which die in the middle of a call.
 
+use domain::mcp::McpCommand;
 use domain::turn::ReplyKind;
 use testkit::eventually;
 use testkit::terminal::Terminal;
 
 use crate::asking::ANN;
-use crate::mcp::{calls, calls_tool, install, obedient, plan, rogue};
+use crate::mcp::{calls, calls_tool, install, mcp, obedient, plan, rogue};
 
 const BOB: &str = "cli-bob";
 
@@ -50,4 +51,29 @@ async fn a_call_in_the_middle_of_which_everything_that_ran_it_died_is_made_once(
     assert_eq!(ann.asks("it worked").await.kind, ReplyKind::Answered);
     assert_eq!(calls(&of_ann)[names.len()..], ["wait"], "it was made once");
     assert_eq!(calls(&of_bob)[names.len()..], ["after"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_reaches_every_replica() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).replicas(2).start().await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    install(&bus, ANN, "mine", rogue(folder.path()), false).await.unwrap();
+    let running = || {
+        let started = std::fs::read_to_string(folder.path().join("started")).unwrap_or_default();
+        let runs =
+            |process: &&str| std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| !line.is_empty());
+        started.lines().filter(runs).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut call =
+        async || assert!(calls_tool(&mut terminal, "mine__do", r#"{"how": "x"}"#).await.text.contains("done: x"));
+    let mut both = async || {
+        call().await;
+        let running = running();
+        (running.len() == 2).then_some(running)
+    };
+    let before = eventually("both replicas run it", &mut both).await;
+    mcp(&bus, ANN, McpCommand::Restart { name: "mine".into() }).await.unwrap();
+    let anew = async || both().await.filter(|after| after.iter().all(|process| !before.contains(process)));
+    eventually("both run it anew", anew).await;
 }

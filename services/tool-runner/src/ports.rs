@@ -172,6 +172,8 @@ pub(crate) struct Installed {
     pub(crate) last_error: String,
     pub(crate) installed_by: String,
     pub(crate) installed_at_ms: i64,
+    /// How often somebody wanted it to start anew: a process of an earlier time is ended.
+    pub(crate) restarts: i64,
 }
 
 impl Installed {
@@ -222,6 +224,8 @@ pub(crate) trait Installations: Send + Sync {
     async fn set_tools(&self, key: &Key, launch: &Launch, tools: &[Offered]) -> Result<(), DatabaseError>;
     /// Agrees to those of what it offers now that have these hashes.
     async fn approve(&self, key: &Key, hashes: &BTreeSet<String>) -> Result<bool, DatabaseError>;
+    /// Has every replica start it anew; whether there is such a server.
+    async fn restart(&self, key: &Key) -> Result<bool, DatabaseError>;
     /// Whether it is to start anew when its files change.
     async fn set_reloaded(&self, key: &Key, is_wanted: bool) -> Result<bool, DatabaseError>;
     /// Whether it may have words of the model.

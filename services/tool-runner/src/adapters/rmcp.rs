@@ -33,7 +33,7 @@ use crate::ports::{Connection, Connector, Key, McpError};
 /// How long a process has to end when it was told to.
 const END: Duration = Duration::from_secs(2);
 
-/// Starts servers; each process has this folder as its own.
+/// Starts servers; each process has a folder of its own in this one.
 pub(crate) struct RmcpConnector {
     pub(crate) folder: PathBuf,
     pub(crate) oauth: Arc<OAuth>,
@@ -43,7 +43,7 @@ pub(crate) struct RmcpConnector {
 impl Connector for RmcpConnector {
     async fn connect(&self, key: &Key, launch: &Launch) -> Result<Arc<dyn Connection>, McpError> {
         let connection = match launch {
-            Launch::Stdio { command, env } => self.process(command, env).await?,
+            Launch::Stdio { command, env } => self.process(key, command, env).await?,
             Launch::Http { url, headers } => self.http(key, url, headers).await?,
         };
         Ok(Arc::new(connection))
@@ -51,10 +51,16 @@ impl Connector for RmcpConnector {
 }
 
 impl RmcpConnector {
-    async fn process(&self, command: &[String], env: &BTreeMap<String, String>) -> Result<RmcpConnection, McpError> {
-        let Process { stdin, stdout, said, group } =
-            Process::start(&self.folder, command, env).map_err(McpError::Start)?;
-        let host = Host::new(Some(format!("file://{}", self.folder.display())));
+    async fn process(
+        &self,
+        key: &Key,
+        command: &[String],
+        env: &BTreeMap<String, String>,
+    ) -> Result<RmcpConnection, McpError> {
+        let folder = self.folder_of(key).map_err(|err| McpError::Start(err.to_string()))?;
+        let Process { stdin, stdout, said, group } = Process::start(&folder, command, env).map_err(McpError::Start)?;
+        let root = reqwest::Url::from_directory_path(&folder).map(String::from);
+        let host = Host::new(root.ok());
         match host.clone().serve((stdout, stdin)).await {
             Ok(service) => Ok(RmcpConnection::new(service, host, Some(group), None)),
             Err(err) => {
@@ -64,6 +70,16 @@ impl RmcpConnector {
                 Err(McpError::Start(format!("{err}{said}")))
             }
         }
+    }
+
+    /// Nobody's server finds what another's has left, by chance at least: they run with the same
+    /// rights. A person's id never enters a path.
+    fn folder_of(&self, key: &Key) -> std::io::Result<PathBuf> {
+        let owner = match key.owner.as_str() {
+            "" => "everybody".to_owned(),
+            owner => blake3::hash(owner.as_bytes()).to_hex()[..16].to_owned(),
+        };
+        std::path::absolute(self.folder.join(owner).join(&key.name))
     }
 
     async fn http(

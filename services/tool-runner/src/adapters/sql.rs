@@ -61,12 +61,18 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0008_tool_subset.sqlite.sql"),
         postgres: include_str!("../../migrations/0008_tool_subset.postgres.sql"),
     },
+    Migration {
+        version: 9,
+        name: "restarts",
+        sqlite: include_str!("../../migrations/0009_restarts.sqlite.sql"),
+        postgres: include_str!("../../migrations/0009_restarts.postgres.sql"),
+    },
 ];
 
 /// How long calls are kept: 30 days.
 const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
-const COLUMNS: &str = "user_id, name, source_url, launch, enabled, hot_reload, may_sample, tools, approved, last_error, installed_by, installed_at";
+const COLUMNS: &str = "user_id, name, source_url, launch, enabled, hot_reload, may_sample, tools, approved, last_error, installed_by, installed_at, restarts";
 
 /// How a server is reached, as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -170,6 +176,11 @@ impl Installations for SqlInstallations {
 
     async fn set_may_sample(&self, key: &Key, is_allowed: bool) -> Result<bool, DatabaseError> {
         self.set_flag("may_sample", key, is_allowed).await
+    }
+
+    async fn restart(&self, key: &Key) -> Result<bool, DatabaseError> {
+        let sql = "UPDATE mcp_servers SET restarts = restarts + 1 WHERE user_id = $1 AND name = $2";
+        Ok(self.database.execute(sql, &of(key)).await? > 0)
     }
 
     async fn set_reloaded(&self, key: &Key, is_wanted: bool) -> Result<bool, DatabaseError> {
@@ -305,5 +316,6 @@ fn installed(row: &Row) -> Result<Installed, StoreError> {
         last_error: row.text("last_error")?,
         installed_by: row.text("installed_by")?,
         installed_at_ms: row.integer("installed_at")?,
+        restarts: row.integer("restarts")?,
     })
 }

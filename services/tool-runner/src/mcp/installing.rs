@@ -61,6 +61,7 @@ impl Plugins {
             last_error,
             installed_by: user.to_owned(),
             installed_at_ms: now_ms(),
+            restarts: 0,
         };
         if !self.installations.add(&installed).await.map_err(|err| err.to_string())? {
             return Err(is_there);

@@ -91,7 +91,9 @@ impl Plugins {
             }
             McpCommand::Restart { name } => {
                 self.admin(user)?;
-                self.servers.end(&self.find(user, &name).await?.key);
+                let key = self.find(user, &name).await?.key;
+                self.installations.restart(&key).await.map_err(|err| err.to_string())?;
+                self.servers.end(&key);
                 self.one(user, &name).await
             }
             McpCommand::Refresh { name } => {

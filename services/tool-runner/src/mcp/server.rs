@@ -54,9 +54,22 @@ pub(super) enum ServerMsg {
     Report(RpcReplyPort<(Status, String)>),
 }
 
+/// What a server is run as: an actor runs one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) launch: Launch,
+    restarts: i64,
+}
+
+impl Version {
+    pub(super) fn of(installed: &Installed) -> Self {
+        Self { launch: installed.launch.clone(), restarts: installed.restarts }
+    }
+}
+
 pub(super) struct Server {
     pub(super) key: Key,
-    pub(super) launch: Launch,
+    pub(super) version: Version,
     pub(super) connector: Arc<dyn Connector>,
     pub(super) installations: Arc<dyn Installations>,
 }
@@ -153,7 +166,7 @@ impl Server {
             return;
         }
         let (connector, installations) = (Arc::clone(&self.connector), Arc::clone(&self.installations));
-        let (launch, key, me) = (self.launch.clone(), self.key.clone(), me.clone());
+        let (launch, key, me) = (self.version.launch.clone(), self.key.clone(), me.clone());
         task::spawn(TaskKind::Work, "start-mcp-server", async move {
             let started = async {
                 let (connection, tools) =
@@ -219,7 +232,7 @@ impl Server {
         }
         state.reading = Some(false);
         let (connection, installations) = (Arc::clone(&link.connection), Arc::clone(&self.installations));
-        let (key, launch, me) = (self.key.clone(), self.launch.clone(), me.clone());
+        let (key, launch, me) = (self.key.clone(), self.version.launch.clone(), me.clone());
         task::spawn(TaskKind::Work, "read-mcp-tools", async move {
             let read = async {
                 let tools = list(connection.as_ref()).await.map_err(|err| err.to_string())?;
@@ -247,12 +260,13 @@ impl Server {
             self.close(state);
             state.failures = 0;
         }
-        // Another runner may have been told to remove it, or to run something else.
-        let (installations, key, launch, me) =
-            (Arc::clone(&self.installations), self.key.clone(), self.launch.clone(), me.clone());
+        // Another runner may have been told to remove it, to run something else, or to start it anew.
+        let (installations, key, version, me) =
+            (Arc::clone(&self.installations), self.key.clone(), self.version.clone(), me.clone());
         task::spawn(TaskKind::Work, "look-for-mcp-server", async move {
-            let is_ours =
-                |found: Option<Installed>| found.is_some_and(|found| found.is_enabled && found.launch == launch);
+            let is_ours = |found: Option<Installed>| {
+                found.is_some_and(|found| found.is_enabled && Version::of(&found) == version)
+            };
             if installations.find(&key).await.is_ok_and(|found| !is_ours(found)) {
                 me.stop(None);
             }

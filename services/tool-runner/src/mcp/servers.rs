@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::mcp::{Launch, Status};
+use domain::mcp::Status;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, async_trait};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use super::server::{Connected, Link, Server, ServerMsg};
+use super::server::{Connected, Link, Server, ServerMsg, Version};
 use crate::ports::{Connector, Installations, Installed, Key};
 
 /// How long whoever calls waits for a server to start: longer than it may take.
@@ -23,7 +23,7 @@ const STOPPING: &str = "the runner is stopping";
 
 pub(crate) enum ServersMsg {
     /// The actor of a server, which is there from now on.
-    Of(Key, Launch, RpcReplyPort<ActorRef<ServerMsg>>),
+    Of(Key, Version, RpcReplyPort<ActorRef<ServerMsg>>),
     /// The actor of a server, if it is there.
     Known(Key, RpcReplyPort<Option<ActorRef<ServerMsg>>>),
     End(Key),
@@ -54,9 +54,9 @@ impl Servers {
 
     /// The way to a server, which is started if it must be; the error is for whoever calls.
     pub(crate) async fn connect(&self, installed: &Installed) -> Result<Link, String> {
-        let (key, launch) = (installed.key.clone(), installed.launch.clone());
+        let (key, version) = (installed.key.clone(), Version::of(installed));
         let parent = self.parent().await?;
-        let actor = answered(parent.call(|reply| ServersMsg::Of(key, launch, reply), Some(PATIENCE)).await)?;
+        let actor = answered(parent.call(|reply| ServersMsg::Of(key, version, reply), Some(PATIENCE)).await)?;
         let connected: Connected = answered(actor.call(ServerMsg::Connect, Some(PATIENCE)).await)?;
         connected
     }
@@ -99,7 +99,7 @@ struct Parent {
 }
 
 struct Known {
-    launch: Launch,
+    version: Version,
     actor: ActorRef<ServerMsg>,
 }
 
@@ -131,7 +131,7 @@ impl Actor for Parent {
         state: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            ServersMsg::Of(key, launch, reply) => self.on_of(&me, state, key, launch, reply).await,
+            ServersMsg::Of(key, version, reply) => self.on_of(&me, state, key, version, reply).await,
             ServersMsg::Known(key, reply) => {
                 let _ = reply.send(state.0.get(&key).map(|known| known.actor.clone()));
                 Ok(())
@@ -173,26 +173,26 @@ impl Parent {
         me: &ActorRef<ServersMsg>,
         state: &mut Running,
         key: Key,
-        launch: Launch,
+        version: Version,
         reply: RpcReplyPort<ActorRef<ServerMsg>>,
     ) -> Result<(), ActorProcessingErr> {
         if let Some(known) = state.0.get(&key) {
-            if known.launch == launch {
+            if known.version == version {
                 let _ = reply.send(known.actor.clone());
                 return Ok(());
             }
-            // It was installed anew, as something else.
+            // It was installed anew, as something else, or is to start anew.
             known.actor.stop(None);
         }
         let server = Server {
             key: key.clone(),
-            launch: launch.clone(),
+            version: version.clone(),
             connector: Arc::clone(&self.connector),
             installations: Arc::clone(&self.installations),
         };
         match Actor::spawn_linked(None, server, (), me.get_cell()).await {
             Ok((actor, _)) => {
-                state.0.insert(key, Known { launch, actor: actor.clone() });
+                state.0.insert(key, Known { version, actor: actor.clone() });
                 let _ = reply.send(actor);
             }
             // Whoever called hears that the runner does not answer.
@@ -204,6 +204,7 @@ impl Parent {
 
 #[cfg(test)]
 mod tests {
+    use domain::mcp::Launch;
     use store::Database;
 
     use super::*;
@@ -232,6 +233,7 @@ mod tests {
             last_error: String::new(),
             installed_by: String::new(),
             installed_at_ms: 0,
+            restarts: 0,
         };
         let servers = Servers::default();
         let ended = servers.start(connector.clone(), installations.clone()).await.unwrap();
