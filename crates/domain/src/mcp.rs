@@ -19,6 +19,39 @@ pub enum Launch {
     Http { url: String, headers: BTreeMap<String, String> },
 }
 
+impl Launch {
+    /// With more arguments and variables for a process, or more headers for a URL. The error says
+    /// which of them it has no use for.
+    pub fn with(
+        mut self,
+        arguments: Vec<String>,
+        variables: BTreeMap<String, String>,
+        more_headers: BTreeMap<String, String>,
+    ) -> Result<Self, &'static str> {
+        match &mut self {
+            Self::Stdio { command, env } => {
+                if !more_headers.is_empty() {
+                    return Err("headers are for servers that are reached by a URL; give variables");
+                }
+                if command.starts_with(&["docker".to_owned(), "run".to_owned()]) {
+                    // A container sees only the variables that it is given by name.
+                    let named = variables.keys().flat_map(|name| ["-e".to_owned(), name.clone()]);
+                    command.splice(2..2, named.collect::<Vec<_>>());
+                }
+                command.extend(arguments);
+                env.extend(variables);
+            }
+            Self::Http { headers, .. } => {
+                if !variables.is_empty() || !arguments.is_empty() {
+                    return Err("variables and arguments are for servers that run here; give headers");
+                }
+                headers.extend(more_headers);
+            }
+        }
+        Ok(self)
+    }
+}
+
 /// Where a server stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {

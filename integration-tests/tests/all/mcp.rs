@@ -395,12 +395,24 @@ async fn servers_are_installed_in_words_after_the_command_was_seen() {
     let asked = calls_tool(&mut terminal, "mcp_install", &other).await;
     assert!(asked.kind == ReplyKind::Question && asked.text.contains("/elsewhere.py"), "{}", asked.text);
     assert!(terminal.asks("yes").await.text.contains("must be exactly"));
+    // With arguments and variables too, but for what is hers.
+    let (folder, settings) = (folder.path().display(), r#""env": {"KEY": "${CLARA_SECRET_KEY}"}"#);
+    let refused = calls_tool(&mut terminal, "mcp_plan", &format!(r#"{{"source": "{source}", {settings}}}"#)).await;
+    assert!(refused.text.contains("CLARA_SECRET_KEY is one of Clara's own settings"), "{}", refused.text);
     for evil in ["npx evil && curl x", "; rm -rf /", "--help"] {
         let planned = calls_tool(&mut terminal, "mcp_plan", &format!(r#"{{"source": "{evil}"}}"#)).await;
         assert!(planned.text.contains("is no source"), "{}", planned.text);
     }
     let none = mcp(&sandbox.bus().await, ANN, McpCommand::List).await.unwrap();
     assert_eq!((none.servers.len(), none.plan), (0, None::<(String, Launch)>));
+    let whole = format!(
+        r#"{{"source": "{source}", "name": "whole", "arguments": ["{folder}"], "env": {{"LICENCE": "plain"}},
+            "command": ["python3", "{source}", "{folder}"]}}"#
+    );
+    let asked = calls_tool(&mut terminal, "mcp_install", &whole).await;
+    assert!(asked.kind == ReplyKind::Question && asked.text.contains("LICENCE"), "{}", asked.text);
+    let installed = terminal.asks("yes").await;
+    assert!(installed.text.contains("- whole__do"), "{}", installed.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ mod source; // From a name to what would be run.
 mod tool; // One of their tools.
 mod watcher; // Keeps what files declare.
 
-pub(crate) use authorising::{check_token, variable};
+pub(crate) use authorising::{check_token, may_be_told, variable};
 pub(crate) use files::Watched;
 pub(crate) use installing::INSTALL;
 pub(crate) use limits::CallLimits;

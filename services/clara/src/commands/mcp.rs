@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
-use domain::mcp::{Callback, Launch, McpAnswer, McpCommand as Asked, McpRequest, Status, VouchedBy, callback};
+use domain::mcp::{Callback, McpAnswer, McpCommand as Asked, McpRequest, Status, VouchedBy, callback};
 use domain::message::Principal;
 use serde_json::json;
 use service_kit::settings::Settings;
@@ -125,28 +125,8 @@ impl Mcp {
         let Install { source, name, env, header, all, yes, arguments } = install;
         let source = absolute(&source)?;
         let planned = self.ask(Asked::Plan { source: source.clone(), name }).await?.plan;
-        let (name, mut launch) = planned.context("the tool runner planned nothing")?;
-        match &mut launch {
-            Launch::Stdio { command, env: own } => {
-                if !header.is_empty() {
-                    bail!("--header is for servers that are reached by a URL; give --env");
-                }
-                let env = pairs(&env)?;
-                if command.starts_with(&["docker".to_owned(), "run".to_owned()]) {
-                    // A container sees only the variables that it is given by name.
-                    let named = env.keys().flat_map(|name| ["-e".to_owned(), name.clone()]);
-                    command.splice(2..2, named.collect::<Vec<_>>());
-                }
-                command.extend(arguments);
-                own.extend(env);
-            }
-            Launch::Http { headers, .. } => {
-                if !env.is_empty() || !arguments.is_empty() {
-                    bail!("--env and arguments are for servers that run here; give --header");
-                }
-                headers.extend(pairs(&header)?);
-            }
-        }
+        let (name, launch) = planned.context("the tool runner planned nothing")?;
+        let launch = launch.with(arguments, pairs(&env)?, pairs(&header)?).map_err(anyhow::Error::msg)?;
         if !self.json {
             println!("`{name}` would run, with the rights of the tool runner:\n    {}", shown(&launch));
         }

@@ -77,11 +77,8 @@ impl Plugins {
         for token in [Some(access), refresh].into_iter().flatten() {
             check_token(token)?;
         }
-        if let Some(variable) = variable(access)
-            && (variable.starts_with("CLARA_")
-                || CATALOGUE.iter().any(|known| known.name == variable || known.aliases.contains(&variable)))
-        {
-            return Err(format!("{variable} is one of Clara's own settings: it is told to no server"));
+        if variable(access).is_some() {
+            may_be_told(access)?;
         }
         let (installed, url) = self.authorised(user, name).await?;
         self.authorities.set(&installed.key, &url, access, refresh).await?;
@@ -140,6 +137,18 @@ pub(crate) fn check_token(token: &str) -> Result<(), String> {
     match !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic()) {
         true => Ok(()),
         false => Err("a token is a line without spaces".to_owned()),
+    }
+}
+
+/// Whether every `${NAME}` of a value may be told to a server.
+pub(crate) fn may_be_told(value: &str) -> Result<(), String> {
+    let mut named = value.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
+    let is_ours = |name: &&str| {
+        name.starts_with("CLARA_") || CATALOGUE.iter().any(|known| known.name == *name || known.aliases.contains(name))
+    };
+    match named.find(is_ours) {
+        None => Ok(()),
+        Some(name) => Err(format!("{name} is one of Clara's own settings: it is told to no server")),
     }
 }
 

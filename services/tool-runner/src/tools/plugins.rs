@@ -3,6 +3,7 @@
 //! What would be run is told first, and `mcp_install` must name exactly that: so whoever
 //! approves the call has seen it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use domain::tool::{Effect, Intent, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{of_group, spec, text};
-use crate::mcp::{INSTALL, Plugins, variable};
+use crate::mcp::{INSTALL, Plugins, may_be_told, variable};
 use crate::registry::{Builtin, Tool};
 
 /// How long a server may take that is started, in milliseconds: packages are fetched.
@@ -66,6 +67,8 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
     let source = json!({"type": "string", "minLength": 1, "maxLength": 500, "description": "npm:<package>, pypi:<package>, github:<owner>/<repository>, docker:<image>, smithery:<name>, a path, or a URL"});
     let chosen =
         json!({"type": "string", "maxLength": 32, "description": "What to call it; left out: after the source"});
+    let arguments = json!({"type": "array", "items": {"type": "string", "maxLength": 4096}, "maxItems": 32, "description": "More arguments for a server that runs here, such as a folder"});
+    let variables = json!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 4096}, "description": "Variables for a server that runs here; never a secret itself, but the variable of the tool runner that holds it, as ${GITHUB_TOKEN}"});
     let named = &["server_name"];
     vec![
         tool("mcp_list", "Lists the MCP servers that are installed.", read, Risk::Safe, json!({}), &[], Doing::List),
@@ -76,7 +79,7 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
             "Tells what would be run to install an MCP server. Nothing is run. Use it before mcp_install.",
             read,
             Risk::Safe,
-            json!({"source": source, "name": chosen}),
+            json!({"source": source, "name": chosen, "arguments": arguments, "env": variables}),
             &["source"],
             Doing::Plan,
         ),
@@ -89,6 +92,9 @@ pub(super) fn all(plugins: &Arc<Plugins>) -> Vec<Arc<dyn Tool>> {
             json!({
                 "source": source,
                 "name": chosen,
+                "arguments": arguments,
+                "env": variables,
+                "for_all": {"type": "boolean", "description": "Everybody may use it; only this person if left out"},
                 "command": {"type": "array", "items": {"type": "string", "maxLength": 4096}, "minItems": 1, "maxItems": 64, "description": "The program and its arguments, or the URL alone"},
             }),
             &["source", "command"],
@@ -218,7 +224,8 @@ impl Builtin for PluginTool {
                     return Err(format!("`command` must be exactly {}", json!(command(&launch))));
                 }
                 let source = text(&arguments, "source").to_owned();
-                let answer = ask(McpCommand::Install { source, name: name.clone(), launch, for_all: false }).await?;
+                let for_all = arguments["for_all"] == Value::Bool(true);
+                let answer = ask(McpCommand::Install { source, name: name.clone(), launch, for_all }).await?;
                 Ok(format!("Installed `{name}`. It offers:\n{}", tools(&answer)))
             }
             Doing::Uninstall => {
@@ -270,7 +277,15 @@ impl PluginTool {
             return Err("in chat an address names no variable: `clara mcp install` takes one".to_owned());
         }
         let answer = self.plugins.answer(&request.principal, McpCommand::Plan { source, name }).await?;
-        answer.plan.ok_or_else(|| "nothing would be run".to_owned())
+        let (name, launch) = answer.plan.ok_or("nothing would be run")?;
+        let more = arguments["arguments"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut variables = BTreeMap::new();
+        for (name, value) in arguments["env"].as_object().into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            may_be_told(value)?;
+            variables.insert(name.clone(), value.to_owned());
+        }
+        Ok((name, launch.with(more.map(str::to_owned).collect(), variables, BTreeMap::new())?))
     }
 }
 
