@@ -67,6 +67,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0009_restarts.sqlite.sql"),
         postgres: include_str!("../../migrations/0009_restarts.postgres.sql"),
     },
+    Migration {
+        version: 10,
+        name: "renewals",
+        sqlite: include_str!("../../migrations/0010_renewals.sqlite.sql"),
+        postgres: include_str!("../../migrations/0010_renewals.postgres.sql"),
+    },
 ];
 
 /// How long calls are kept: 30 days.

@@ -123,6 +123,34 @@ impl Vault {
         Ok(())
     }
 
+    /// Takes the right to renew tokens, in all replicas, until a time; whether nobody else had it.
+    /// Of a server that is not known there is nothing to renew, and so nobody has it.
+    pub(super) async fn take_renewal(
+        &self,
+        key: &Key,
+        by: &str,
+        now_ms: i64,
+        until_ms: i64,
+    ) -> Result<bool, VaultError> {
+        let [owner, name] = Self::row(key);
+        let sql = "UPDATE mcp_oauth_tokens SET renewing = $3, renewing_until = $4 \
+                   WHERE user_id = $1 AND server_name = $2 AND renewing_until < $5";
+        let values = [owner, name, by.into(), until_ms.into(), now_ms.into()];
+        if self.database.execute(sql, &values).await? > 0 {
+            return Ok(true);
+        }
+        let sql = "SELECT 1 AS n FROM mcp_oauth_tokens WHERE user_id = $1 AND server_name = $2";
+        Ok(self.database.fetch(sql, &Self::row(key)).await?.is_empty())
+    }
+
+    pub(super) async fn give_renewal_up(&self, key: &Key, by: &str) -> Result<(), VaultError> {
+        let [owner, name] = Self::row(key);
+        let sql =
+            "UPDATE mcp_oauth_tokens SET renewing_until = 0 WHERE user_id = $1 AND server_name = $2 AND renewing = $3";
+        self.database.execute(sql, &[owner, name, by.into()]).await?;
+        Ok(())
+    }
+
     pub(super) async fn forget(&self, key: &Key) -> Result<(), VaultError> {
         let sql = "DELETE FROM mcp_oauth_tokens WHERE user_id = $1 AND server_name = $2";
         self.database.execute(sql, &Self::row(key)).await?;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::warn;
 
-use self::kept::{Kept, is_old, is_open, renewing};
+use self::kept::{Kept, Renewal, is_old, is_open, renewing};
 use self::unattended::Proof;
 use crate::adapters::process::expand;
 use crate::adapters::vault::{Part, Vault, VaultError};
@@ -112,6 +112,7 @@ impl OAuth {
     async fn renew_unattended(&self, key: &Key, url: &str, client: &Client) -> Result<(), String> {
         let one = self.renewals.of(key);
         let _one = one.lock().await;
+        let _renewal = Renewal::take(&self.vault, key).await.map_err(|err| err.to_string())?;
         let kept: Option<StoredCredentials> = self.vault.find(key, url, Part::Credentials).await.map_err(told)?;
         let Some(kept) = kept.filter(is_old) else { return Ok(()) };
         let (manager, found) = self.discovered(key, url, ForWhom::Machine).await?;

@@ -1,13 +1,16 @@
 //! What rmcp keeps of one server while it authorises, in the vault, and who may renew tokens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rmcp::transport::auth::{
     AuthError, CredentialRefreshGuard, CredentialStore, StateStore, StoredAuthorizationState, StoredCredentials,
 };
 use service_kit::clock::now_ms;
+use service_kit::task::{self, TaskKind};
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::adapters::vault::{Part, Vault, VaultError};
 use crate::locks::One;
@@ -15,6 +18,12 @@ use crate::ports::Key;
 
 /// How long a person may take to authorise, in seconds.
 const FLOW_SECONDS: u64 = 3600;
+
+/// How long one replica may take to renew tokens; then it has died.
+const RENEWAL_MS: i64 = 60_000;
+/// How long a replica waits for another to do so, and how often it looks.
+const WAIT: Duration = Duration::from_secs(75);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Whether an authorisation that was begun can still be completed.
 pub(super) fn is_open(flow: &StoredAuthorizationState) -> bool {
@@ -42,8 +51,48 @@ pub(super) struct Kept {
     pub(super) vault: Vault,
     pub(super) key: Key,
     pub(super) url: String,
-    /// Held while tokens are renewed.
+    /// Held while tokens are renewed, in this process; those of all replicas wait for one another
+    /// in the database.
     pub(super) renewal: One,
+}
+
+/// The right to renew the tokens of a server, which one replica has at a time: a token that
+/// renews others is good for once.
+pub(super) struct Renewal {
+    vault: Vault,
+    key: Key,
+    by: String,
+}
+
+impl Renewal {
+    pub(super) async fn take(vault: &Vault, key: &Key) -> Result<Self, AuthError> {
+        let (vault, key, by) = (vault.clone(), key.clone(), Uuid::new_v4().to_string());
+        let waited = tokio::time::Instant::now();
+        loop {
+            let now = now_ms();
+            if vault.take_renewal(&key, &by, now, now.saturating_add(RENEWAL_MS)).await.map_err(failed)? {
+                return Ok(Self { vault, key, by });
+            }
+            if waited.elapsed() > WAIT {
+                return Err(AuthError::CredentialStoreError(
+                    "another replica renews the tokens, and does not end".into(),
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        let (vault, key, by) = (self.vault.clone(), self.key.clone(), std::mem::take(&mut self.by));
+        task::spawn(TaskKind::Work, "end-renewal", async move {
+            // It ends by itself after a while.
+            if let Err(err) = vault.give_renewal_up(&key, &by).await {
+                warn!(error = %err, "failed to say that the tokens of a server are renewed");
+            }
+        });
+    }
 }
 
 fn failed(err: VaultError) -> AuthError {
@@ -76,8 +125,9 @@ impl CredentialStore for Kept {
     }
 
     async fn acquire_refresh_guard(&self) -> Result<Option<CredentialRefreshGuard>, AuthError> {
-        let guard = Arc::clone(&self.renewal).lock_owned().await;
-        Ok(Some(CredentialRefreshGuard::new(guard)))
+        let here = Arc::clone(&self.renewal).lock_owned().await;
+        let everywhere = Renewal::take(&self.vault, &self.key).await?;
+        Ok(Some(CredentialRefreshGuard::new((everywhere, here))))
     }
 }
 
