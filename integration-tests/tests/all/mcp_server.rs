@@ -5,6 +5,7 @@ use testkit::eventually;
 use testkit::piped::{Piped, initialize};
 use testkit::process::{Process, command};
 use testkit::sandbox::Sandbox;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ANN: &str = "cli-ann-token-0123456789";
 const BOB: &str = "cli-bob-token-0123456789";
@@ -126,6 +127,13 @@ async fn over_http_a_token_says_who_asks_and_without_one_nothing_is_answered() {
     // Whoever's session it is, the request's own token says who asks.
     assert_eq!(call(&bob, "list_memories", json!({})).await, "Nothing yet.");
     assert!(call(&ann, "list_memories", json!({})).await.contains("Zebra"));
+    // Attack S27: too much, and too slowly.
+    let mut slow = tokio::net::TcpStream::connect(base.strip_prefix("http://").unwrap()).await.unwrap();
+    slow.write_all(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n").await.unwrap();
+    let large = json!({"jsonrpc": "2.0", "id": 1, "method": "x".repeat(2 << 20)});
+    assert_eq!(post(&url, &[("authorization", &ann)], &large).await.0, 413);
+    let closed = tokio::time::timeout(testkit::DEADLINE, slow.read_to_end(&mut Vec::new())).await;
+    assert!(closed.is_ok(), "who says nothing more is not waited for");
     let logged = std::fs::read_to_string(log).unwrap();
     assert!(!logged.contains(ANN) && !logged.contains("Zebra"), "{logged}");
 }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -11,10 +12,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use domain::message::Principal;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use secrecy::ExposeSecret;
 use service_kit::settings::Settings;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::Clara;
 
@@ -22,6 +27,15 @@ use super::Clara;
 const TOKEN_BYTES: usize = 20;
 /// Longest request, in bytes.
 const BODY_BYTES: usize = 1024 * 1024;
+
+/// How long a connection may take to say what it asks.
+const HEADERS: Duration = Duration::from_secs(10);
+/// Connections at a time.
+const CONNECTIONS: usize = 256;
+/// Wait before another connection is taken, when none could be.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long what is being answered may go on when the server is to stop.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Who has which token, by their hashes: so comparing them tells nothing by its time.
 #[derive(Clone)]
@@ -77,15 +91,41 @@ pub(super) async fn serve(clara: Clara, address: SocketAddr, hosts: Vec<String>,
     let service =
         StreamableHttpService::new(move || Ok(clara.clone()), Arc::new(LocalSessionManager::default()), config);
     let router = Router::new().nest_service("/mcp", service).layer(middleware::from_fn_with_state(tokens, known));
-    let listener = tokio::net::TcpListener::bind(address).await;
+    let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("listen on {address}: name another with --http"))?;
+    let mut open = JoinSet::new();
     eprintln!("Clara serves MCP at http://{}/mcp", listener.local_addr()?);
-    let stopped = async move {
+    tokio::select! {
+        () = accept(listener, router, &mut open) => {}
         // Without a signal to wait for there is none to obey.
-        let _ = tokio::signal::ctrl_c().await;
-        stop.cancel();
-    };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await.context("serve MCP")
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    stop.cancel();
+    let _ = tokio::time::timeout(LAST, async { while open.join_next().await.is_some() {} }).await;
+    Ok(())
+}
+
+/// Serves whoever comes, so many at a time. One that says nothing is not waited for: axum's own
+/// server would hold it for ever.
+async fn accept(listener: TcpListener, router: Router, open: &mut JoinSet<()>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept(), if open.len() < CONNECTIONS => accepted,
+            Some(_) = open.join_next() => continue,
+        };
+        let Ok((stream, _)) = accepted else {
+            // There are no descriptors left, perhaps; some may be soon.
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let mut served = hyper::server::conn::http1::Builder::new();
+        let served = served.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+        let served = served.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        open.spawn(async move {
+            // What goes wrong with one is its own business.
+            let _ = served.await;
+        });
+    }
 }
 
 /// Lets those in who have a token, and says who they are.

@@ -149,7 +149,13 @@ impl SubagentTool {
         let mut stopping =
             StopOnDrop { bus: self.bus.clone(), speaker: speaker.clone(), channel: Some(channel(&child.id)) };
         // One that may have begun keeps its place until its time is up.
-        self.begin(request, &child, arguments).await?;
+        if let Err(unsaid) = self.begin(request, &child, arguments).await {
+            if let Unsaid::Refused(_) = unsaid {
+                self.children.remove(parent, &child.id).await.map_err(|err| err.to_string())?;
+                stopping.channel = None;
+            }
+            return Err(unsaid.to_string());
+        }
         let result = result(self.bus.clone(), child.clone());
         let place = match arguments.get("wait").and_then(Value::as_bool) {
             Some(false) => Err("look later with subagent_list"),
@@ -177,7 +183,7 @@ impl SubagentTool {
         }
     }
 
-    async fn begin(&self, request: &ToolRequest, child: &Child, arguments: &Value) -> Result<(), String> {
+    async fn begin(&self, request: &ToolRequest, child: &Child, arguments: &Value) -> Result<(), Unsaid> {
         let call = request.call.to_string();
         self.say(request, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
         let tier = match text(arguments, "tier") {
@@ -258,7 +264,7 @@ impl SubagentTool {
     }
 
     /// Says something to a sub-agent, on behalf of the conversation that began it.
-    async fn say(&self, request: &ToolRequest, id: &str, message: String, what: Saying) -> Result<(), String> {
+    async fn say(&self, request: &ToolRequest, id: &str, message: String, what: Saying) -> Result<(), Unsaid> {
         let ToolRequest { conversation, route, approval, .. } = request;
         let parent = Parent {
             conversation: conversation.clone(),
@@ -283,11 +289,27 @@ async fn result(bus: Bus, child: Child) -> Result<Reply, String> {
     Err("the message bus is gone".to_owned())
 }
 
-async fn send(bus: &Bus, say: &Say) -> Result<(), String> {
+/// Why something was not said to a sub-agent.
+#[derive(Debug, thiserror::Error)]
+enum Unsaid {
+    #[error("{0}")]
+    Refused(String),
+    /// It may have been heard.
+    #[error("{0}")]
+    Unheard(String),
+}
+
+impl From<Unsaid> for String {
+    fn from(unsaid: Unsaid) -> Self {
+        unsaid.to_string()
+    }
+}
+
+async fn send(bus: &Bus, say: &Say) -> Result<(), Unsaid> {
     match bus.request(Endpoints::CliSay, say, PATIENCE).await {
         Ok(Said::Accepted { .. }) => Ok(()),
-        Ok(Said::Refused { because }) => Err(because),
-        Err(err) => Err(err.to_string()),
+        Ok(Said::Refused { because }) => Err(Unsaid::Refused(because)),
+        Err(err) => Err(Unsaid::Unheard(err.to_string())),
     }
 }
 
