@@ -49,8 +49,10 @@ impl Mcp {
                 );
                 continue;
             }
-            let state =
-                if *is_approved { "" } else { " — not approved: it changed; `clara mcp approve` agrees to it" };
+            let state = match is_approved {
+                true => "",
+                false => " — not approved yet, or changed since: `clara mcp approve` agrees to it",
+            };
             println!("  {}{state}", visible(name));
             if suspicion != "clean" {
                 println!("      Look closely: some of this reads like orders to a model ({suspicion}).");
