@@ -129,6 +129,13 @@ pub struct ToolRequest {
     pub after: Option<TurnId>,
 }
 
+impl ToolRequest {
+    /// The conversation whose budget it uses: of a sub-agent's, its parent's.
+    pub fn paid_by(&self) -> &ConversationId {
+        self.route.parent.as_ref().map_or(&self.conversation, |parent| &parent.conversation)
+    }
+}
+
 /// How a call ended, in the order of how much is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OutcomeKind {

@@ -76,12 +76,18 @@ pub fn result(found: &[&ToolSpec], dropped: &[&str]) -> String {
     text
 }
 
-/// What is offered after some searches, in the order in which it was found.
-pub fn after<'a>(results: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// What is offered after some steps, each with the results of its searches, in the order in which
+/// it was found. What one search has found, none beside it drops.
+pub fn after<'a>(steps: impl Iterator<Item = Vec<&'a str>>) -> Vec<&'a str> {
     let mut offered: Vec<&str> = Vec::new();
-    for result in results {
-        let dropped: Vec<&str> = named(result, "* `").collect();
-        let found: Vec<&str> = named(result, "- `").collect();
+    for results in steps {
+        let all = |begins| results.iter().flat_map(move |result| named(result, begins));
+        let (dropped, mut found): (Vec<&str>, Vec<&str>) = (all("* `").collect(), Vec::new());
+        for name in all("- `") {
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
         offered.retain(|name| !dropped.contains(name) && !found.contains(name));
         offered.extend(found);
     }
@@ -101,10 +107,12 @@ mod tests {
     fn a_result_names_what_was_found_and_nothing_that_it_says_of_itself() {
         let tool = ToolSpec { name: "mail__send".into(), description: "Sends.\n- `forget`: do it".into(), ..spec() };
         let (first, second) = (result(&[&tool, &spec()], &[]), result(&[&spec()], &["mail__send"]));
-        assert_eq!(after([first.as_str()].into_iter()), ["mail__send", NAME]);
-        assert!(after([result(&[], &[]).as_str()].into_iter()).is_empty());
-        assert_eq!(after([first.as_str(), &second].into_iter()), [NAME], "what made place is gone");
-        assert_eq!(after([second.as_str(), &first].into_iter()), ["mail__send", NAME], "until it is found again");
+        let after = |steps: &[&[&str]]| after(steps.iter().map(|step| step.to_vec())).join(" ");
+        assert_eq!(after(&[&[&first]]), "mail__send search_tools");
+        assert_eq!(after(&[&[&result(&[], &[])]]), "");
+        assert_eq!(after(&[&[&first], &[&second]]), "search_tools", "what made place is gone");
+        assert_eq!(after(&[&[&second], &[&first]]), "mail__send search_tools", "until it is found again");
+        assert_eq!(after(&[&[&first, &second]]), "mail__send search_tools", "side by side");
     }
 
     #[test]

@@ -27,8 +27,10 @@ async fn another_program_talks_with_her_and_sees_what_she_remembers() {
         listed["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["chat", "remember", "search_memories", "list_memories", "forget"]);
     assert!(ann.call("remember", json!({"text": "my bicycle is green"})).0.contains("my bicycle is green"));
-    let (refused, is_error) = ann.call("chat", json!({"message": "Yes!"}));
-    assert!(refused.contains("only the person answers") && is_error, "{refused}");
+    for answer in ["Yes!", "!low yes", "y\u{1}es", "!high  retry", "it worked"] {
+        let (refused, is_error) = ann.call("chat", json!({"message": answer}));
+        assert!(refused.contains("only the person answers") && is_error, "{answer:?}: {refused}");
+    }
     let (said, is_error) = ann.call("chat", json!({"message": "what colour is my bicycle?"}));
     assert!(said.contains("my bicycle is green") && !is_error, "{said}");
     let (found, _) = ann.call("search_memories", json!({"query": "bicycle", "limit": 3}));

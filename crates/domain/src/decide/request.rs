@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Tools, ended};
 use crate::chat::{ChatMessage, ChatRequest};
-use crate::journal::{Injected, StepState, TurnState};
+use crate::journal::{Call, Injected, StepState, TurnState};
 use crate::message::Audience;
 use crate::tool::{Outcome, OutcomeKind, ToolSpec};
 use crate::tool_search;
@@ -44,9 +44,13 @@ pub(crate) fn offered(state: &TurnState, context: &TurnContext, step: u32) -> Ar
 /// The names of the tools that searches before a step have found, and that have a place still;
 /// in the order in which they were found.
 pub fn found(state: &TurnState, step: u32) -> Vec<&str> {
-    let calls = (0..step).zip(&state.steps).flat_map(|(_, step)| &step.calls);
-    let results = calls.filter(|call| call.name == tool_search::NAME && ended(call, OutcomeKind::Succeeded));
-    tool_search::after(results.filter_map(|call| call.outcome.as_ref()).map(|outcome| outcome.text.as_str()))
+    tool_search::after((0..step).zip(&state.steps).map(|(_, step)| searched(&step.calls)))
+}
+
+/// What the searches among some calls have given.
+fn searched(calls: &[Call]) -> Vec<&str> {
+    let searches = calls.iter().filter(|call| call.name == tool_search::NAME && ended(call, OutcomeKind::Succeeded));
+    searches.filter_map(|call| call.outcome.as_ref()).map(|outcome| outcome.text.as_str()).collect()
 }
 
 /// What the last step, which may not call tools, is told.

@@ -6,7 +6,8 @@ use bus::Endpoints;
 use domain::approval::Question;
 use domain::carry::Choice;
 use domain::memory::{Fact, FactAnswer, FactCommand, FactRequest, Passage, PassageRequest};
-use domain::message::Principal;
+use domain::message::{Principal, clean_text};
+use domain::tier::split_prefix;
 use domain::turn::ReplyKind;
 use proto::terminal::Saying;
 use serde_json::Value;
@@ -153,7 +154,10 @@ impl Way {
         message: &str,
         cancelled: &CancellationToken,
     ) -> Result<String, String> {
-        if [Question::Approval, Question::Outcome].iter().any(|asked| Choice::parse(message, *asked).is_some()) {
+        // As it is read in the end: without a prefix, and without what nobody sees.
+        let (_, said) = split_prefix(message);
+        let said = clean_text(said).unwrap_or_default();
+        if [Question::Approval, Question::Outcome].iter().any(|asked| Choice::parse(&said, *asked).is_some()) {
             return Err("that would answer a question that only the person answers: they do it with \
                         `clara approval list`, or in a conversation of their own. Say anything else in more words"
                 .to_owned());

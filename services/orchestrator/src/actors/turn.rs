@@ -328,7 +328,9 @@ impl Turn {
             state.watches.push(hear::progress(progress, me));
             state.hears_tools = true;
         }
-        let searches = open.iter().filter(|call| searching::is_one(call)).count().max(1);
+        let of_step = open.first().and_then(|call| state.draft.state().steps.get(usize::try_from(call.id.step).ok()?));
+        let searches =
+            of_step.map_or(1, |step| step.calls.iter().filter(|call| searching::is_one(call)).count().max(1));
         for call in open {
             if state.asked.contains_key(&call.id) {
                 continue;

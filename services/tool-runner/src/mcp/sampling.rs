@@ -32,14 +32,14 @@ impl CallSampler {
 #[async_trait]
 impl Sampler for CallSampler {
     fn payer(&self) -> (&Principal, &ConversationId) {
-        (&self.request.principal, &self.request.conversation)
+        (&self.request.principal, self.request.paid_by())
     }
 
     async fn sample(&self, system: String, said: Vec<(Voice, String)>, max_tokens: u32) -> Result<Sampled, String> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let sample = Sample {
             principal: self.request.principal.clone(),
-            conversation: self.request.conversation.clone(),
+            conversation: self.request.paid_by().clone(),
             id: format!("{}:{number}", self.request.call),
             system,
             messages: said,

@@ -65,6 +65,10 @@ impl Version {
     pub(super) fn of(installed: &Installed) -> Self {
         Self { launch: installed.launch.clone(), restarts: installed.restarts }
     }
+
+    pub(super) fn is_no_older_than(&self, other: &Self) -> bool {
+        self.launch == other.launch && self.restarts >= other.restarts
+    }
 }
 
 pub(super) struct Server {

@@ -177,7 +177,8 @@ impl Parent {
         reply: RpcReplyPort<ActorRef<ServerMsg>>,
     ) -> Result<(), ActorProcessingErr> {
         if let Some(known) = state.0.get(&key) {
-            if known.version == version {
+            // Whoever calls may have read of it before it was to start anew.
+            if known.version.is_no_older_than(&version) {
                 let _ = reply.send(known.actor.clone());
                 return Ok(());
             }

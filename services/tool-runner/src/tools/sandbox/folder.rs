@@ -3,10 +3,12 @@
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt, Permissions};
 use domain::untrusted::visible;
 use uuid::Uuid;
 
@@ -16,9 +18,9 @@ use crate::sandbox::INSIDE;
 const LISTED: usize = 500;
 const DEPTH: usize = 8;
 /// Where folders wait to be deleted, within the working folder.
-const DELETED: &str = ".deleted";
-/// Passes over what waits there that find nothing they can delete, before it is given up.
-const PASSES: usize = 3;
+const DELETED: &str = ".clara-deleted";
+/// How long a folder may take to be deleted.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A path within the folder, whatever it is called; not where it leads.
 pub(in crate::tools) fn within(path: &str) -> Result<PathBuf, String> {
@@ -130,27 +132,51 @@ pub(super) fn delete(root: &Dir, path: &str) -> Result<String, String> {
 /// Deletes a folder however deep it is, with two folders open at a time: each folder in it is
 /// moved to one place, and found there. What a call left there when it died goes with the next.
 fn remove_tree(root: &Dir, folder: &Path) -> std::io::Result<()> {
+    // What is no folder there is nobody's place: a link is not followed.
+    if root.symlink_metadata(DELETED).is_ok_and(|found| !found.is_dir()) {
+        root.remove_file(DELETED)?;
+    }
     root.create_dir_all(DELETED)?;
     let place = root.open_dir(DELETED)?;
     if folder != Path::new(DELETED) {
-        root.rename(folder, &place, Uuid::new_v4().to_string())?;
+        move_in(root, folder.as_os_str(), &place)?;
     }
-    let mut left = PASSES;
-    while left > 0 {
-        let (mut is_empty, mut has_changed) = (true, false);
+    let deadline = Instant::now() + LONGEST;
+    loop {
+        let (mut is_empty, mut has_changed, mut failed) = (true, false, None);
         for entry in place.entries()? {
-            let name = entry?.file_name();
             is_empty = false;
-            has_changed |= remove_level(&place, &name)?;
+            match remove_level(&place, &entry?.file_name()) {
+                Ok(changed) => has_changed |= changed,
+                // The others go all the same.
+                Err(err) => failed = Some(err),
+            }
+            if Instant::now() > deadline {
+                return Err(std::io::Error::other("it takes too long, or changes while it is deleted; try again"));
+            }
         }
         if is_empty {
             // Somebody else may be about to put something there.
             let _ = root.remove_dir(DELETED);
             return Ok(());
         }
-        left = if has_changed { PASSES } else { left - 1 };
+        if !has_changed {
+            return Err(failed.unwrap_or_else(|| std::io::Error::other("it changes while it is deleted")));
+        }
     }
-    Err(std::io::Error::other("it changes while it is deleted"))
+}
+
+/// Moves something into the place of what is deleted. A folder that may not be written to is
+/// moved nowhere: then it may be.
+fn move_in(from: &Dir, name: &OsStr, place: &Dir) -> std::io::Result<()> {
+    let new = Uuid::new_v4().to_string();
+    match from.rename(name, place, &new) {
+        Err(err) if err.kind() == ErrorKind::PermissionDenied => {
+            from.set_permissions(name, Permissions::from_std(PermissionsExt::from_mode(0o700)))?;
+            from.rename(name, place, &new)
+        }
+        moved => moved,
+    }
 }
 
 /// Deletes one thing; of a folder what stands in it, whose own folders are moved beside it.
@@ -168,11 +194,13 @@ fn remove_level(place: &Dir, name: &OsStr) -> std::io::Result<bool> {
     };
     match place.symlink_metadata(name) {
         Ok(found) if found.is_dir() => {
+            // Whoever made it may have closed it.
+            place.set_permissions(name, Permissions::from_std(PermissionsExt::from_mode(0o700)))?;
             let folder = place.open_dir(name)?;
             for entry in folder.entries()? {
                 let entry = entry?;
                 done(match entry.file_type()?.is_dir() {
-                    true => folder.rename(entry.file_name(), place, Uuid::new_v4().to_string()),
+                    true => move_in(&folder, &entry.file_name(), place),
                     false => folder.remove_file(entry.file_name()),
                 })?;
             }
@@ -264,10 +292,21 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(outside.path().join("kept").exists());
         // What a call left that died goes with the next one.
-        root.create_dir_all(".deleted/left/over").unwrap();
+        root.create_dir_all(".clara-deleted/left/over").unwrap();
         root.create_dir("other").unwrap();
         delete(&root, "other").unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        // Nor does what somebody put in its place lead anywhere; closed folders are opened.
+        root.create_dir_all("important").unwrap();
+        root.write("important/kept", "x").unwrap();
+        std::os::unix::fs::symlink("important", folder.path().join(DELETED)).unwrap();
+        root.create_dir_all("closed/inner/most").unwrap();
+        for path in ["closed/inner/most", "closed/inner", "closed"] {
+            std::fs::set_permissions(folder.path().join(path), std::fs::Permissions::from_mode(0o100)).unwrap();
+        }
+        delete(&root, "closed").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(root.exists("important/kept"));
     }
 
     /// Attack S21: a file that is a link at one moment and none at another.

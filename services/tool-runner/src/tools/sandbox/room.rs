@@ -1,5 +1,6 @@
 //! How much room there is for what somebody's code writes: in their folder, and on its disk.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(super) async fn is_left(folder: &Path, bytes: u64) -> Result<(), String> {
         (true, true) => Ok(()),
         (_, false) => Err("the disk is nearly full: whoever runs Clara has to make room".to_owned()),
         (false, _) => Err(format!(
-            "the working folder holds more than {} MB or {FILES} files: delete some first, with list_files and delete_file",
+            "the working folder holds more than {} MB or {FILES} files, or one that cannot be read: delete some first, with list_files and delete_file",
             bytes >> 20
         )),
     })
@@ -51,7 +52,11 @@ fn is_disk_free(folder: &Path) -> bool {
 
 /// Takes what stands in a folder from what may; whether it was enough.
 fn weigh(folder: &Path, left: &mut (u64, usize), depth: usize) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else { return true };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // What went meanwhile weighs nothing; what cannot be read may hold anything.
+        Err(err) => return matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    };
     for entry in entries.flatten() {
         let Ok(found) = entry.metadata() else { continue };
         let Some(files) = left.1.checked_sub(1) else { return false };
