@@ -66,6 +66,11 @@ impl Route {
         self.parent.as_ref().map_or(self.audience, |parent| parent.audience)
     }
 
+    /// The conversation whose budget is used, where `own` is the one that it leads to.
+    pub fn paid_by<'a>(&'a self, own: &'a ConversationId) -> &'a ConversationId {
+        self.parent.as_ref().map_or(own, |parent| &parent.conversation)
+    }
+
     /// The platform and the channel whose rules hold.
     pub fn ruled_by(&self) -> (&str, &str) {
         self.parent.as_ref().map_or((&self.platform, &self.channel), |parent| (&parent.platform, &parent.channel))

@@ -130,9 +130,9 @@ pub struct ToolRequest {
 }
 
 impl ToolRequest {
-    /// The conversation whose budget it uses: of a sub-agent's, its parent's.
+    /// The conversation whose budget it uses.
     pub fn paid_by(&self) -> &ConversationId {
-        self.route.parent.as_ref().map_or(&self.conversation, |parent| &parent.conversation)
+        self.route.paid_by(&self.conversation)
     }
 }
 

@@ -41,7 +41,7 @@ impl TurnRequest {
 
     /// The conversation whose budget it uses.
     pub fn paid_by(&self) -> &ConversationId {
-        self.route.parent.as_ref().map_or(&self.conversation, |parent| &parent.conversation)
+        self.route.paid_by(&self.conversation)
     }
 
     /// Which calls are asked for: a sub-agent's no less than its parent's.
