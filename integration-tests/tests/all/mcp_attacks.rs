@@ -144,3 +144,22 @@ async fn no_secret_leaves_in_a_call_whatever_a_tool_asks_for() {
     assert!(reply.text.contains("a secret of this installation"), "{}", reply.text);
     assert!(calls_tool(&mut terminal, "bad__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
 }
+
+/// Attack S18: while one server hangs, another answers as ever, also to the same person.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_holds_nobody_up() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let (of_bad, of_good) = (folder.path().join("bad"), folder.path().join("good"));
+    for folder in [&of_bad, &of_good] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let sandbox = plan(&model, folder.path()).set("CLARA_MCP_TIMEOUT_SECONDS", 600).start().await;
+    let bus = sandbox.bus().await;
+    install(&bus, ANN, "bad", rogue(&of_bad), false).await.unwrap();
+    install(&bus, ANN, "good", rogue(&of_good), false).await.unwrap();
+    let (hanging, mut other) = (sandbox.terminal("main").await, sandbox.terminal("other").await);
+    hanging.says(r#"call bad__do {"how": "hang"}"#).await;
+    eventually("it hangs", async || (calls(&of_bad) == ["hang"]).then_some(())).await;
+    assert!(calls_tool(&mut other, "good__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
+    assert_eq!((calls(&of_bad), calls(&of_good)), (vec!["hang".to_owned()], vec!["well".to_owned()]));
+}

@@ -276,3 +276,25 @@ async fn an_archive_stays_within_the_folder_and_within_limits() {
     let files = shell(&mut terminal, "find . -name slipped; ls out").await;
     assert!(files.text.contains("./out/slipped") && !files.text.contains("out/b"), "{}", files.text);
 }
+
+/// What a program did before its runner died is not done again unasked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_runner_died_is_asked_about_and_not_run_again() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let plan = plan(&model, folder.path()).replicas(2).set("CLARA_SANDBOX_SECONDS", 600);
+    let mut sandbox = plan.start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let message = terminal.says("shell echo once >> runs; sleep 6161").await;
+    eventually("it runs", async || (running("6161") > 0).then_some(())).await;
+    for replica in 0..2 {
+        sandbox.kill("tool-runner", replica);
+        sandbox.start_service("tool-runner", replica);
+    }
+    let question = terminal.reply_to(&message).await;
+    assert_eq!(question.kind, ReplyKind::Question, "{}", question.text);
+    assert!(question.text.contains("`run_shell`") && question.text.contains("may or may not"), "{}", question.text);
+    assert_eq!(terminal.asks("skip").await.kind, ReplyKind::Answered);
+    eventually("it went with its runner", async || (running("6161") == 0).then_some(())).await;
+    let runs = shell(&mut terminal, "cat runs").await;
+    assert_eq!(runs.text.matches("once").count(), 1, "{}", runs.text);
+}
