@@ -15,6 +15,16 @@ const FORMER: &[&str] = &[
     "GATEWAY_LLM_THREADS",
     "GATEWAY_SUMMARY_THREADS",
     "TARGET_CLASSIFIER",
+    "MCP_OAUTH_DIR",
+    "TOOL_DESC_TIER",
+    "TOOL_DESC_MAX_WORDS",
+    "DOCKER_SANDBOX_TIMEOUT",
+    "INCUS_REMOTE",
+    "GIT_USER_NAME",
+    "GIT_USER_EMAIL",
+    "USER_VM_ENABLED",
+    "SMITHERY_API_TOKEN",
+    "SMITHERY_API_KEY",
 ];
 
 pub(super) fn is_former(name: &str) -> bool {
