@@ -1,14 +1,13 @@
 //! Tools that a prompt has no room for, and how a model asks for them: it searches, and
 //! what it found is offered from its next step on.
 
+use crate::budget::MESSAGE_TOKENS;
 use crate::tool::{Consent, Effect, Intent, Risk, ToolClass, ToolSpec};
 
 /// What the model calls to find tools. No server's tool is called so: those have `__`.
 pub const NAME: &str = "search_tools";
 /// Tools that one search finds, at most.
 pub const FOUND: usize = 8;
-/// What a tool costs beside its texts, in tokens.
-const TOOL_TOKENS: usize = 4;
 /// Longest part of a description that a result repeats, in characters.
 const DESCRIPTION: usize = 200;
 
@@ -55,7 +54,7 @@ pub fn share(tokens: usize) -> usize {
 
 /// Tokens of a tool in a prompt.
 pub fn tokens(tool: &ToolSpec, count: &dyn Fn(&str) -> usize) -> usize {
-    count(&tool.name) + count(&tool.description) + count(&tool.schema) + TOOL_TOKENS
+    count(&tool.name) + count(&tool.description) + count(&tool.schema) + MESSAGE_TOKENS
 }
 
 /// What the model reads of a search. `dropped` were found before, and have no place any more

@@ -285,7 +285,13 @@ async fn a_run_whose_runner_died_is_asked_about_and_not_run_again() {
     let mut sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     let message = terminal.says("shell echo once >> runs; sleep 6161").await;
-    eventually("it runs", async || (running("6161") > 0).then_some(())).await;
+    // The program itself, and not the shell or bubblewrap, which have it among their arguments.
+    let sleeps = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        lines.any(|line| line == b"sleep\x006161\x00")
+    };
+    eventually("it has written, and sleeps", async || sleeps().then_some(())).await;
     for replica in 0..2 {
         sandbox.kill("tool-runner", replica);
         sandbox.start_service("tool-runner", replica);
