@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    sock_filter,
 };
 
 /// Those that are refused whatever they are given.
@@ -79,20 +80,39 @@ pub(super) fn filters() -> Result<Vec<Vec<u8>>, String> {
     refused.insert(libc::SYS_clone, rules.collect::<Result<_, String>>()?);
     // What it is given stands in memory, where no filter can look: libraries fall back to clone.
     let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    [(refused, libc::EPERM), (absent, libc::ENOSYS)]
+    let by_number = [(refused, libc::EPERM), (absent, libc::ENOSYS)]
         .into_iter()
         .map(|(rules, errno)| {
             let errno = SeccompAction::Errno(errno.unsigned_abs());
             let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, arch).map_err(|err| err.to_string())?;
             let program = BpfProgram::try_from(filter).map_err(|err| err.to_string())?;
             Ok(bytes(&program))
-        })
-        .collect()
+        });
+    by_number.chain([Ok(bytes(&ANOTHER_TABLE))]).collect()
+}
+
+/// The bit of a number that names the second table of system calls of x86-64 (x32), in which the
+/// same calls have numbers that no list of the first table knows. No other machine has such numbers.
+const X32_BIT: u32 = 0x4000_0000;
+
+/// Refuses every call by that table: it begins with the number, the first word of what a filter
+/// is given (`struct seccomp_data`).
+const ANOTHER_TABLE: [sock_filter; 4] = [
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+    instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, X32_BIT),
+    instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs()),
+    instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+];
+
+/// One instruction that goes on with the next, or, where its comparison fails, skips `jf`.
+const fn instruction(code: u32, jf: u8, k: u32) -> sock_filter {
+    // Codes of classic BPF have eight bits.
+    sock_filter { code: code as u16, jt: 0, jf, k }
 }
 
 /// A program as the kernel's `struct sock_filter` lays it out.
-fn bytes(program: &BpfProgram) -> Vec<u8> {
-    let instruction = |filter: &seccompiler::sock_filter| {
+fn bytes(program: &[sock_filter]) -> Vec<u8> {
+    let instruction = |filter: &sock_filter| {
         let mut bytes = Vec::with_capacity(8);
         bytes.extend(filter.code.to_ne_bytes());
         bytes.extend([filter.jt, filter.jf]);
