@@ -1,6 +1,7 @@
 //! What is built in.
 
 mod calculate; // Arithmetic.
+mod copies; // From the person's own folder into the sandbox's, and back.
 mod facts; // Remembering, recalling, forgetting.
 mod files; // The person's own folder.
 #[cfg(feature = "chaos")]
@@ -51,8 +52,10 @@ pub(crate) fn all(
     tools.extend(plugins::all(plugins));
     tools.extend(reading::all(plugins));
     // Without a sandbox that holds there is no code to run.
+    let own = files::root(files)?;
     tools.extend(place.into_iter().flat_map(sandbox::all));
-    tools.extend(files::all(files, limits)?);
+    tools.extend(place.into_iter().flat_map(|place| copies::all(place, &own, limits)));
+    tools.extend(files::all(&own, limits));
     #[cfg(feature = "chaos")]
     tools.extend(ledger::all());
     Ok(tools)

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-    sock_filter,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, sock_filter,
 };
 
 /// Those that are refused whatever they are given.
@@ -80,14 +80,12 @@ pub(super) fn filters() -> Result<Vec<Vec<u8>>, String> {
     refused.insert(libc::SYS_clone, rules.collect::<Result<_, String>>()?);
     // What it is given stands in memory, where no filter can look: libraries fall back to clone.
     let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    let by_number = [(refused, libc::EPERM), (absent, libc::ENOSYS)]
-        .into_iter()
-        .map(|(rules, errno)| {
-            let errno = SeccompAction::Errno(errno.unsigned_abs());
-            let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, arch).map_err(|err| err.to_string())?;
-            let program = BpfProgram::try_from(filter).map_err(|err| err.to_string())?;
-            Ok(bytes(&program))
-        });
+    let by_number = [(refused, libc::EPERM), (absent, libc::ENOSYS)].into_iter().map(|(rules, errno)| {
+        let errno = SeccompAction::Errno(errno.unsigned_abs());
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, arch).map_err(|err| err.to_string())?;
+        let program = BpfProgram::try_from(filter).map_err(|err| err.to_string())?;
+        Ok(bytes(&program))
+    });
     by_number.chain([Ok(bytes(&ANOTHER_TABLE))]).collect()
 }
 

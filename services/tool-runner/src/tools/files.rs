@@ -37,14 +37,23 @@ struct FileTool {
     limits: Limits,
 }
 
-pub(super) fn all(folder: &Path, limits: Limits) -> std::io::Result<Vec<Arc<dyn Tool>>> {
+/// The folder in which every person has one; it is made if there is none.
+pub(super) fn root(folder: &Path) -> std::io::Result<Arc<Dir>> {
     std::fs::create_dir_all(folder)?;
-    let root = Arc::new(Dir::open_ambient_dir(folder, ambient_authority())?);
-    let name = json!({"type": "string", "minLength": 1, "maxLength": 255, "description": "Name of the file, such as notes.txt or trips/oslo.md"});
+    Ok(Arc::new(Dir::open_ambient_dir(folder, ambient_authority())?))
+}
+
+/// What the name of a file may be.
+pub(super) fn name_schema() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 255, "description": "Name of the file, such as notes.txt or trips/oslo.md"})
+}
+
+pub(super) fn all(root: &Arc<Dir>, limits: Limits) -> Vec<Arc<dyn Tool>> {
+    let name = name_schema();
     let tool = |spec, doing| {
-        Arc::new(FileTool { spec: of_group("fs", spec), doing, root: Arc::clone(&root), limits }) as Arc<dyn Tool>
+        Arc::new(FileTool { spec: of_group("fs", spec), doing, root: Arc::clone(root), limits }) as Arc<dyn Tool>
     };
-    Ok(vec![
+    vec![
         tool(
             spec("list_local_files", "Lists the person's own files.", Effect::ReadOnly, Risk::Safe, json!({}), &[]),
             Doing::List,
@@ -84,7 +93,7 @@ pub(super) fn all(folder: &Path, limits: Limits) -> std::io::Result<Vec<Arc<dyn 
             ),
             Doing::Delete,
         ),
-    ])
+    ]
 }
 
 #[async_trait]
@@ -103,16 +112,21 @@ impl Builtin for FileTool {
     }
 }
 
+/// The folder of a person by its name, which is made if there is none.
+pub(super) fn of(root: &Dir, name: &str) -> Result<Dir, String> {
+    root.create_dir_all(name).map_err(|err| format!("your folder cannot be made: {err}"))?;
+    root.open_dir(name).map_err(|err| format!("your folder cannot be opened: {err}"))
+}
+
 /// A person's folder: their id, with everything but plain characters written as
 /// hexadecimal, so that two ids never share one.
-fn folder_name(user: &str) -> String {
+pub(super) fn folder_name(user: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     user.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()
 }
 
 fn run(root: &Dir, user: &str, doing: Doing, name: &str, content: &str, limits: Limits) -> Result<String, String> {
-    root.create_dir_all(user).map_err(|err| format!("your folder cannot be made: {err}"))?;
-    let folder = root.open_dir(user).map_err(|err| format!("your folder cannot be opened: {err}"))?;
+    let folder = of(root, user)?;
     let path = match doing {
         Doing::List => PathBuf::new(),
         Doing::Read | Doing::Save | Doing::Delete => relative(name)?,
@@ -159,7 +173,7 @@ fn run(root: &Dir, user: &str, doing: Doing, name: &str, content: &str, limits: 
 }
 
 /// A path within the folder. The kernel enforces it; this gives the reason.
-fn relative(name: &str) -> Result<PathBuf, String> {
+pub(super) fn relative(name: &str) -> Result<PathBuf, String> {
     let strange = name.contains(['\\', '\0']) || name.chars().any(char::is_control) || name.get(1..2) == Some(":");
     let path = Path::new(name);
     let plain =

@@ -13,12 +13,11 @@ use async_trait::async_trait;
 use domain::tool::{Effect, Intent, Risk, ToolClass, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
-pub(super) use self::folder::within;
-use self::folder::{delete, list, open, read, write};
+use self::folder::{Rows, delete, list, read, write};
+pub(super) use self::folder::{made, open, regular, within};
 pub(crate) use self::packages::Packages;
 pub(crate) use self::place::Place;
-use self::place::blocking;
-pub(super) use self::place::ended;
+pub(super) use self::place::{blocking, ended};
 use super::{of_group, spec, text};
 use crate::registry::{Ended, Tool};
 use crate::sandbox::Run;
@@ -61,6 +60,7 @@ pub(super) fn all(place: &Arc<Place>) -> Vec<Arc<dyn Tool>> {
         |description: &str| json!({"type": "string", "minLength": 1, "maxLength": CODE, "description": description});
     let path =
         |description: &str| json!({"type": "string", "minLength": 1, "maxLength": 500, "description": description});
+    let row = |description: &str| json!({"type": "integer", "minimum": 1, "description": description});
     // Code that can reach somebody may tell them what it read.
     let (network, runs) = match place.hosts.is_empty() {
         true => ("without network".to_owned(), Intent::Execute),
@@ -127,10 +127,10 @@ pub(super) fn all(place: &Arc<Place>) -> Vec<Arc<dyn Tool>> {
         tool(
             spec(
                 "read_file",
-                "Reads a text file of the person's working folder.",
+                "Reads a text file of the person's working folder, or some rows of it.",
                 Effect::ReadOnly,
                 Risk::Safe,
-                json!({"path": path(within)}),
+                json!({"path": path(within), "start_row": row("The first row to read; 1 if left out"), "end_row": row("The last one")}),
                 &["path"],
             ),
             Doing::Read,
@@ -209,7 +209,10 @@ impl Tool for SandboxTool {
             Doing::List => blocking(move || list(&open(&folder)?, text(&arguments, "path"))).await.into(),
             Doing::Read => {
                 let limit = self.place.limits.output_bytes;
-                blocking(move || read(&open(&folder)?, text(&arguments, "path"), limit)).await.into()
+                let row = |name: &str| arguments.get(name).and_then(Value::as_u64);
+                let rows =
+                    Rows { first: row("start_row").unwrap_or(1), last: row("end_row").unwrap_or(Rows::ALL.last) };
+                blocking(move || read(&open(&folder)?, text(&arguments, "path"), rows, limit)).await.into()
             }
             Doing::Delete => blocking(move || delete(&open(&folder)?, text(&arguments, "path"))).await.into(),
             Doing::Write => match self.place.has_room(&folder).await {

@@ -1,26 +1,21 @@
 //! The files of a person's working folder, from outside of the sandbox: no path and no link
 //! leads out of it.
 
-use std::ffi::OsStr;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+mod deleting; // Folders, however deep they are.
+
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt, Permissions};
+use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use domain::untrusted::visible;
-use uuid::Uuid;
 
+use self::deleting::remove_tree;
 use crate::sandbox::INSIDE;
 
 /// Files that one listing names, and how deep it looks.
 const LISTED: usize = 500;
 const DEPTH: usize = 8;
-/// Where folders wait to be deleted, within the working folder.
-const DELETED: &str = ".clara-deleted";
-/// How long a folder may take to be deleted.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// A path within the folder, whatever it is called; not where it leads.
 pub(in crate::tools) fn within(path: &str) -> Result<PathBuf, String> {
@@ -39,7 +34,7 @@ pub(in crate::tools) fn within(path: &str) -> Result<PathBuf, String> {
 }
 
 /// A folder out of which no path leads, by links or otherwise.
-pub(super) fn open(folder: &Path) -> Result<Dir, String> {
+pub(in crate::tools) fn open(folder: &Path) -> Result<Dir, String> {
     Dir::open_ambient_dir(folder, ambient_authority())
         .map_err(|err| format!("the working folder cannot be opened: {err}"))
 }
@@ -80,36 +75,66 @@ fn walk(root: &Dir, folder: &Path, depth: usize, lines: &mut Vec<String>) -> Res
     Ok(())
 }
 
-pub(super) fn read(root: &Dir, path: &str, limit: usize) -> Result<String, String> {
+/// Rows of a text file, the first being 1: from one to another, or to the end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+impl Rows {
+    pub(super) const ALL: Self = Self { first: 1, last: u64::MAX };
+}
+
+/// At most `limit` bytes of those rows.
+pub(super) fn read(root: &Dir, path: &str, rows: Rows, limit: usize) -> Result<String, String> {
     let file = within(path)?;
-    let opened = regular(root, &file, OpenOptions::new().read(true))?;
-    let mut opened = opened.take(limit as u64 + 1);
-    let mut bytes = Vec::new();
-    opened.read_to_end(&mut bytes).map_err(|err| format!("{}: {err}", file.display()))?;
-    let is_cut = bytes.len() > limit;
+    let failed = |err: std::io::Error| format!("{}: {err}", file.display());
+    let mut opened = BufReader::new(regular(root, &file, OpenOptions::new().read(true))?);
+    for row in 1..rows.first {
+        // A row may be longer than what is kept of anything.
+        if opened.skip_until(b'\n').map_err(failed)? == 0 {
+            return Err(format!("{} has {} rows", file.display(), row - 1));
+        }
+    }
+    let (mut bytes, mut row) = (Vec::new(), rows.first);
+    while row <= rows.last && bytes.len() <= limit {
+        let room = (limit + 1 - bytes.len()) as u64;
+        if opened.by_ref().take(room).read_until(b'\n', &mut bytes).map_err(failed)? == 0 {
+            break;
+        }
+        row += 1;
+    }
+    let goes_on = bytes.len() > limit || !opened.fill_buf().map_err(failed)?.is_empty();
     bytes.truncate(limit);
     if bytes.contains(&0) {
         return Err(format!("{} is no text", file.display()));
     }
     let text = visible(&String::from_utf8_lossy(&bytes));
-    Ok(if is_cut { format!("{text}\n[the file goes on]") } else { text })
+    let text = if goes_on { text.trim_end_matches('\n') } else { &text };
+    Ok(if goes_on { format!("{text}\n[the file goes on]") } else { text.to_owned() })
 }
 
 pub(super) fn write(root: &Dir, path: &str, content: &str) -> Result<String, String> {
     let file = within(path)?;
     let failed = |err: std::io::Error| format!("{}: {err}", file.display());
-    if let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        root.create_dir_all(parent).map_err(failed)?;
-    }
-    let mut opened = regular(root, &file, OpenOptions::new().write(true).create(true))?;
+    let mut opened = made(root, &file)?;
     opened.set_len(0).map_err(failed)?;
     opened.write_all(content.as_bytes()).map_err(failed)?;
     Ok(format!("Wrote {} ({} bytes).", file.display(), content.len()))
 }
 
+/// A file to be written to, which is made if there is none, with the folders that it is in.
+pub(in crate::tools) fn made(root: &Dir, file: &Path) -> Result<File, String> {
+    if let Some(parent) = file.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        root.create_dir_all(parent).map_err(|err| format!("{}: {err}", file.display()))?;
+    }
+    regular(root, file, OpenOptions::new().write(true).create(true))
+}
+
 /// Opens what is a file and nothing else: nobody may ever write to a pipe that stands in its
 /// place, and who opened it would wait for that.
-fn regular(root: &Dir, file: &Path, how: &mut OpenOptions) -> Result<File, String> {
+pub(in crate::tools) fn regular(root: &Dir, file: &Path, how: &mut OpenOptions) -> Result<File, String> {
     let failed = |err: std::io::Error| format!("{}: {err}", file.display());
     let opened = root.open_with(file, how.custom_flags(libc::O_NONBLOCK)).map_err(failed)?;
     match opened.metadata().map_err(failed)?.is_file() {
@@ -127,89 +152,6 @@ pub(super) fn delete(root: &Dir, path: &str) -> Result<String, String> {
         false => root.remove_file(&file).map_err(failed)?,
     }
     Ok(format!("Deleted {}.", file.display()))
-}
-
-/// Deletes a folder however deep it is, with two folders open at a time: each folder in it is
-/// moved to one place, and found there. What a call left there when it died goes with the next.
-fn remove_tree(root: &Dir, folder: &Path) -> std::io::Result<()> {
-    // What is no folder there is nobody's place: a link is not followed.
-    if root.symlink_metadata(DELETED).is_ok_and(|found| !found.is_dir()) {
-        root.remove_file(DELETED)?;
-    }
-    root.create_dir_all(DELETED)?;
-    let place = root.open_dir(DELETED)?;
-    if folder != Path::new(DELETED) {
-        move_in(root, folder.as_os_str(), &place)?;
-    }
-    let deadline = Instant::now() + LONGEST;
-    loop {
-        let (mut is_empty, mut has_changed, mut failed) = (true, false, None);
-        for entry in place.entries()? {
-            is_empty = false;
-            match remove_level(&place, &entry?.file_name()) {
-                Ok(changed) => has_changed |= changed,
-                // The others go all the same.
-                Err(err) => failed = Some(err),
-            }
-            if Instant::now() > deadline {
-                return Err(std::io::Error::other("it takes too long, or changes while it is deleted; try again"));
-            }
-        }
-        if is_empty {
-            // Somebody else may be about to put something there.
-            let _ = root.remove_dir(DELETED);
-            return Ok(());
-        }
-        if !has_changed {
-            return Err(failed.unwrap_or_else(|| std::io::Error::other("it changes while it is deleted")));
-        }
-    }
-}
-
-/// Moves something into the place of what is deleted. A folder that may not be written to is
-/// moved nowhere: then it may be.
-fn move_in(from: &Dir, name: &OsStr, place: &Dir) -> std::io::Result<()> {
-    let new = Uuid::new_v4().to_string();
-    match from.rename(name, place, &new) {
-        Err(err) if err.kind() == ErrorKind::PermissionDenied => {
-            from.set_permissions(name, Permissions::from_std(PermissionsExt::from_mode(0o700)))?;
-            from.rename(name, place, &new)
-        }
-        moved => moved,
-    }
-}
-
-/// Deletes one thing; of a folder what stands in it, whose own folders are moved beside it.
-/// Whether anything went.
-fn remove_level(place: &Dir, name: &OsStr) -> std::io::Result<bool> {
-    let mut has_changed = false;
-    // Another call may be at the same.
-    let mut done = |result: std::io::Result<()>| match result {
-        Ok(()) => {
-            has_changed = true;
-            Ok(())
-        }
-        Err(err) if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => Ok(()),
-        Err(err) => Err(err),
-    };
-    match place.symlink_metadata(name) {
-        Ok(found) if found.is_dir() => {
-            // Whoever made it may have closed it.
-            place.set_permissions(name, Permissions::from_std(PermissionsExt::from_mode(0o700)))?;
-            let folder = place.open_dir(name)?;
-            for entry in folder.entries()? {
-                let entry = entry?;
-                done(match entry.file_type()?.is_dir() {
-                    true => move_in(&folder, &entry.file_name(), place),
-                    false => folder.remove_file(entry.file_name()),
-                })?;
-            }
-            done(place.remove_dir(name))?;
-        }
-        Ok(_) => done(place.remove_file(name))?,
-        Err(err) => done(Err(err))?,
-    }
-    Ok(has_changed)
 }
 
 #[cfg(test)]
@@ -247,14 +189,31 @@ mod tests {
         std::os::unix::fs::symlink(outside.path().join("secret"), folder.path().join("file")).unwrap();
         let root = open(folder.path()).unwrap();
         for path in ["out/secret", "file"] {
-            assert!(read(&root, path, 100).is_err(), "{path}");
+            assert!(read(&root, path, Rows::ALL, 100).is_err(), "{path}");
             assert!(write(&root, path, "x").is_err(), "{path}");
         }
         assert!(!list(&root, "").unwrap().contains("secret"));
         assert_eq!(std::fs::read_to_string(outside.path().join("secret")).unwrap(), "canary");
         write(&root, "a/b.txt", "hello").unwrap();
-        assert_eq!(read(&root, "a/b.txt", 3).unwrap(), "hel\n[the file goes on]");
+        assert_eq!(read(&root, "a/b.txt", Rows::ALL, 3).unwrap(), "hel\n[the file goes on]");
         assert!(list(&root, "").unwrap().contains("a/b.txt (5 bytes)"));
+    }
+
+    #[test]
+    fn rows_are_read_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = open(folder.path()).unwrap();
+        write(&root, "n", "one\ntwo\nthree").unwrap();
+        let rows = |first, last| read(&root, "n", Rows { first, last }, 100);
+        assert_eq!(rows(1, 9).unwrap(), "one\ntwo\nthree");
+        assert_eq!(rows(2, 2).unwrap(), "two\n[the file goes on]");
+        assert_eq!(rows(3, u64::MAX).unwrap(), "three");
+        assert!(rows(9, 9).unwrap_err().contains("has 3 rows"));
+        write(&root, "n", "x").unwrap();
+        assert_eq!(rows(1, 1).unwrap(), "x");
+        // A row that is longer than anything that is kept.
+        write(&root, "n", &"x".repeat(1000)).unwrap();
+        assert_eq!(rows(1, 1).unwrap().len(), 100 + "\n[the file goes on]".len());
     }
 
     /// Attack S19: a pipe in the place of a file holds up whoever opens it.
@@ -264,49 +223,12 @@ mod tests {
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
         let root = open(folder.path()).unwrap();
-        assert!(read(&root, "pipe", 100).unwrap_err().contains("no file"));
+        assert!(read(&root, "pipe", Rows::ALL, 100).unwrap_err().contains("no file"));
         assert!(write(&root, "pipe", "x").is_err());
         // Also when somebody reads it.
         let _reader = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&pipe).unwrap();
         assert!(write(&root, "pipe", "x").unwrap_err().contains("no file"));
         delete(&root, "pipe").unwrap();
-    }
-
-    /// Attack S19: deeper than a stack, or than there may be open files.
-    #[test]
-    fn a_folder_is_deleted_however_deep_it_is() {
-        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::write(outside.path().join("kept"), "x").unwrap();
-        let root = open(folder.path()).unwrap();
-        root.create_dir("deep").unwrap();
-        let mut inner = root.open_dir("deep").unwrap();
-        for level in 0..20_000 {
-            inner.create_dir("d").unwrap();
-            if level % 5000 == 0 {
-                inner.write("file", "x").unwrap();
-                inner.symlink_contents(outside.path(), "out").unwrap();
-            }
-            inner = inner.open_dir("d").unwrap();
-        }
-        delete(&root, "deep").unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        assert!(outside.path().join("kept").exists());
-        // What a call left that died goes with the next one.
-        root.create_dir_all(".clara-deleted/left/over").unwrap();
-        root.create_dir("other").unwrap();
-        delete(&root, "other").unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        // Nor does what somebody put in its place lead anywhere; closed folders are opened.
-        root.create_dir_all("important").unwrap();
-        root.write("important/kept", "x").unwrap();
-        std::os::unix::fs::symlink("important", folder.path().join(DELETED)).unwrap();
-        root.create_dir_all("closed/inner/most").unwrap();
-        for path in ["closed/inner/most", "closed/inner", "closed"] {
-            std::fs::set_permissions(folder.path().join(path), std::fs::Permissions::from_mode(0o100)).unwrap();
-        }
-        delete(&root, "closed").unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(root.exists("important/kept"));
     }
 
     /// Attack S21: a file that is a link at one moment and none at another.
@@ -335,7 +257,7 @@ mod tests {
             let mut done = 0;
             for _ in 0..3000 {
                 for file in ["file", "folder/secret"] {
-                    assert!(!read(&root, file, 100).is_ok_and(|text| text.contains("canary")));
+                    assert!(!read(&root, file, Rows::ALL, 100).is_ok_and(|text| text.contains("canary")));
                     done += u32::from(write(&root, file, "overwritten").is_ok());
                     let _ = delete(&root, file);
                 }

@@ -84,7 +84,7 @@ impl Place {
 }
 
 /// Does what waits for the disk where nobody else waits for it.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(in crate::tools) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|err| Err(format!("it was not done: {err}")))
