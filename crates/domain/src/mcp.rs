@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::message::Principal;
 
+mod authorisation; // Who may ask a server, and how it comes to know.
+
+pub use authorisation::{Authorisation, Callback, VouchedBy, callback};
+
 /// Longest name of a server, in bytes.
 pub const NAME_BYTES: usize = 32;
 /// Servers of one person, and of all together, at most.
@@ -57,6 +61,8 @@ impl Launch {
 pub enum Status {
     /// Starts when it is called.
     Stopped,
+    /// Is being started.
+    Starting,
     Running,
     /// Could not be started, or ended; it is tried again after a while.
     Failed,
@@ -69,6 +75,7 @@ impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
+            Self::Starting => "starting",
             Self::Running => "running",
             Self::Failed => "error",
             Self::PendingAuth => "pending_auth",
@@ -77,7 +84,7 @@ impl Status {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Stopped, Self::Running, Self::Failed, Self::PendingAuth, Self::Disabled]
+        [Self::Stopped, Self::Starting, Self::Running, Self::Failed, Self::PendingAuth, Self::Disabled]
             .into_iter()
             .find(|status| status.as_str() == text)
     }
@@ -147,64 +154,30 @@ pub struct McpArgument {
     pub is_required: bool,
 }
 
-/// What a page led back with that authorised a server (RFC 6749, 4.1.2; RFC 9207).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Callback {
-    pub code: String,
-    pub state: String,
-    pub issuer: Option<String>,
-}
-
-/// Reads it from the whole address that the page led to, or takes the code with its state.
-pub fn callback(code: &str, state: &str) -> Callback {
-    let Some((_, query)) = code.trim().split_once('?') else {
-        return Callback { code: code.trim().to_owned(), state: state.trim().to_owned(), issuer: None };
-    };
-    let query = query.split('#').next().unwrap_or_default();
-    let mut found = Callback::default();
-    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        match name {
-            "code" => found.code = decoded(value),
-            "state" => found.state = decoded(value),
-            "iss" => found.issuer = Some(decoded(value)),
-            _ => {}
-        }
-    }
-    found
-}
-
-/// A value of a query, without its percent-encoding.
-fn decoded(value: &str) -> String {
-    let (mut plain, mut rest) = (Vec::new(), value.as_bytes());
-    while let [first, after @ ..] = rest {
-        let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        (plain, rest) = match (first, after) {
-            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
-                plain.push(hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0));
-                (plain, after)
-            }
-            (b'+', after) => {
-                plain.push(b' ');
-                (plain, after)
-            }
-            (other, after) => {
-                plain.push(*other);
-                (plain, after)
-            }
-        };
-    }
-    String::from_utf8_lossy(&plain).into_owned()
-}
-
-/// An identity provider, and what it gave that lets it vouch for a person. Holds secrets.
+/// A call of a server, as it is kept: neither what it was given nor what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VouchedBy {
-    pub issuer: String,
-    pub client_id: String,
-    pub client_secret: Option<String>,
-    /// An ID token, or what renews one.
-    pub token: String,
-    pub is_refresh: bool,
+pub struct McpCall {
+    pub server: String,
+    /// As the server calls it.
+    pub tool: String,
+    pub started_at_ms: i64,
+    pub duration_ms: i64,
+    /// Empty for one that went well.
+    pub error: String,
+}
+
+/// A person's calls of one server on one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpUsage {
+    pub user: String,
+    pub server: String,
+    /// In UTC, as 2026-11-27.
+    pub day: String,
+    pub calls: u64,
+    pub failed: u64,
+    /// Of those that failed.
+    pub timed_out: u64,
+    pub total_ms: u64,
 }
 
 /// What is asked of the tool runner.
@@ -227,6 +200,7 @@ pub enum McpCommand {
         name: String,
     },
     List,
+    /// Empty: those of all.
     Tools {
         name: String,
     },
@@ -258,46 +232,11 @@ pub enum McpCommand {
         name: String,
         is_allowed: bool,
     },
-    /// Begins to authorise it; the answer's text is the address that somebody must open.
-    OauthStart {
+    /// Authorises a server that wants to know who asks: everybody's for all, or for whoever asks.
+    Oauth {
         name: String,
-        /// Where that page leads back to.
-        redirect_uri: String,
-        /// As whom, when somebody has registered us there.
-        client_id: Option<String>,
-        client_secret: Option<String>,
-    },
-    /// What the page led back with.
-    OauthComplete {
-        name: String,
-        code: String,
-        state: String,
-        issuer: Option<String>,
-    },
-    OauthStatus {
-        name: String,
-    },
-    /// Authorises Clara herself, as a machine that nobody opens a page for. `secret` is a private
-    /// key in PEM where `algorithm` says how it signs.
-    OauthMachine {
-        name: String,
-        client_id: String,
-        secret: String,
-        algorithm: Option<String>,
-    },
-    /// Authorises her for a person for whom their identity provider vouches.
-    OauthEnterprise {
-        name: String,
-        client_id: String,
-        /// Empty where she has none.
-        secret: String,
-        provider: VouchedBy,
-    },
-    /// Tokens that somebody has from elsewhere.
-    OauthSetToken {
-        name: String,
-        access_token: String,
-        refresh_token: Option<String>,
+        for_all: bool,
+        what: Authorisation,
     },
     /// What it lets people read.
     Resources {
@@ -315,6 +254,15 @@ pub enum McpCommand {
     },
     Prompts {
         name: String,
+    },
+    /// The calls that somebody made, the newest first.
+    Calls {
+        limit: u32,
+    },
+    /// How much somebody called, or everybody; the newest day first.
+    Usage {
+        for_all: bool,
+        limit: u32,
     },
     /// A prompt, filled in.
     Prompt {
@@ -338,22 +286,8 @@ pub struct McpAnswer {
     pub plan: Option<(String, Launch)>,
     pub resources: Vec<McpResource>,
     pub prompts: Vec<McpPrompt>,
+    pub calls: Vec<McpCall>,
+    pub usage: Vec<McpUsage>,
     /// What was read. Untrusted words.
     pub text: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_page_led_back_with_is_read_from_its_address() {
-        let issuer = Some("https://as.example".to_owned());
-        let expected = Callback { code: "a b/c".into(), state: "x=y".into(), issuer };
-        let address = "http://127.0.0.1:1/callback?code=a+b%2Fc&state=x%3Dy&iss=https%3A%2F%2Fas.example#z";
-        assert_eq!(callback(address, ""), expected);
-        assert_eq!(callback(" abc ", "def"), Callback { code: "abc".into(), state: "def".into(), issuer: None });
-        assert_eq!(callback("http://x/?error=access_denied", ""), Callback::default());
-        assert_eq!(callback("?code=%zz%4", "").code, "%zz%4");
-    }
 }

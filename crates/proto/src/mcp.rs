@@ -2,11 +2,13 @@
 
 use domain::mcp::{
     Launch, McpAnswer, McpArgument, McpCommand, McpPrompt, McpRequest, McpResource, McpServer, McpTool, Status,
-    VouchedBy,
 };
 
-use crate::fields::{all, optional_text, raws, required};
+use crate::fields::{all, raws, required};
 use crate::{InvalidMessage, v1, wire};
+
+mod authorisation; // How a server comes to know who asks.
+mod usage; // What was called.
 
 wire!(McpRequest as v1::McpRequest);
 wire!(McpAnswer as v1::McpAnswer);
@@ -172,43 +174,12 @@ impl From<&McpRequest> for v1::McpRequest {
             McpCommand::Refresh { name } => Command::Refresh(Refresh { name }),
             McpCommand::Approve { name, hashes } => Command::Approve(Approve { name, hashes }),
             McpCommand::HotReload { name, is_wanted } => Command::HotReload(HotReload { name, wanted: is_wanted }),
-            McpCommand::OauthStart { name, redirect_uri, client_id, client_secret } => {
-                Command::OauthStart(OauthStart {
-                    name,
-                    redirect_uri,
-                    client_id: client_id.unwrap_or_default(),
-                    client_secret: client_secret.unwrap_or_default(),
-                })
-            }
-            McpCommand::OauthComplete { name, code, state, issuer } => {
-                Command::OauthComplete(OauthComplete { name, code, state, issuer: issuer.unwrap_or_default() })
-            }
             McpCommand::Sampling { name, is_allowed } => Command::Sampling(Sampling { name, allowed: is_allowed }),
-            McpCommand::OauthStatus { name } => Command::OauthStatus(OauthStatus { name }),
-            McpCommand::OauthMachine { name, client_id, secret, algorithm } => Command::OauthMachine(OauthMachine {
-                name,
-                client_id,
-                secret,
-                algorithm: algorithm.unwrap_or_default(),
-            }),
-            McpCommand::OauthEnterprise { name, client_id, secret, provider } => {
-                let VouchedBy { issuer, client_id: known_as, client_secret, token, is_refresh } = provider;
-                Command::OauthEnterprise(OauthEnterprise {
-                    name,
-                    client_id,
-                    secret,
-                    issuer,
-                    issuer_client_id: known_as,
-                    issuer_client_secret: client_secret.unwrap_or_default(),
-                    token,
-                    refresh: is_refresh,
-                })
+            McpCommand::Oauth { name, for_all, what } => {
+                Command::Oauth(Oauth { name, for_all, what: Some((&what).into()) })
             }
-            McpCommand::OauthSetToken { name, access_token, refresh_token } => Command::OauthSetToken(OauthSetToken {
-                name,
-                access_token,
-                refresh_token: refresh_token.unwrap_or_default(),
-            }),
+            McpCommand::Calls { limit } => Command::Calls(Calls { limit }),
+            McpCommand::Usage { for_all, limit } => Command::Usage(Usage { for_all, limit }),
             McpCommand::Resources { name } => Command::Resources(Resources { name }),
             McpCommand::Read { name, uri } => Command::Read(Read { name, uri }),
             McpCommand::Subscribe { name, uri, is_wanted } => {
@@ -240,37 +211,12 @@ impl TryFrom<v1::McpRequest> for McpRequest {
             Command::Refresh(Refresh { name }) => McpCommand::Refresh { name },
             Command::Approve(Approve { name, hashes }) => McpCommand::Approve { name, hashes },
             Command::HotReload(HotReload { name, wanted }) => McpCommand::HotReload { name, is_wanted: wanted },
-            Command::OauthStart(OauthStart { name, redirect_uri, client_id, client_secret }) => {
-                McpCommand::OauthStart {
-                    name,
-                    redirect_uri,
-                    client_id: optional_text(client_id),
-                    client_secret: optional_text(client_secret),
-                }
-            }
-            Command::OauthComplete(OauthComplete { name, code, state, issuer }) => {
-                McpCommand::OauthComplete { name, code, state, issuer: optional_text(issuer) }
-            }
             Command::Sampling(Sampling { name, allowed }) => McpCommand::Sampling { name, is_allowed: allowed },
-            Command::OauthStatus(OauthStatus { name }) => McpCommand::OauthStatus { name },
-            Command::OauthMachine(OauthMachine { name, client_id, secret, algorithm }) => {
-                McpCommand::OauthMachine { name, client_id, secret, algorithm: optional_text(algorithm) }
+            Command::Oauth(Oauth { name, for_all, what }) => {
+                McpCommand::Oauth { name, for_all, what: required(what, "what")?.into() }
             }
-            Command::OauthEnterprise(asked) => McpCommand::OauthEnterprise {
-                name: asked.name,
-                client_id: asked.client_id,
-                secret: asked.secret,
-                provider: VouchedBy {
-                    issuer: asked.issuer,
-                    client_id: asked.issuer_client_id,
-                    client_secret: optional_text(asked.issuer_client_secret),
-                    token: asked.token,
-                    is_refresh: asked.refresh,
-                },
-            },
-            Command::OauthSetToken(OauthSetToken { name, access_token, refresh_token }) => {
-                McpCommand::OauthSetToken { name, access_token, refresh_token: optional_text(refresh_token) }
-            }
+            Command::Calls(Calls { limit }) => McpCommand::Calls { limit },
+            Command::Usage(Usage { for_all, limit }) => McpCommand::Usage { for_all, limit },
             Command::Resources(Resources { name }) => McpCommand::Resources { name },
             Command::Read(Read { name, uri }) => McpCommand::Read { name, uri },
             Command::Subscribe(Subscribe { name, uri, wanted }) => {
@@ -299,6 +245,8 @@ impl From<&McpAnswer> for v1::McpAnswer {
             resources: raws(&value.resources),
             prompts: raws(&value.prompts),
             text: value.text.clone(),
+            calls: raws(&value.calls),
+            usage: raws(&value.usage),
         }
     }
 }
@@ -317,6 +265,8 @@ impl TryFrom<v1::McpAnswer> for McpAnswer {
             resources: raw.resources.into_iter().map(Into::into).collect(),
             prompts: raw.prompts.into_iter().map(Into::into).collect(),
             text: raw.text,
+            calls: raw.calls.into_iter().map(Into::into).collect(),
+            usage: raw.usage.into_iter().map(Into::into).collect(),
         })
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bus::{Bus, Endpoints};
-use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, Status, VouchedBy, callback};
+use domain::mcp::{Authorisation, Launch, McpAnswer, McpCommand, McpRequest, Status, VouchedBy, callback};
 use domain::message::Principal;
 use serde_json::{Map, Value};
 use testkit::sandbox::Sandbox;
@@ -63,7 +63,7 @@ async fn authorise(bus: &Bus) -> McpAnswer {
     if is_machine {
         let secret = given("private_key_pem").or(client_secret).unwrap();
         let (client_id, algorithm) = (client_id.unwrap(), given("signing_algorithm"));
-        let begin = McpCommand::OauthMachine { name: NAME.into(), client_id, secret, algorithm };
+        let begin = oauth(Authorisation::Machine { client_id, secret, algorithm });
         return ask(bus, begin).await.unwrap();
     }
     if context["name"].as_str().is_some_and(|name| name.starts_with("auth/cross-app-access")) {
@@ -75,15 +75,19 @@ async fn authorise(bus: &Bus) -> McpAnswer {
             is_refresh: false,
         };
         let (client_id, secret) = (client_id.unwrap(), client_secret.unwrap());
-        return ask(bus, McpCommand::OauthEnterprise { name: NAME.into(), client_id, secret, provider }).await.unwrap();
+        let begin = oauth(Authorisation::Enterprise { client_id, secret, provider });
+        return ask(bus, begin).await.unwrap();
     }
-    let begin = McpCommand::OauthStart { name: NAME.into(), redirect_uri, client_id, client_secret };
+    let begin = oauth(Authorisation::Start { redirect_uri, client_id, client_secret });
     let page = ask(bus, begin).await.unwrap().text;
     let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let led = browser.get(page).send().await.unwrap();
     let back = callback(led.headers()["location"].to_str().unwrap(), "");
-    let (code, state, issuer) = (back.code, back.state, back.issuer);
-    ask(bus, McpCommand::OauthComplete { name: NAME.into(), code, state, issuer }).await.unwrap()
+    ask(bus, oauth(Authorisation::Complete(back))).await.unwrap()
+}
+
+fn oauth(what: Authorisation) -> McpCommand {
+    McpCommand::Oauth { name: NAME.into(), for_all: false, what }
 }
 
 /// Something for everything that a tool must be given; a server's own questions take their

@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use domain::mcp::{Launch, McpCommand, Status};
+use domain::mcp::{Authorisation, Launch, McpCommand, Status, callback};
 use domain::turn::ReplyKind;
 use serde_json::Value;
 use testkit::model::FakeModel;
@@ -35,12 +35,15 @@ async fn open(address: &str) -> String {
 
 fn begin(redirect_uri: &str) -> McpCommand {
     let redirect_uri = redirect_uri.to_owned();
-    McpCommand::OauthStart { name: "far".into(), redirect_uri, client_id: None, client_secret: None }
+    oauth(Authorisation::Start { redirect_uri, client_id: None, client_secret: None })
 }
 
 fn complete(back: &str) -> McpCommand {
-    let domain::mcp::Callback { code, state, issuer } = domain::mcp::callback(back, "");
-    McpCommand::OauthComplete { name: "far".into(), code, state, issuer }
+    oauth(Authorisation::Complete(callback(back, "")))
+}
+
+fn oauth(what: Authorisation) -> McpCommand {
+    McpCommand::Oauth { name: "far".into(), for_all: false, what }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,4 +240,69 @@ async fn in_chat_a_token_is_named_by_its_variable_and_never_said() {
     assert!(calls_tool(&mut terminal, "far__whoami", "{}").await.text.contains("you are known"));
     assert!(model.asked().iter().all(|asked| !asked.body.to_string().contains("canary")), "no model reads it");
     assert!(sandbox.logs().iter().all(|(_, log)| !log.contains("canary")), "no secret in a log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybodys_server_is_asked_with_the_tokens_of_who_asks() {
+    let (folder, server, model) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await, obedient().await);
+    let sandbox = plan(&model, folder.path()).replicas(2).start().await;
+    let bus = sandbox.bus().await;
+    let launch = Launch::Http { url: server.url(), headers: Default::default() };
+    let answer = install(&bus, ANN, "far", launch.clone(), true).await.unwrap();
+    assert_eq!(answer.servers[0].status, Status::PendingAuth, "{answer:?}");
+    let authorised = async |user: &str, for_all: bool| {
+        let whose = |command| match command {
+            McpCommand::Oauth { name, what, .. } => McpCommand::Oauth { name, for_all, what },
+            other => other,
+        };
+        let address = mcp(&bus, user, whose(begin("http://127.0.0.1:1/callback"))).await?.text;
+        mcp(&bus, user, whose(complete(&open(&address).await))).await
+    };
+    let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
+    let mut carol = Terminal::open(sandbox.bus().await, "cli-carol", "main").await;
+    let answer = authorised("cli-bob", false).await.unwrap();
+    assert!(answer.tools[0].is_approved && answer.servers[0].owner == "cli-bob", "{answer:?}");
+    assert!(authorised("cli-carol", true).await.unwrap_err().contains("administrator"));
+    assert!(calls_tool(&mut bob, "far__whoami", "{}").await.text.contains("you are known"));
+    let gone = calls_tool(&mut carol, "far__whoami", "{}").await.text;
+    assert!(gone.contains("there is no tool"), "nobody acts with what another was given: {gone}");
+    authorised("cli-carol", false).await.unwrap();
+    for _ in 0..2 {
+        assert!(calls_tool(&mut carol, "far__whoami", "{}").await.text.contains("you are known"));
+        assert!(calls_tool(&mut bob, "far__whoami", "{}").await.text.contains("you are known"));
+    }
+    // Codes have numbers too.
+    assert_eq!(server.called(), [2, 4, 2, 4, 2].map(|of| format!("at-canary-{of}")));
+
+    // What an administrator decides holds for all of them, and what is theirs is no administrator's.
+    mcp(&bus, ANN, McpCommand::Enable { name: "far".into(), is_enabled: false }).await.unwrap();
+    assert!(calls_tool(&mut bob, "far__whoami", "{}").await.text.contains("there is no tool"));
+    mcp(&bus, ANN, McpCommand::Enable { name: "far".into(), is_enabled: true }).await.unwrap();
+    assert!(mcp(&bus, "cli-bob", McpCommand::Restart { name: "far".into() }).await.is_err());
+    let offered = mcp(&bus, ANN, McpCommand::Tools { name: "far".into() }).await.unwrap();
+    assert_eq!(offered.tools[0].name, "far__whoami", "who agrees to what it offers sees it");
+
+    // Who takes theirs back has what is everybody's, if that is authorised for all.
+    mcp(&bus, "cli-bob", McpCommand::Uninstall { name: "far".into() }).await.unwrap();
+    assert!(calls_tool(&mut bob, "far__whoami", "{}").await.text.contains("there is no tool"));
+    assert!(mcp(&bus, "cli-bob", McpCommand::Uninstall { name: "far".into() }).await.is_err());
+    authorised(ANN, true).await.unwrap();
+    assert!(calls_tool(&mut bob, "far__whoami", "{}").await.text.contains("you are known"));
+    assert!(calls_tool(&mut carol, "far__whoami", "{}").await.text.contains("you are known"));
+    assert_eq!(server.called()[5..], [6, 4].map(|of| format!("at-canary-{of}")));
+
+    // With the server goes all that it was authorised with.
+    mcp(&bus, ANN, McpCommand::Uninstall { name: "far".into() }).await.unwrap();
+    let answer = install(&bus, ANN, "far", launch, true).await.unwrap();
+    assert_eq!(answer.servers[0].status, Status::PendingAuth, "{answer:?}");
+    let carols = mcp(&bus, "cli-carol", oauth(Authorisation::Status)).await.unwrap();
+    assert!(carols.text.starts_with("none"), "{}", carols.text);
+
+    // How much each called is theirs to see, and an administrator's.
+    let used = lines(clara(&sandbox, "cli-carol", &["usage", "--json"]));
+    assert!(used.len() == 1 && used[0]["user"] == "cli-carol" && used[0]["calls"] == 3, "{used:?}");
+    assert!(!clara(&sandbox, "cli-carol", &["usage", "--all"]).status.success());
+    assert_eq!(lines(clara(&sandbox, ANN, &["usage", "--all", "--json"])).len(), 2);
+    let made = lines(clara(&sandbox, "cli-bob", &["calls", "--json"]));
+    assert!(made.len() == 4 && made[0]["tool"] == "whoami" && made[0]["error"] == "", "{made:?}");
 }

@@ -22,7 +22,7 @@ use crate::actors::stops::Stops;
 use crate::adapters::backgrounds::SqlBackgrounds;
 use crate::adapters::rmcp::{OAuth, RmcpConnector};
 use crate::adapters::sealed::MasterKey;
-use crate::adapters::sql::SqlInstallations;
+use crate::adapters::sql::{self, SqlCalls, SqlInstallations};
 use crate::adapters::subagents::SqlChildren;
 use crate::adapters::vault::Vault;
 use crate::mcp::{CallLimits, Plugins, Servers, Watched};
@@ -58,16 +58,17 @@ impl App {
             Some(_) | None => Database::sqlite(&settings.data_dir().join("tools.sqlite")).await,
         };
         let database = database.context("open the database of tools")?;
+        sql::prepare(&database).await?;
         let key = MasterKey::open(settings.secret("CLARA_SECRET_KEY"), &settings.data_dir().join("secrets.key"));
         let vault = Vault::new(database.clone(), key.context("open the key of secrets")?);
         let oauth = Arc::new(OAuth::new(vault, settings.optional("CLARA_OAUTH_CLIENT_URL")));
         let children: Arc<dyn Children> = Arc::new(SqlChildren::new(database.clone()));
         let backgrounds: Arc<dyn Backgrounds> = Arc::new(SqlBackgrounds::new(database.clone()));
-        let installations: Arc<SqlInstallations> = Arc::new(SqlInstallations::prepare(database).await?);
         let folder = settings.data_dir().join("mcp");
         let connector = Arc::new(RmcpConnector { folder, oauth: Arc::clone(&oauth) });
         let plugins = Arc::new(Plugins {
-            installations,
+            installations: Arc::new(SqlInstallations::new(database.clone())),
+            calls: Arc::new(SqlCalls::new(database)),
             connector,
             authorities: oauth,
             servers: Servers::default(),

@@ -1,10 +1,12 @@
 //! MCP servers: from a name that people give to tools that models call.
 
 mod authorising; // Servers that want to know who asks.
+mod callable; // What they offer, to models and to people.
 mod declared; // What configuration files declare.
 mod files; // What is read of configuration files, and of servers' own.
 mod installing; // What is there to be installed, and whether it starts.
 mod limits; // How many calls one person may make.
+mod link; // The way to one that is there.
 mod offer; // What servers offer, and whether it is still what somebody agreed to.
 mod plugins; // Installing, listing, approving: what people do with servers.
 mod reading; // Resources and prompts.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ids::{ConversationId, MessageId};
-use domain::mcp::{Callback, Launch, McpPrompt, McpResource};
+use domain::mcp::{Callback, Launch, McpCall, McpPrompt, McpResource, McpUsage};
 use domain::message::Principal;
 use domain::sampling::{Sampled, Voice};
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,8 @@ pub(crate) trait Connection: Send + Sync {
     async fn prompts(&self) -> Result<Vec<McpPrompt>, McpError>;
     /// A prompt, filled in.
     async fn prompt(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, McpError>;
+    /// Asks whether it is there, and ends the way to it if it does not say so; waits for neither.
+    fn ping(&self);
     /// Waits until its list of tools has changed.
     async fn changed(&self);
     /// Waits until it has ended.
@@ -174,9 +176,38 @@ pub(crate) struct Installed {
     pub(crate) installed_at_ms: i64,
     /// How often somebody wanted it to start anew: a process of an earlier time is ended.
     pub(crate) restarts: i64,
+    /// Everybody's, as its owner has authorised it for themselves: what it is, and what of it was
+    /// agreed to, is everybody's; what it offers, and with which tokens, is its owner's.
+    pub(crate) is_personal: bool,
 }
 
 impl Installed {
+    /// Everybody's server, as somebody authorises it for themselves.
+    pub(crate) fn for_one(&self, owner: &str) -> Self {
+        let key = Key { owner: owner.to_owned(), name: self.key.name.clone() };
+        Self { key, tools: Vec::new(), last_error: String::new(), is_personal: true, ..self.clone() }
+    }
+
+    /// What is kept of such a one, with what everybody's is now.
+    pub(crate) fn as_part_of(&self, all: &Self) -> Self {
+        Self {
+            key: self.key.clone(),
+            tools: self.tools.clone(),
+            last_error: self.last_error.clone(),
+            restarts: self.restarts + all.restarts,
+            is_personal: true,
+            ..all.clone()
+        }
+    }
+
+    /// Where that stands which holds for all who use it.
+    pub(crate) fn shared_key(&self) -> Key {
+        match self.is_personal {
+            true => Key { owner: String::new(), name: self.key.name.clone() },
+            false => self.key.clone(),
+        }
+    }
+
     pub(crate) fn is_approved(&self, tool: &Offered) -> bool {
         self.approved.contains(&tool.hash())
     }
@@ -216,8 +247,11 @@ pub(crate) trait Installations: Send + Sync {
     /// Those that a person may use: their own, and everybody's.
     async fn of(&self, user: &str) -> Result<Vec<Installed>, DatabaseError>;
     async fn find(&self, key: &Key) -> Result<Option<Installed>, DatabaseError>;
+    /// All that everybody's server of this name offers to anybody.
+    async fn offered(&self, name: &str) -> Result<Vec<Offered>, DatabaseError>;
     /// Whether it was added: not when there is one of this name.
     async fn add(&self, installed: &Installed) -> Result<bool, DatabaseError>;
+    /// Everybody's goes with what people have authorised of it for themselves.
     async fn remove(&self, key: &Key) -> Result<bool, DatabaseError>;
     async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, DatabaseError>;
     /// What it offers now, if it is still run like this; what was agreed to stays agreed to.
@@ -233,12 +267,21 @@ pub(crate) trait Installations: Send + Sync {
     /// Those that start anew when their files change, whoever they belong to.
     async fn reloaded(&self) -> Result<Vec<Installed>, DatabaseError>;
     async fn note_error(&self, key: &Key, why: &str) -> Result<(), DatabaseError>;
-    /// How a call ended.
-    async fn note_call(&self, called: &Called) -> Result<(), DatabaseError>;
+}
+
+/// The calls of servers.
+#[async_trait]
+pub(crate) trait Calls: Send + Sync {
     /// Counts a call that is about to be made, of its person's calls; the first of the limits that
     /// it would exceed, if it would, and then it counts for nothing. Those that come at once, to
     /// all replicas, are counted one after the other.
     async fn begin_call(&self, called: &Called, limits: &[CallLimit]) -> Result<Option<usize>, DatabaseError>;
+    /// How a call ended.
+    async fn note_call(&self, called: &Called) -> Result<(), DatabaseError>;
+    /// A person's calls, the newest first.
+    async fn made(&self, by: &str, limit: u32) -> Result<Vec<McpCall>, DatabaseError>;
+    /// What a person has called, or everybody; the newest day first.
+    async fn usage(&self, by: Option<&str>, limit: u32) -> Result<Vec<McpUsage>, DatabaseError>;
 }
 
 /// A turn that another one began to have a part of its work done.

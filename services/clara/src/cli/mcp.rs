@@ -24,8 +24,11 @@ pub enum McpCommand {
     List,
     /// Where one server stands.
     Status { name: String },
-    /// What a server offers, and what of it is approved.
-    Tools { name: String },
+    /// What a server offers, or all of them, and what of it is approved.
+    Tools {
+        #[arg(default_value = "")]
+        name: String,
+    },
     /// Let a server be used again.
     Enable { name: String },
     /// Keep a server from being used.
@@ -71,8 +74,12 @@ pub enum McpCommand {
     },
     /// Authorise a server that wants to know who asks (OAuth): gives the address to open, and waits
     /// until somebody has agreed there.
+    ///
+    /// A server of everybody's is authorised for you, and asked with your tokens when you use it.
     OauthStart {
         name: String,
+        #[command(flatten)]
+        whose: Whose,
         /// Where the page leads back to; then nothing is waited for, and `oauth-complete` takes what it led to.
         #[arg(long, value_name = "URL")]
         redirect_uri: Option<String>,
@@ -87,9 +94,18 @@ pub enum McpCommand {
         timeout: u64,
     },
     /// Complete an authorisation with the address that the page led to.
-    OauthComplete { name: String, address: String },
+    OauthComplete {
+        name: String,
+        address: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Where the authorisation of a server stands.
-    OauthStatus { name: String },
+    OauthStatus {
+        name: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Authorise Clara herself, as a machine: nobody opens a page.
     ///
     /// Her client secret is read from standard input, or a private key in PEM with
@@ -98,6 +114,8 @@ pub enum McpCommand {
                             oauth-machine payroll --client-id clara --algorithm ES256 < key.pem")]
     OauthMachine {
         name: String,
+        #[command(flatten)]
+        whose: Whose,
         /// As whom she is known there.
         #[arg(long, value_name = "ID")]
         client_id: String,
@@ -115,6 +133,8 @@ pub enum McpCommand {
                             https://login.example.org --provider-client-id clara-sso < tokens")]
     OauthEnterprise {
         name: String,
+        #[command(flatten)]
+        whose: Whose,
         /// As whom she is known to the server.
         #[arg(long, value_name = "ID")]
         client_id: String,
@@ -129,7 +149,24 @@ pub enum McpCommand {
         refresh: bool,
     },
     /// Use a token that you have: read from standard input, a refresh token on a second line.
-    OauthSetToken { name: String },
+    OauthSetToken {
+        name: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// The calls of servers that you made, the newest first: when, how long, and how they ended.
+    Calls {
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+    /// How much you called each server, by days.
+    Usage {
+        /// How much everybody did; for administrators.
+        #[arg(long)]
+        all: bool,
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
     /// Be such a server: your memories and the chat with Clara, for other programs.
     ///
     /// Over standard input and output for whoever runs it (CLI_USER_ID), or with --http for
@@ -158,6 +195,14 @@ pub enum McpCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// For whom a server is authorised.
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// For everybody who uses the server, rather than for you alone.
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, Args)]

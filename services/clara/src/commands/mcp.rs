@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
-use domain::mcp::{Callback, McpAnswer, McpCommand as Asked, McpRequest, Status, VouchedBy, callback};
+use domain::mcp::{Authorisation, McpAnswer, McpCommand as Asked, McpRequest, Status, VouchedBy, callback};
 use domain::message::Principal;
 use serde_json::json;
 use service_kit::settings::Settings;
@@ -24,6 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(330);
 
 /// Longest private key that is read, in bytes.
 const KEY_BYTES: u64 = 16 * 1024;
+
+/// A server that is authorised.
+struct Server {
+    name: String,
+    /// For everybody, rather than for who asks.
+    for_all: bool,
+}
 
 struct Mcp {
     bus: Bus,
@@ -66,28 +73,33 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         McpCommand::Approve { name, yes } => mcp.approve(name, yes).await,
         McpCommand::Serve { .. } => bail!("it serves already"),
         McpCommand::Sampling { name, off } => mcp.servers(&mcp.ask(Asked::Sampling { name, is_allowed: !off }).await?),
-        McpCommand::OauthStart { name, redirect_uri, client_id, client_secret, timeout } => {
+        McpCommand::OauthStart { name, whose, redirect_uri, client_id, client_secret, timeout } => {
             let client_secret = client_secret.then(|| line("the client's secret")).transpose()?;
+            let server = Server { name, for_all: whose.all };
             match redirect_uri {
                 Some(redirect_uri) => {
-                    mcp.text(&mcp.ask(Asked::OauthStart { name, redirect_uri, client_id, client_secret }).await?)
+                    let start = Authorisation::Start { redirect_uri, client_id, client_secret };
+                    mcp.text(&mcp.authorise(&server, start).await?)
                 }
-                None => mcp.authorise(name, client_id, client_secret, Duration::from_secs(timeout)).await,
+                None => mcp.on_a_page(&server, client_id, client_secret, Duration::from_secs(timeout)).await,
             }
         }
-        McpCommand::OauthComplete { name, address } => {
-            let Callback { code, state, issuer } = callback(&address, "");
-            mcp.tools(&mcp.ask(Asked::OauthComplete { name, code, state, issuer }).await?)
+        McpCommand::OauthComplete { name, address, whose } => {
+            let server = Server { name, for_all: whose.all };
+            mcp.tools(&mcp.authorise(&server, Authorisation::Complete(callback(&address, ""))).await?)
         }
-        McpCommand::OauthStatus { name } => mcp.text(&mcp.ask(Asked::OauthStatus { name }).await?),
-        McpCommand::OauthMachine { name, client_id, algorithm } => {
+        McpCommand::OauthStatus { name, whose } => {
+            mcp.text(&mcp.authorise(&Server { name, for_all: whose.all }, Authorisation::Status).await?)
+        }
+        McpCommand::OauthMachine { name, whose, client_id, algorithm } => {
             let secret = match &algorithm {
                 Some(_) => std::io::read_to_string(std::io::stdin().take(KEY_BYTES)).context("read the private key")?,
                 None => line("the client's secret")?,
             };
-            mcp.tools(&mcp.ask(Asked::OauthMachine { name, client_id, secret, algorithm }).await?)
+            let machine = Authorisation::Machine { client_id, secret, algorithm };
+            mcp.tools(&mcp.authorise(&Server { name, for_all: whose.all }, machine).await?)
         }
-        McpCommand::OauthEnterprise { name, client_id, provider, provider_client_id, refresh } => {
+        McpCommand::OauthEnterprise { name, whose, client_id, provider, provider_client_id, refresh } => {
             let (token, secret) = (line("what the provider gave")?, line("the client's secret").unwrap_or_default());
             let client_secret = line("the client's secret at the provider").ok().filter(|secret| !secret.is_empty());
             let provider = VouchedBy {
@@ -97,12 +109,16 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
                 token,
                 is_refresh: refresh,
             };
-            mcp.tools(&mcp.ask(Asked::OauthEnterprise { name, client_id, secret, provider }).await?)
+            let enterprise = Authorisation::Enterprise { client_id, secret, provider };
+            mcp.tools(&mcp.authorise(&Server { name, for_all: whose.all }, enterprise).await?)
         }
-        McpCommand::OauthSetToken { name } => {
+        McpCommand::OauthSetToken { name, whose } => {
             let (access_token, refresh_token) = (line("the token")?, line("the refresh token").ok());
-            mcp.tools(&mcp.ask(Asked::OauthSetToken { name, access_token, refresh_token }).await?)
+            let token = Authorisation::SetToken { access_token, refresh_token };
+            mcp.tools(&mcp.authorise(&Server { name, for_all: whose.all }, token).await?)
         }
+        McpCommand::Calls { limit } => mcp.calls(&mcp.ask(Asked::Calls { limit }).await?),
+        McpCommand::Usage { all, limit } => mcp.usage(&mcp.ask(Asked::Usage { for_all: all, limit }).await?),
         McpCommand::Resources { name } => mcp.resources(&mcp.ask(Asked::Resources { name }).await?),
         McpCommand::Resource { name, uri } => mcp.text(&mcp.ask(Asked::Read { name, uri }).await?),
         McpCommand::Subscribe { name, uri } => mcp.subscribe(name, uri, true).await,
@@ -119,6 +135,10 @@ impl Mcp {
     async fn ask(&self, command: Asked) -> anyhow::Result<McpAnswer> {
         let request = McpRequest { principal: self.principal.clone(), command };
         Ok(self.bus.request(Endpoints::ToolsMcp, &request, PATIENCE).await?)
+    }
+
+    async fn authorise(&self, server: &Server, what: Authorisation) -> anyhow::Result<McpAnswer> {
+        self.ask(Asked::Oauth { name: server.name.clone(), for_all: server.for_all, what }).await
     }
 
     async fn install(&self, install: Install) -> anyhow::Result<ExitCode> {
@@ -142,7 +162,10 @@ impl Mcp {
         }
         let is_pending = answer.servers.iter().any(|server| server.status == Status::PendingAuth);
         if is_pending {
-            println!("Installed `{name}`, which wants to know who asks: `clara mcp oauth-start {name}` authorises it.");
+            let for_all = if all { ", for whoever says it; with --all for everybody" } else { "" };
+            println!(
+                "Installed `{name}`, which wants to know who asks: `clara mcp oauth-start {name}` authorises it{for_all}."
+            );
             return Ok(ExitCode::SUCCESS);
         }
         println!("Installed `{name}`. It offers:");

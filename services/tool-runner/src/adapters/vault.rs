@@ -152,7 +152,11 @@ impl Vault {
     }
 
     pub(super) async fn forget(&self, key: &Key) -> Result<(), VaultError> {
-        let sql = "DELETE FROM mcp_oauth_tokens WHERE user_id = $1 AND server_name = $2";
+        // Everybody's goes with what people have authorised of it for themselves, or begun to: those
+        // who have a server of that name which is no part of it keep theirs.
+        let sql = "DELETE FROM mcp_oauth_tokens WHERE server_name = $2 AND (user_id = $1 OR ($1 = '' AND NOT EXISTS \
+                   (SELECT 1 FROM mcp_servers AS known WHERE known.user_id = mcp_oauth_tokens.user_id \
+                   AND known.name = $2 AND known.personal = 0)))";
         self.database.execute(sql, &Self::row(key)).await?;
         Ok(())
     }
@@ -161,13 +165,13 @@ impl Vault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::sql::SqlInstallations;
+    use crate::adapters::sql::prepare;
 
     #[tokio::test]
     async fn what_is_renewed_after_a_server_was_forgotten_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::sqlite(&folder.path().join("tools.sqlite")).await.unwrap();
-        SqlInstallations::prepare(database.clone()).await.unwrap();
+        prepare(&database).await.unwrap();
         let vault = Vault::new(database, MasterKey::open(None, &folder.path().join("secrets.key")).unwrap());
         let (key, url) = (Key { owner: "ann".into(), name: "far".into() }, "https://mcp.example/mcp");
         let found = async || vault.find::<String>(&key, url, Part::Credentials).await.unwrap();

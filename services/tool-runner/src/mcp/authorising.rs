@@ -3,94 +3,107 @@
 
 use std::sync::Arc;
 
-use domain::mcp::{Callback, Launch, McpAnswer};
+use domain::mcp::{Authorisation, Launch, McpAnswer, VouchedBy};
 use service_kit::settings::CATALOGUE;
 use tracing::info;
 
+use super::link::start;
 use super::offer::agreeable;
-use super::server::start;
+use super::plugins::unknown;
 use super::{INSTALL, Plugins};
-use crate::ports::{Authority, Begin, Installed, Machine};
+use crate::ports::{Authority, Begin, Installed, Machine, Voucher};
 use crate::web::is_trustworthy;
 
 /// Longest address that leads back, code, state, or token, in bytes.
 const GIVEN_BYTES: usize = 16 * 1024;
 
 impl Plugins {
-    pub(super) async fn oauth_start(&self, user: &str, name: &str, begin: Begin) -> Result<McpAnswer, String> {
-        check_redirect(&begin.redirect_uri)?;
-        if let Some((id, secret)) = &begin.client {
-            [Some(id), secret.as_ref()].into_iter().flatten().try_for_each(|part| bounded(part))?;
+    /// A server that is everybody's is authorised for whoever asks, and so with tokens of their
+    /// own; for all with `for_all`, by an administrator.
+    pub(super) async fn authorise(
+        &self,
+        user: &str,
+        name: &str,
+        for_all: bool,
+        what: Authorisation,
+    ) -> Result<McpAnswer, String> {
+        if for_all {
+            self.admin(user)?;
         }
-        let (installed, url) = self.authorised(user, name).await?;
-        let text = self.authorities.start(&installed.key, &url, &begin).await?;
-        Ok(McpAnswer { text, ..McpAnswer::default() })
-    }
-
-    pub(super) async fn oauth_complete(&self, user: &str, name: &str, given: Callback) -> Result<McpAnswer, String> {
-        let Callback { code, state, issuer } = &given;
-        if code.is_empty() || state.is_empty() {
-            return Err("give the whole address that the page led to: it holds `code` and `state`".to_owned());
+        let (installed, url) = self.authorised(user, name, for_all).await?;
+        let key = &installed.key;
+        match what {
+            Authorisation::Start { redirect_uri, client_id, client_secret } => {
+                check_redirect(&redirect_uri)?;
+                bounded([client_id.as_ref(), client_secret.as_ref()].into_iter().flatten())?;
+                let client = client_id.map(|id| (id, client_secret));
+                let text = self.authorities.start(key, &url, &Begin { redirect_uri, client }).await?;
+                return Ok(McpAnswer { text, ..McpAnswer::default() });
+            }
+            Authorisation::Status => {
+                let text = self.standing(&installed, &url).await?;
+                return Ok(McpAnswer { text, ..McpAnswer::default() });
+            }
+            Authorisation::Complete(given) => {
+                if given.code.is_empty() || given.state.is_empty() {
+                    return Err("give the whole address that the page led to: it holds `code` and `state`".to_owned());
+                }
+                bounded([&given.code, &given.state].into_iter().chain(&given.issuer))?;
+                self.authorities.complete(key, &url, &given).await?;
+            }
+            Authorisation::Machine { client_id, secret, algorithm } => {
+                // She asks for herself then, and not for a person.
+                self.admin(user)?;
+                bounded([&client_id, &secret].into_iter().chain(&algorithm))?;
+                let machine = Machine { id: client_id, secret, algorithm, voucher: None };
+                self.authorities.machine(key, &url, &machine).await?;
+            }
+            Authorisation::Enterprise { client_id, secret, provider } => {
+                let VouchedBy { issuer, client_id: known_as, client_secret, token, is_refresh } = provider;
+                bounded([&client_id, &secret, &issuer, &known_as, &token].into_iter().chain(&client_secret))?;
+                let voucher = Some(Voucher { issuer, client_id: known_as, client_secret, token, is_refresh });
+                let machine = Machine { id: client_id, secret, algorithm: None, voucher };
+                self.authorities.machine(key, &url, &machine).await?;
+            }
+            Authorisation::SetToken { access_token, refresh_token } => {
+                for token in [Some(&access_token), refresh_token.as_ref()].into_iter().flatten() {
+                    check_token(token)?;
+                }
+                if variable(&access_token).is_some() {
+                    // What stands where the tool runner runs is not for everybody to give away.
+                    self.admin(user)?;
+                    may_be_told(&access_token)?;
+                }
+                self.authorities.set(key, &url, &access_token, refresh_token.as_deref()).await?;
+            }
         }
-        [Some(code), Some(state), issuer.as_ref()].into_iter().flatten().try_for_each(|part| bounded(part))?;
-        let (installed, url) = self.authorised(user, name).await?;
-        self.authorities.complete(&installed.key, &url, &given).await?;
-        info!(server = name, by = user, "authorised an MCP server");
+        info!(server = name, by = user, for_all, "authorised an MCP server");
         self.read_anew(user, installed).await
     }
 
-    pub(super) async fn oauth_status(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
-        let (installed, url) = self.authorised(user, name).await?;
-        let text = match self.authorities.authority(&installed.key, &url).await? {
+    /// Where an authorisation stands, in words.
+    async fn standing(&self, installed: &Installed, url: &str) -> Result<String, String> {
+        let text = match self.authorities.authority(&installed.key, url).await? {
             Authority::None => "none: `clara mcp oauth-start` begins one",
             Authority::Begun => "begun: somebody must open the address that it gave",
             Authority::Given => "authorised",
         };
-        Ok(McpAnswer { text: text.to_owned(), ..McpAnswer::default() })
+        let everybodys = &installed.shared_key();
+        let is_shared =
+            *everybodys != installed.key && self.authorities.authority(everybodys, url).await? == Authority::Given;
+        Ok(if is_shared { format!("{text} (for all: authorised)") } else { text.to_owned() })
     }
 
-    pub(super) async fn oauth_machine(&self, user: &str, name: &str, machine: Machine) -> Result<McpAnswer, String> {
-        [Some(&machine.id), Some(&machine.secret), machine.algorithm.as_ref()]
-            .into_iter()
-            .flatten()
-            .try_for_each(|part| bounded(part))?;
-        for part in machine
-            .voucher
-            .iter()
-            .flat_map(|by| [&by.issuer, &by.client_id, &by.token].into_iter().chain(&by.client_secret))
-        {
-            bounded(part)?;
-        }
-        let (installed, url) = self.authorised(user, name).await?;
-        self.authorities.machine(&installed.key, &url, &machine).await?;
-        info!(server = name, by = user, "authorised Clara for an MCP server without a page");
-        self.read_anew(user, installed).await
-    }
-
-    pub(super) async fn oauth_set_token(
-        &self,
-        user: &str,
-        name: &str,
-        access: &str,
-        refresh: Option<&str>,
-    ) -> Result<McpAnswer, String> {
-        for token in [Some(access), refresh].into_iter().flatten() {
-            check_token(token)?;
-        }
-        if variable(access).is_some() {
-            may_be_told(access)?;
-        }
-        let (installed, url) = self.authorised(user, name).await?;
-        self.authorities.set(&installed.key, &url, access, refresh).await?;
-        self.read_anew(user, installed).await
-    }
-
-    /// A server with its address, for an administrator.
-    async fn authorised(&self, user: &str, name: &str) -> Result<(Installed, String), String> {
-        self.admin(user)?;
-        let installed = self.find(user, name).await?;
-        match &installed.launch {
-            Launch::Http { url, .. } => Ok((installed.clone(), url.clone())),
+    /// The server that is authorised, with its address: one's own, one's part of everybody's, or
+    /// everybody's for all.
+    async fn authorised(&self, user: &str, name: &str, for_all: bool) -> Result<(Installed, String), String> {
+        let known = self.of(user).await?;
+        let mut known = known.into_iter().filter(|known| known.key.name == name);
+        let installed = if for_all { known.find(|known| known.key.owner.is_empty()) } else { known.next() };
+        let installed = installed.ok_or_else(|| unknown(name))?;
+        let installed = if installed.key.owner.is_empty() && !for_all { installed.for_one(user) } else { installed };
+        match installed.launch.clone() {
+            Launch::Http { url, .. } => Ok((installed, url)),
             Launch::Stdio { .. } => Err(format!("`{name}` runs here: it is not authorised over the web")),
         }
     }
@@ -104,10 +117,17 @@ impl Plugins {
         let (connection, tools) = started.map_err(|why| format!("authorised, but {why}"))?;
         connection.close().await;
         let is_first = installed.tools.is_empty() && installed.approved.is_empty();
+        if installed.is_personal {
+            // From now on it stands before everybody's; not before anything was given.
+            self.installations.add(&installed).await.map_err(|err| err.to_string())?;
+        }
         let stored = self.installations.set_tools(&installed.key, &installed.launch, &tools).await;
         stored.map_err(|err| err.to_string())?;
         if is_first {
-            self.installations.approve(&installed.key, &agreeable(&tools)).await.map_err(|err| err.to_string())?;
+            self.installations
+                .approve(&installed.shared_key(), &agreeable(&tools))
+                .await
+                .map_err(|err| err.to_string())?;
         }
         let name = installed.key.name;
         self.with_tools(user, self.find(user, &name).await?).await
@@ -124,8 +144,8 @@ fn check_redirect(address: &str) -> Result<(), String> {
     }
 }
 
-fn bounded(text: &str) -> Result<(), String> {
-    match text.len() <= GIVEN_BYTES {
+fn bounded<'a>(given: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
+    match given.into_iter().all(|part| part.len() <= GIVEN_BYTES) {
         true => Ok(()),
         false => Err(format!("it is longer than {GIVEN_BYTES} bytes")),
     }
@@ -133,10 +153,10 @@ fn bounded(text: &str) -> Result<(), String> {
 
 /// Whether something can be a token; the error does not repeat it.
 pub(crate) fn check_token(token: &str) -> Result<(), String> {
-    bounded(token)?;
-    match !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic()) {
+    let is_bounded = token.len() <= GIVEN_BYTES;
+    match is_bounded && !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic()) {
         true => Ok(()),
-        false => Err("a token is a line without spaces".to_owned()),
+        false => Err(format!("a token is a line without spaces, of at most {GIVEN_BYTES} bytes")),
     }
 }
 

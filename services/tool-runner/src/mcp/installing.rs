@@ -7,8 +7,8 @@ use service_kit::clock::now_ms;
 use tracing::info;
 
 use super::Plugins;
+use super::link::start;
 use super::offer::agreeable;
-use super::server::start;
 use super::source::{Found, check_launch, check_name};
 use crate::ports::{Installed, Key, McpError};
 
@@ -62,6 +62,7 @@ impl Plugins {
             installed_by: user.to_owned(),
             installed_at_ms: now_ms(),
             restarts: 0,
+            is_personal: false,
         };
         if !self.installations.add(&installed).await.map_err(|err| err.to_string())? {
             return Err(is_there);

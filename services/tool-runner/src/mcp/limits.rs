@@ -1,6 +1,6 @@
 //! How many calls of servers one person may make, through all replicas: what has begun is counted.
 
-use crate::ports::{CallLimit, Called, Installations};
+use crate::ports::{CallLimit, Called, Calls};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -14,7 +14,7 @@ pub(crate) struct CallLimits {
 
 impl CallLimits {
     /// Counts a call that is about to be made; the error, for the model, says why it may not.
-    pub(super) async fn begin(&self, calls: &dyn Installations, called: &Called) -> Result<(), String> {
+    pub(super) async fn begin(&self, calls: &dyn Calls, called: &Called) -> Result<(), String> {
         let all = [(self.minute, 1, "minute"), (self.hour, 60, "hour"), (self.day, 1440, "day")];
         let limits: Vec<_> = all.into_iter().filter(|(most, ..)| *most > 0).collect();
         if limits.is_empty() {

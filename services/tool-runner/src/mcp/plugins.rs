@@ -1,33 +1,28 @@
 //! What people do with servers: look, approve, end them, take them away. Nothing runs that its
 //! owner has not seen and agreed to.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Serve};
-use domain::mcp::{Callback, McpAnswer, McpCommand, McpRequest, Status, VouchedBy};
+use domain::mcp::{McpAnswer, McpCommand, McpRequest, Status};
 use domain::message::Principal;
-use domain::tool::ToolSpec;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::installing::{INSTALL, look};
 use super::limits::CallLimits;
 use super::source::plan;
-use super::tool::{BEFORE_CALL, McpTool};
 use super::watcher::{MARK, path_of};
-use super::{Offered, Servers, shown};
-use crate::ports::{Authorities, Begin, Connector, Installations, Installed, Key, Machine, Voucher};
-use crate::registry::Tool;
+use super::{Servers, shown};
+use crate::ports::{Authorities, Calls, Connector, Installations, Installed, Key};
 
-/// Tools of servers that a turn chooses from and searches among, at most, and all that they say of
-/// themselves, in bytes: every turn's journal holds them.
-const OFFERED: usize = 512;
-const OFFERED_BYTES: usize = 512 * 1024;
+/// Calls, or days of them, that one answer names.
+const LISTED: u32 = 500;
 
 pub(crate) struct Plugins {
     pub(crate) installations: Arc<dyn Installations>,
+    pub(crate) calls: Arc<dyn Calls>,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) authorities: Arc<dyn Authorities>,
     pub(crate) servers: Servers,
@@ -65,20 +60,12 @@ impl Plugins {
                 let owner = if for_all { String::new() } else { user.to_owned() };
                 self.install(user, Key { owner, name }, source, launch).await
             }
-            McpCommand::Uninstall { name } => {
-                self.admin(user)?;
-                let key = self.undeclared(user, &name).await?;
-                self.servers.end(&key);
-                // Before it: what it was authorised with must not outlive it.
-                self.authorities.forget(&key).await?;
-                self.installations.remove(&key).await.map_err(|err| err.to_string())?;
-                info!(server = name, by = user, "uninstalled an MCP server");
-                Ok(McpAnswer::default())
-            }
+            McpCommand::Uninstall { name } => self.uninstall(user, &name).await,
             McpCommand::List => {
                 let installed = self.installations.of(user).await.map_err(|err| err.to_string())?;
                 self.shown(user, installed).await
             }
+            McpCommand::Tools { name } if name.is_empty() => self.with_all_tools(user).await,
             McpCommand::Tools { name } => self.with_tools(user, self.find(user, &name).await?).await,
             McpCommand::Enable { name, is_enabled } => {
                 self.admin(user)?;
@@ -91,9 +78,9 @@ impl Plugins {
             }
             McpCommand::Restart { name } => {
                 self.admin(user)?;
-                let key = self.find(user, &name).await?.key;
-                self.installations.restart(&key).await.map_err(|err| err.to_string())?;
-                self.servers.end(&key);
+                let installed = self.find(user, &name).await?;
+                self.installations.restart(&installed.shared_key()).await.map_err(|err| err.to_string())?;
+                self.servers.end(&installed.key);
                 self.one(user, &name).await
             }
             McpCommand::Refresh { name } => {
@@ -120,7 +107,7 @@ impl Plugins {
             }
             McpCommand::Approve { name, hashes } => {
                 self.admin(user)?;
-                let key = self.find(user, &name).await?.key;
+                let key = self.find(user, &name).await?.shared_key();
                 let hashes = hashes.into_iter().collect();
                 self.installations.approve(&key, &hashes).await.map_err(|err| err.to_string())?;
                 info!(server = name, by = user, "approved what an MCP server offers");
@@ -132,80 +119,36 @@ impl Plugins {
                 if is_wanted && path_of(&installed).is_none() {
                     return Err(format!("`{name}` was not installed from a path here: nothing of it can be watched"));
                 }
-                self.installations.set_reloaded(&installed.key, is_wanted).await.map_err(|err| err.to_string())?;
+                self.installations
+                    .set_reloaded(&installed.shared_key(), is_wanted)
+                    .await
+                    .map_err(|err| err.to_string())?;
                 self.one(user, &name).await
             }
             McpCommand::Sampling { name, is_allowed } => {
                 self.admin(user)?;
-                let key = self.find(user, &name).await?.key;
+                let key = self.find(user, &name).await?.shared_key();
                 self.installations.set_may_sample(&key, is_allowed).await.map_err(|err| err.to_string())?;
                 info!(server = name, by = user, is_allowed, "changed whether a server may have words of the model");
                 self.one(user, &name).await
             }
-            McpCommand::OauthStart { name, redirect_uri, client_id, client_secret } => {
-                let client = client_id.map(|id| (id, client_secret));
-                self.oauth_start(user, &name, Begin { redirect_uri, client }).await
+            McpCommand::Oauth { name, for_all, what } => self.authorise(user, &name, for_all, what).await,
+            McpCommand::Calls { limit } => {
+                let calls = self.calls.made(user, limit.min(LISTED)).await.map_err(|err| err.to_string())?;
+                Ok(McpAnswer { calls, ..McpAnswer::default() })
             }
-            McpCommand::OauthComplete { name, code, state, issuer } => {
-                self.oauth_complete(user, &name, Callback { code, state, issuer }).await
-            }
-            McpCommand::OauthStatus { name } => self.oauth_status(user, &name).await,
-            McpCommand::OauthEnterprise { name, client_id, secret, provider } => {
-                let VouchedBy { issuer, client_id: known_as, client_secret, token, is_refresh } = provider;
-                let voucher = Some(Voucher { issuer, client_id: known_as, client_secret, token, is_refresh });
-                self.oauth_machine(user, &name, Machine { id: client_id, secret, algorithm: None, voucher }).await
-            }
-            McpCommand::OauthMachine { name, client_id, secret, algorithm } => {
-                self.oauth_machine(user, &name, Machine { id: client_id, secret, algorithm, voucher: None }).await
-            }
-            McpCommand::OauthSetToken { name, access_token, refresh_token } => {
-                self.oauth_set_token(user, &name, &access_token, refresh_token.as_deref()).await
+            McpCommand::Usage { for_all, limit } => {
+                if for_all {
+                    self.admin(user)?;
+                }
+                let usage = self.calls.usage((!for_all).then_some(user), limit.min(LISTED)).await;
+                Ok(McpAnswer { usage: usage.map_err(|err| err.to_string())?, ..McpAnswer::default() })
             }
             McpCommand::Resources { name } => self.resources(user, &name).await,
             McpCommand::Read { name, uri } => self.read(user, &name, &uri).await,
             McpCommand::Subscribe { name, uri, is_wanted } => self.subscribe(user, &name, &uri, is_wanted).await,
             McpCommand::Prompts { name } => self.prompts(user, &name).await,
             McpCommand::Prompt { name, prompt, arguments } => self.prompt(user, &name, &prompt, &arguments).await,
-        }
-    }
-
-    /// The tools that a person may call: approved ones of servers that are theirs, or
-    /// everybody's, in the order of their names. One of theirs hides everybody's of the
-    /// same name.
-    pub(crate) async fn tools(&self, user: &str) -> Result<Vec<Arc<dyn Tool>>, String> {
-        let timeout_ms = u64::try_from((self.limit + BEFORE_CALL).as_millis()).unwrap_or(u64::MAX);
-        let (mut servers, mut names) = (HashSet::new(), HashSet::new());
-        let (mut tools, mut bytes) = (Vec::<Arc<dyn Tool>>::new(), 0);
-        for installed in self.of(user).await? {
-            if !servers.insert(installed.key.name.clone()) || !installed.is_enabled {
-                continue;
-            }
-            for offered in installed.tools.iter().filter(|offered| installed.is_approved(offered)) {
-                let spec = offered.spec(&installed.key.name, timeout_ms);
-                bytes += spec.description.len() + spec.schema.len();
-                if tools.len() == OFFERED || bytes > OFFERED_BYTES {
-                    warn!(server = installed.key.name, "more tools than one model is offered; some are left out");
-                    break;
-                }
-                if names.insert(spec.name.clone()) {
-                    tools.push(Arc::new(self.tool(spec, &installed, offered)));
-                }
-            }
-        }
-        tools.sort_by(|one, other| one.spec().name.cmp(&other.spec().name));
-        Ok(tools)
-    }
-
-    fn tool(&self, spec: ToolSpec, installed: &Installed, offered: &Offered) -> McpTool {
-        McpTool {
-            spec,
-            installed: Installed { tools: Vec::new(), ..installed.clone() },
-            name: offered.name.clone(),
-            servers: self.servers.clone(),
-            installations: Arc::clone(&self.installations),
-            limit: self.limit,
-            limits: self.limits,
-            bus: self.bus.clone(),
         }
     }
 
@@ -216,7 +159,7 @@ impl Plugins {
         }
     }
 
-    fn is_admin(&self, user: &str) -> bool {
+    pub(super) fn is_admin(&self, user: &str) -> bool {
         self.admins.iter().any(|admin| admin == user)
     }
 
@@ -237,8 +180,26 @@ impl Plugins {
         let installed = self.find(user, name).await?;
         match installed.source.strip_prefix(MARK) {
             Some(file) => Err(format!("`{name}` is declared in {file}: change it there")),
-            None => Ok(installed.key),
+            None => Ok(installed.shared_key()),
         }
+    }
+
+    /// A server goes for all who use it; what somebody has authorised of everybody's for
+    /// themselves goes alone, at their own word.
+    async fn uninstall(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
+        let installed = self.find(user, name).await?;
+        let key = if installed.is_personal {
+            installed.key
+        } else {
+            self.admin(user)?;
+            self.undeclared(user, name).await?
+        };
+        self.servers.end(&key);
+        // Before it: what it was authorised with must not outlive it.
+        self.authorities.forget(&key).await?;
+        self.installations.remove(&key).await.map_err(|err| err.to_string())?;
+        info!(server = name, by = user, "uninstalled an MCP server");
+        Ok(McpAnswer::default())
     }
 
     async fn one(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
@@ -247,7 +208,7 @@ impl Plugins {
     }
 
     pub(super) async fn with_tools(&self, user: &str, installed: Installed) -> Result<McpAnswer, String> {
-        let tools = shown::tools(&installed);
+        let tools = self.tools_of(user, &installed).await?;
         Ok(McpAnswer { tools, ..self.shown(user, vec![installed]).await? })
     }
 
@@ -256,13 +217,16 @@ impl Plugins {
         for installed in installed {
             let (status, why) = self.servers.report(&installed.key).await.unwrap_or((Status::Stopped, String::new()));
             let last_error = if why.is_empty() { installed.last_error.clone() } else { why };
-            let is_theirs = installed.key.owner == user || self.is_admin(user);
-            servers.push(shown::server(installed, status, last_error, is_theirs));
+            let sees = shown::Sees {
+                how_it_is_run: (installed.key.owner == user && !installed.is_personal) || self.is_admin(user),
+                why_it_failed: installed.key.owner == user || self.is_admin(user),
+            };
+            servers.push(shown::server(installed, status, last_error, sees));
         }
         Ok(McpAnswer { servers, ..McpAnswer::default() })
     }
 }
 
-fn unknown(name: &str) -> String {
+pub(super) fn unknown(name: &str) -> String {
     format!("there is no server `{name}` of yours; `clara mcp list` names them")
 }

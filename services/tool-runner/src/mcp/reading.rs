@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use domain::guard::cut_middle;
 use domain::mcp::{McpAnswer, McpPrompt, McpResource};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Plugins;
-use super::server::Link;
+use super::link::Link;
+use crate::ports::Connection;
 
 /// What is given of one thing that is read, in characters: an answer fits a message of the bus.
 const READ_CHARS: usize = 200_000;
@@ -17,7 +19,8 @@ const NAME_BYTES: usize = 2000;
 
 impl Plugins {
     pub(super) async fn resources(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
-        let mut resources = self.link(user, name).await?.connection.resources().await.map_err(|err| err.to_string())?;
+        let mut resources =
+            self.asked(user, name).await?.connection().resources().await.map_err(|err| err.to_string())?;
         let size = |resource: &McpResource| {
             resource.uri.len() + resource.name.len() + resource.description.len() + resource.media_type.len()
         };
@@ -26,7 +29,7 @@ impl Plugins {
     }
 
     pub(super) async fn read(&self, user: &str, name: &str, uri: &str) -> Result<McpAnswer, String> {
-        let text = self.link(user, name).await?.connection.read(bounded(uri)?).await;
+        let text = self.asked(user, name).await?.connection().read(bounded(uri)?).await;
         text.map(said).map_err(|err| err.to_string())
     }
 
@@ -37,12 +40,12 @@ impl Plugins {
         uri: &str,
         is_wanted: bool,
     ) -> Result<McpAnswer, String> {
-        let subscribed = self.link(user, name).await?.connection.subscribe(bounded(uri)?, is_wanted).await;
+        let subscribed = self.asked(user, name).await?.connection().subscribe(bounded(uri)?, is_wanted).await;
         subscribed.map(|()| McpAnswer::default()).map_err(|err| err.to_string())
     }
 
     pub(super) async fn prompts(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
-        let mut prompts = self.link(user, name).await?.connection.prompts().await.map_err(|err| err.to_string())?;
+        let mut prompts = self.asked(user, name).await?.connection().prompts().await.map_err(|err| err.to_string())?;
         let size = |prompt: &McpPrompt| {
             let arguments = prompt.arguments.iter().map(|known| known.name.len() + known.description.len());
             prompt.name.len() + prompt.description.len() + arguments.sum::<usize>()
@@ -58,17 +61,31 @@ impl Plugins {
         prompt: &str,
         arguments: &BTreeMap<String, String>,
     ) -> Result<McpAnswer, String> {
-        let text = self.link(user, name).await?.connection.prompt(bounded(prompt)?, arguments).await;
+        let text = self.asked(user, name).await?.connection().prompt(bounded(prompt)?, arguments).await;
         text.map(said).map_err(|err| err.to_string())
     }
 
-    /// The way to a server that a person may use.
-    async fn link(&self, user: &str, name: &str) -> Result<Link, String> {
+    /// A place among those who ask a server that a person may use.
+    async fn asked(&self, user: &str, name: &str) -> Result<Asked, String> {
         let installed = self.find(user, name).await?;
         if !installed.is_enabled {
             return Err(format!("the server `{name}` is disabled"));
         }
-        self.servers.connect(&installed).await
+        let link = self.servers.connect(&installed).await?;
+        let place = link.place().await?;
+        Ok(Asked { link, _place: place })
+    }
+}
+
+/// A server that is asked, by one of those who may at the same time.
+struct Asked {
+    link: Link,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Asked {
+    fn connection(&self) -> &dyn Connection {
+        self.link.connection.as_ref()
     }
 }
 

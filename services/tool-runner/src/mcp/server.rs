@@ -7,13 +7,12 @@ use std::time::Duration;
 use domain::mcp::{Launch, Status};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, async_trait};
 use service_kit::task::{self, TaskKind};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::{Offered, usable};
-use crate::ports::{Connection, Connector, Installations, Installed, Key, McpError};
+use super::link::{Link, list, start};
+use crate::ports::{Connection, Connector, Installations, Installed, Key};
 
 /// How long a server may take to start and to list its tools.
 const START: Duration = Duration::from_secs(60);
@@ -21,8 +20,6 @@ const START: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(15 * 60);
 /// How often it is looked after.
 const LOOK: Duration = Duration::from_secs(60);
-/// Calls that one server is given at the same time.
-const CALLS: usize = 8;
 /// The pause after a failure; doubles up to the longest one.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
@@ -30,13 +27,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 const STEADY: Duration = Duration::from_secs(60);
 /// Calls that wait for a server to start, at most.
 const WAITING: usize = 64;
-
-/// A server that may be called, by so many at the same time.
-#[derive(Clone)]
-pub(crate) struct Link {
-    pub(crate) connection: Arc<dyn Connection>,
-    pub(crate) permits: Arc<Semaphore>,
-}
 
 /// The way to it, or why there is none.
 pub(super) type Connected = Result<Link, String>;
@@ -203,7 +193,7 @@ impl Server {
                 state.since = Instant::now();
                 state.reading = None;
                 state.watch = Some(watch(me.clone(), Arc::clone(&connection), state.number));
-                let link = Link { connection, permits: Arc::new(Semaphore::new(CALLS)) };
+                let link = Link::new(connection);
                 state.link = Some(link.clone());
                 Ok(link)
             }
@@ -259,10 +249,14 @@ impl Server {
     }
 
     fn on_look(&self, me: &ActorRef<ServerMsg>, state: &mut State) {
-        let is_called = state.link.as_ref().is_some_and(|link| link.permits.available_permits() < CALLS);
+        let is_called = state.link.as_ref().is_some_and(Link::is_asked);
         if !is_called && state.used.elapsed() >= IDLE {
             self.close(state);
             state.failures = 0;
+        }
+        // One that is there in name only is found out before somebody needs it.
+        if let Some(link) = &state.link {
+            link.connection.ping();
         }
         // Another runner may have been told to remove it, to run something else, or to start it anew.
         let (installations, key, version, me) =
@@ -280,6 +274,7 @@ impl Server {
     fn on_report(&self, state: &State, reply: RpcReplyPort<(Status, String)>) {
         let status = match (&state.link, state.failures) {
             (Some(_), _) => Status::Running,
+            (None, _) if !state.waiting.is_empty() => Status::Starting,
             (None, 0) => Status::Stopped,
             (None, _) => Status::Failed,
         };
@@ -303,27 +298,6 @@ impl Server {
             task::spawn(TaskKind::Watch, "close-mcp-server", async move { link.connection.close().await });
         }
     }
-}
-
-/// Starts a server, and reads what it offers. What is another than somebody agreed to is
-/// not called until they agree again.
-pub(super) async fn start(
-    connector: &dyn Connector,
-    key: &Key,
-    launch: &Launch,
-) -> Result<(Arc<dyn Connection>, Vec<Offered>), McpError> {
-    let connection = connector.connect(key, launch).await?;
-    match list(connection.as_ref()).await {
-        Ok(tools) => Ok((connection, tools)),
-        Err(err) => {
-            connection.close().await;
-            Err(err)
-        }
-    }
-}
-
-async fn list(connection: &dyn Connection) -> Result<Vec<Offered>, McpError> {
-    Ok(usable(connection.tools().await?))
 }
 
 fn watch(me: ActorRef<ServerMsg>, connection: Arc<dyn Connection>, number: u64) -> AbortOnDropHandle<()> {

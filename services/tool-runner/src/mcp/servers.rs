@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use super::server::{Connected, Link, Server, ServerMsg, Version};
+use super::link::Link;
+use super::server::{Connected, Server, ServerMsg, Version};
 use crate::ports::{Connector, Installations, Installed, Key};
 
 /// How long whoever calls waits for a server to start: longer than it may take.
@@ -211,7 +212,7 @@ mod tests {
     use super::*;
     use crate::adapters::rmcp::{OAuth, RmcpConnector};
     use crate::adapters::sealed::MasterKey;
-    use crate::adapters::sql::SqlInstallations;
+    use crate::adapters::sql::{SqlInstallations, prepare};
     use crate::adapters::vault::Vault;
 
     #[tokio::test]
@@ -220,7 +221,8 @@ mod tests {
         let database = Database::sqlite(&folder.path().join("tools.sqlite")).await.unwrap();
         let key = MasterKey::open(None, &folder.path().join("secrets.key")).unwrap();
         let oauth = Arc::new(OAuth::new(Vault::new(database.clone(), key), None));
-        let installations = Arc::new(SqlInstallations::prepare(database).await.unwrap());
+        prepare(&database).await.unwrap();
+        let installations = Arc::new(SqlInstallations::new(database));
         let connector = Arc::new(RmcpConnector { folder: folder.path().to_owned(), oauth });
         let installed = Installed {
             key: Key { owner: String::new(), name: "none".into() },
@@ -235,6 +237,7 @@ mod tests {
             installed_by: String::new(),
             installed_at_ms: 0,
             restarts: 0,
+            is_personal: false,
         };
         let servers = Servers::default();
         let ended = servers.start(connector.clone(), installations.clone()).await.unwrap();

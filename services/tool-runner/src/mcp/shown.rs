@@ -8,8 +8,15 @@ use domain::untrusted::visible;
 
 use crate::ports::Installed;
 
-/// A server as a person sees it; `is_theirs`: they may see how it is run, and why it failed.
-pub(super) fn server(installed: Installed, status: Status, last_error: String, is_theirs: bool) -> McpServer {
+/// What a person may see of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sees {
+    pub(super) how_it_is_run: bool,
+    pub(super) why_it_failed: bool,
+}
+
+/// A server as a person sees it.
+pub(super) fn server(installed: Installed, status: Status, last_error: String, sees: Sees) -> McpServer {
     let status = match status {
         _ if !installed.is_enabled => Status::Disabled,
         Status::Stopped if awaits(&installed) => Status::PendingAuth,
@@ -19,10 +26,10 @@ pub(super) fn server(installed: Installed, status: Status, last_error: String, i
         name: installed.key.name,
         owner: installed.key.owner,
         source: url(&installed.source),
-        launch: if is_theirs { masked(installed.launch) } else { hidden(installed.launch) },
+        launch: if sees.how_it_is_run { masked(installed.launch) } else { hidden(installed.launch) },
         status,
         tools: u32::try_from(installed.tools.len()).unwrap_or(u32::MAX),
-        last_error: if is_theirs { last_error } else { String::new() },
+        last_error: if sees.why_it_failed { last_error } else { String::new() },
         installed_by: installed.installed_by,
         is_reloaded: installed.is_reloaded,
         may_sample: installed.may_sample,
@@ -33,7 +40,7 @@ pub(super) fn server(installed: Installed, status: Status, last_error: String, i
 /// Whether somebody has to authorise it before anything of it is known.
 fn awaits(installed: &Installed) -> bool {
     let is_far = matches!(installed.launch, Launch::Http { .. });
-    is_far && installed.tools.is_empty() && installed.approved.is_empty() && !installed.last_error.is_empty()
+    is_far && installed.tools.is_empty() && !installed.last_error.is_empty()
 }
 
 /// All that a model would read of the tools, for whoever is to agree to it.

@@ -18,9 +18,9 @@ use tracing::warn;
 
 use super::Servers;
 use super::limits::CallLimits;
+use super::link::{BUSY, Link};
 use super::sampling::CallSampler;
-use super::server::Link;
-use crate::ports::{Called, Calling, Given, Installations, Installed, Key, McpError, RUNNING, Sampler};
+use crate::ports::{Called, Calling, Calls, Given, Installations, Installed, Key, McpError, RUNNING, Sampler};
 use crate::registry::{ANSWERS, Ended, Tool};
 
 pub(super) struct McpTool {
@@ -30,6 +30,7 @@ pub(super) struct McpTool {
     pub(super) name: String,
     pub(super) servers: Servers,
     pub(super) installations: Arc<dyn Installations>,
+    pub(super) calls: Arc<dyn Calls>,
     pub(super) limit: Duration,
     pub(super) limits: CallLimits,
     pub(super) bus: Bus,
@@ -70,7 +71,7 @@ impl Tool for McpTool {
             duration_ms: 0,
             error: Some(RUNNING),
         };
-        if let Err(why) = self.limits.begin(self.installations.as_ref(), &called).await {
+        if let Err(why) = self.limits.begin(self.calls.as_ref(), &called).await {
             return Ended::Unreachable(why);
         }
         let (mut ended, mut error) = self.ask(&link, request.call.turn, arguments.clone(), sampler.clone()).await;
@@ -82,10 +83,10 @@ impl Tool for McpTool {
         }
         let duration_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let called = Called { duration_ms, error, ..called };
-        let installations = Arc::clone(&self.installations);
+        let calls = Arc::clone(&self.calls);
         // Nobody waits for the books: the result goes on its way.
         task::spawn(TaskKind::Work, "note-mcp-call", async move {
-            if let Err(err) = installations.note_call(&called).await {
+            if let Err(err) = calls.note_call(&called).await {
                 warn!(error = %err, "failed to note a call");
             }
         });
@@ -93,8 +94,6 @@ impl Tool for McpTool {
     }
 }
 
-/// How long a call waits for others to the same server to end.
-const BUSY: Duration = Duration::from_secs(30);
 /// What a call may take beside the server's own time: it may have to be started, and others
 /// may come first.
 pub(super) const BEFORE_CALL: Duration = Duration::from_secs(75 + BUSY.as_secs());
@@ -156,15 +155,9 @@ impl McpTool {
             Some(Value::Object(answers)) => Some(answers),
             _ => None,
         };
-        let _permit = match tokio::time::timeout(BUSY, link.permits.acquire()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) => return (Ended::Unreachable("the server was ended".to_owned()), Some("ended")),
-            Err(_) => {
-                return (
-                    Ended::Unreachable("not called: the server is busy with other calls".to_owned()),
-                    Some("busy"),
-                );
-            }
+        let _place = match link.place().await {
+            Ok(place) => place,
+            Err(why) => return (Ended::Unreachable(why), Some("busy")),
         };
         let said = watch::Sender::new(String::new());
         let telling = self.tell_progress(turn, said.subscribe());

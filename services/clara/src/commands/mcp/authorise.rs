@@ -6,28 +6,28 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use domain::mcp::{Callback, McpCommand as Asked, callback};
+use domain::mcp::{Authorisation, callback};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::Mcp;
+use super::{Mcp, Server};
 
 /// What is read of a request at most, in bytes.
 const REQUEST_BYTES: usize = 16 * 1024;
 
 impl Mcp {
     /// Listens on this machine for where the page leads back to.
-    pub(super) async fn authorise(
+    pub(super) async fn on_a_page(
         &self,
-        name: String,
+        server: &Server,
         client_id: Option<String>,
         client_secret: Option<String>,
         patience: Duration,
     ) -> anyhow::Result<ExitCode> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("listen on this machine")?;
         let redirect_uri = format!("http://{}/callback", listener.local_addr()?);
-        let begin = Asked::OauthStart { name: name.clone(), redirect_uri, client_id, client_secret };
-        let begun = self.ask(begin).await?;
+        let start = Authorisation::Start { redirect_uri, client_id, client_secret };
+        let begun = self.authorise(server, start).await?;
         match self.json {
             true => println!("{}", json!({"open": begun.text})),
             false => println!("Open this, and agree there:\n\n    {}\n\nWaiting …", begun.text),
@@ -35,13 +35,13 @@ impl Mcp {
         std::io::stdout().flush()?;
         let back = tokio::time::timeout(patience, led_back(&listener)).await;
         let back = back.context("nobody agreed in time; begin again")??;
-        let Callback { code, state, issuer } = callback(&back, "");
-        if code.is_empty() {
+        let back = callback(&back, "");
+        if back.code.is_empty() {
             bail!("not authorised: the page led back without a code");
         }
-        let answer = self.ask(Asked::OauthComplete { name: name.clone(), code, state, issuer }).await?;
+        let answer = self.authorise(server, Authorisation::Complete(back)).await?;
         if !self.json {
-            println!("`{name}` is authorised. It offers:");
+            println!("`{}` is authorised. It offers:", server.name);
         }
         self.tools(&answer)
     }

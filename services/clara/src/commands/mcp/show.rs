@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use domain::mcp::{Launch, McpAnswer, McpArgument, McpPrompt, McpResource, McpServer, McpTool};
+use domain::mcp::{Launch, McpAnswer, McpArgument, McpCall, McpPrompt, McpResource, McpServer, McpTool, McpUsage};
 use domain::message::without_controls;
 use domain::untrusted::visible;
 use serde_json::{Value, json};
 
 use super::Mcp;
+use crate::commands::time;
 use crate::commands::turn::one_line;
 
 impl Mcp {
@@ -100,6 +101,41 @@ impl Mcp {
             }
         }
         self.none(answer.prompts.is_empty(), "It has no prompts ready.")
+    }
+
+    pub(super) fn calls(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        for McpCall { server, tool, started_at_ms, duration_ms, error } in &answer.calls {
+            if self.json {
+                println!(
+                    "{}",
+                    json!({"server": server, "tool": tool, "started_at_ms": started_at_ms, "duration_ms": duration_ms,
+                           "error": error})
+                );
+                continue;
+            }
+            let ended = if error.is_empty() { "well" } else { error };
+            println!("{}  {:>7} ms  {ended:<12} {}__{}", time(*started_at_ms), duration_ms, server, visible(tool));
+        }
+        self.none(answer.calls.is_empty(), "No server was called.")
+    }
+
+    pub(super) fn usage(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        for McpUsage { user, server, day, calls, failed, timed_out, total_ms } in &answer.usage {
+            if self.json {
+                println!(
+                    "{}",
+                    json!({"user": user, "server": server, "day": day, "calls": calls, "failed": failed,
+                           "timed_out": timed_out, "total_ms": total_ms})
+                );
+                continue;
+            }
+            let mean = total_ms.checked_div(*calls).unwrap_or_default();
+            println!(
+                "{day}  {:<20} {server:<20} {calls:>5} calls, {failed} failed, {timed_out} took too long; {mean} ms each",
+                without_controls(user)
+            );
+        }
+        self.none(answer.usage.is_empty(), "No server was called.")
     }
 
     pub(super) fn text(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {

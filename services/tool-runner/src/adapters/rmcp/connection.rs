@@ -31,7 +31,7 @@ use crate::ports::{Calling, Connection, Given, Key, McpError};
 const LIST: Duration = Duration::from_secs(30);
 /// How many pages a list may have.
 const PAGES: usize = 64;
-/// How long a server may take to say that it is there, after a call that took too long.
+/// How long a server may take to say that it is there.
 const PING: Duration = Duration::from_secs(5);
 
 /// What a server lists page by page, until there are at least `enough` or the pages end.
@@ -90,21 +90,6 @@ impl RmcpConnection {
             let _ = tell.send(true);
         });
         Self { peer, host, stop, ended, asking }
-    }
-
-    /// Gives the way up if the server does not even say that it is there.
-    fn ping(&self) {
-        let (peer, stop) = (self.peer.clone(), self.stop.clone());
-        task::spawn(TaskKind::Watch, "ping-mcp-server", async move {
-            let asked = async {
-                let request = ClientRequest::PingRequest(Default::default());
-                let handle = peer.send_cancellable_request(request, PeerRequestOptions::with_timeout(PING)).await?;
-                handle.await_response().await
-            };
-            if !matches!(tokio::time::timeout(PING, asked).await, Ok(Ok(_) | Err(ServiceError::McpError(_)))) {
-                stop.cancel();
-            }
-        });
     }
 
     async fn list(&self) -> Result<Vec<Offered>, ServiceError> {
@@ -231,6 +216,20 @@ impl Connection for RmcpConnection {
 
     async fn prompt(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, McpError> {
         self.fill_prompt(name, arguments).await
+    }
+
+    fn ping(&self) {
+        let (peer, stop) = (self.peer.clone(), self.stop.clone());
+        task::spawn(TaskKind::Watch, "ping-mcp-server", async move {
+            let asked = async {
+                let request = ClientRequest::PingRequest(Default::default());
+                let handle = peer.send_cancellable_request(request, PeerRequestOptions::with_timeout(PING)).await?;
+                handle.await_response().await
+            };
+            if !matches!(tokio::time::timeout(PING, asked).await, Ok(Ok(_) | Err(ServiceError::McpError(_)))) {
+                stop.cancel();
+            }
+        });
     }
 
     async fn changed(&self) {
