@@ -41,8 +41,17 @@ async fn what_files_declare_is_everybodys_as_long_as_they_do() {
     assert!(calls_tool(&mut bob, "mine__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
     assert!(calls_tool(&mut bob, "omni-server__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
 
-    // A file that is broken takes nothing away; one that says something else is another server.
+    // A file that is broken takes nothing away, nor does one whose server does not start; one that
+    // says something else is another server.
     std::fs::write(declared.join("local/mine.json"), "{").unwrap();
+    let mistaken = json!({"mcpServers": {"omni-server": {"command": "/no/such/program"}}});
+    std::fs::write(&omni, mistaken.to_string()).unwrap();
+    eventually("the mistake is told", async || {
+        let told = |log: &String| log.contains("omni-server") && log.contains("cannot be used");
+        sandbox.logs().iter().any(|(_, log)| told(log)).then_some(())
+    })
+    .await;
+    assert!(calls_tool(&mut bob, "omni-server__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
     let third = folder.path().join("third");
     std::fs::create_dir(&third).unwrap();
     let others = json!({"mcpServers": {"omni-server": entry(&third)}});

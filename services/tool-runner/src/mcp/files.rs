@@ -71,26 +71,36 @@ fn read(path: &Path) -> Option<Read> {
     })
 }
 
-/// When something under a path changed last; what others have written there is left out.
-pub(super) fn newest(path: &Path) -> Option<SystemTime> {
-    let (mut open, mut newest, mut seen) = (vec![path.to_owned()], None, 0);
+/// A mark of all that is under a path, by names, sizes and times: another one when something
+/// came, went or changed. What others have written there is left out. `None` if nothing is there.
+pub(super) fn mark(path: &Path) -> Option<String> {
+    let (mut open, mut found) = (vec![path.to_owned()], Vec::new());
+    let mut seen = 0;
     while let Some(path) = open.pop() {
         seen += 1;
         if seen > WATCHED {
             break;
         }
-        let Ok(found) = std::fs::metadata(&path) else { continue };
-        if found.is_dir() {
+        let Ok(known) = std::fs::metadata(&path) else { continue };
+        if known.is_dir() {
             let is_own = |path: &PathBuf| {
                 let name = path.file_name().and_then(|name| name.to_str());
                 name.is_some_and(|name| !matches!(name, "node_modules" | ".git" | ".venv" | "__pycache__" | "target"))
             };
-            open.extend(listed(&path).unwrap_or_default().into_iter().filter(is_own));
+            let mut inside: Vec<PathBuf> = listed(&path).unwrap_or_default().into_iter().filter(is_own).collect();
+            // Of too many, the same are looked at each time.
+            inside.sort();
+            open.extend(inside);
         } else {
-            newest = newest.max(found.modified().ok());
+            let changed = known.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+            found.push((path, changed.unwrap_or_default().as_nanos(), known.len()));
         }
     }
-    newest
+    let mut hasher = blake3::Hasher::new();
+    for (path, changed, bytes) in &found {
+        hasher.update(format!("{}\0{changed}\0{bytes}\0", path.display()).as_bytes());
+    }
+    (!found.is_empty()).then(|| hasher.finalize().to_hex().to_string())
 }
 
 #[cfg(test)]
@@ -114,5 +124,25 @@ mod tests {
         // What stands in the place of a folder cannot be listed, whoever asks.
         let file = folder.path().join("time.json");
         assert!(Watched { folder: file, file: None }.read().is_err());
+    }
+
+    #[test]
+    fn what_changed_has_another_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        assert_eq!(mark(&file("none")), None);
+        std::fs::create_dir_all(file("lib/node_modules")).unwrap();
+        std::fs::write(file("a.js"), "1").unwrap();
+        std::fs::write(file("lib/b.js"), "1").unwrap();
+        let first = mark(folder.path()).unwrap();
+        std::fs::write(file("lib/node_modules/c.js"), "1").unwrap();
+        assert_eq!(mark(folder.path()).unwrap(), first, "what others have written is left out");
+        // An older file that comes, or one that goes, is a change as a newer one is.
+        let old = std::fs::File::create(file("old.js")).unwrap();
+        old.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let second = mark(folder.path()).unwrap();
+        std::fs::remove_file(file("lib/b.js")).unwrap();
+        let third = mark(folder.path()).unwrap();
+        assert!(first != second && second != third);
     }
 }

@@ -10,12 +10,21 @@ use super::Plugins;
 use super::link::start;
 use super::offer::agreeable;
 use super::source::{Found, check_launch, check_name};
+use super::watcher::MARK;
 use crate::ports::{Installed, Key, McpError};
 
 /// How long an install may take: packages are fetched.
 pub(crate) const INSTALL: Duration = Duration::from_secs(300);
 /// Longest package.json or pyproject.toml that is looked into, in bytes.
 const MANIFEST_BYTES: u64 = 1024 * 1024;
+
+/// What an install may take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    Nothing,
+    /// What a file declared before.
+    Declared,
+}
 
 impl Plugins {
     /// Starts it once, reads what it offers, and keeps it only if that went well. Whoever
@@ -27,6 +36,7 @@ impl Plugins {
         key: Key,
         source: String,
         launch: Launch,
+        over: Over,
     ) -> Result<McpAnswer, String> {
         check_name(&key.name)?;
         check_launch(&launch)?;
@@ -35,7 +45,8 @@ impl Plugins {
             return Err(format!("{SERVERS} servers are installed already, and that is the limit"));
         }
         let is_there = format!("there is a server `{}` already; uninstall it first, or give another name", key.name);
-        if known.iter().any(|known| known.key.name == key.name) {
+        let before = known.iter().find(|known| known.key.name == key.name);
+        if before.is_some_and(|before| over == Over::Nothing || !before.source.starts_with(MARK)) {
             return Err(is_there);
         }
         let started = tokio::time::timeout(INSTALL, start(self.connector.as_ref(), &key, &launch)).await;
@@ -64,6 +75,14 @@ impl Plugins {
             restarts: 0,
             is_personal: false,
         };
+        if before.is_some() {
+            // Another replica may have come first.
+            let now = self.installations.find(&installed.key).await.map_err(|err| err.to_string())?;
+            match now {
+                Some(now) if now.launch == installed.launch => return self.with_tools(user, now).await,
+                _ => self.remove(&installed.key).await?,
+            }
+        }
         if !self.installations.add(&installed).await.map_err(|err| err.to_string())? {
             return Err(is_there);
         }

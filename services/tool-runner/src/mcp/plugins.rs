@@ -10,7 +10,7 @@ use domain::mcp::{McpAnswer, McpCommand, McpRequest, Status};
 use domain::message::Principal;
 use tracing::info;
 
-use super::installing::{INSTALL, look};
+use super::installing::{INSTALL, Over, look};
 use super::limits::CallLimits;
 use super::source::plan;
 use super::watcher::{MARK, path_of};
@@ -58,7 +58,7 @@ impl Plugins {
             McpCommand::Install { source, name, launch, for_all } => {
                 self.admin(user)?;
                 let owner = if for_all { String::new() } else { user.to_owned() };
-                self.install(user, Key { owner, name }, source, launch).await
+                self.install(user, Key { owner, name }, source, launch, Over::Nothing).await
             }
             McpCommand::Uninstall { name } => self.uninstall(user, &name).await,
             McpCommand::List => {
@@ -194,12 +194,16 @@ impl Plugins {
             self.admin(user)?;
             self.undeclared(user, name).await?
         };
-        self.servers.end(&key);
-        // Before it: what it was authorised with must not outlive it.
-        self.authorities.forget(&key).await?;
-        self.installations.remove(&key).await.map_err(|err| err.to_string())?;
+        self.remove(&key).await?;
         info!(server = name, by = user, "uninstalled an MCP server");
         Ok(McpAnswer::default())
+    }
+
+    pub(super) async fn remove(&self, key: &Key) -> Result<(), String> {
+        self.servers.end(key);
+        // Before it: what it was authorised with must not outlive it.
+        self.authorities.forget(key).await?;
+        self.installations.remove(key).await.map(|_| ()).map_err(|err| err.to_string())
     }
 
     async fn one(&self, user: &str, name: &str) -> Result<McpAnswer, String> {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use domain::mcp::Launch;
 use service_kit::task::{self, TaskKind};
@@ -15,7 +15,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::declared::{Declared, declared};
-use super::files::{Read, Watched, newest};
+use super::files::{Read, Watched, mark};
+use super::installing::Over;
 use super::{Plugins, Servers};
 use crate::ports::{Installed, Key};
 
@@ -43,8 +44,8 @@ struct Known {
     missing: HashMap<String, u32>,
     /// Which file declared a server last: it need not be the one that did first.
     sources: HashMap<String, String>,
-    /// When the files of a server changed last.
-    changed: HashMap<Key, SystemTime>,
+    /// How the files of a server were when they were looked at last.
+    marks: HashMap<Key, String>,
     /// Those that are being started anew.
     restarting: HashMap<Key, AbortOnDropHandle<()>>,
 }
@@ -136,19 +137,21 @@ impl Plugins {
                     }
                 }
                 None if faulty.contains(known.sources.get(&there.key.name).unwrap_or(&there.source)) => {}
+                // It says something else now, which takes its place when that has started.
+                Some((_, server)) => {
+                    known.missing.remove(&there.key.name);
+                    if there.is_enabled && !server.is_enabled {
+                        self.allow(&there.key, false).await;
+                    }
+                }
                 // A file that is written anew may be away for a moment.
                 None if *missing(known, &there.key.name) < LOOKS => *missing(known, &there.key.name) += 1,
-                // Its file is gone, or says something else now.
-                _ => {
+                None => {
                     known.missing.remove(&there.key.name);
                     known.sources.remove(&there.key.name);
-                    self.servers.end(&there.key);
-                    if let Err(why) = self.authorities.forget(&there.key).await {
-                        warn!(why, "failed to forget what a server was authorised with");
-                    }
-                    match self.installations.remove(&there.key).await {
-                        Ok(_) => info!(server = there.key.name, "removed a server that no file declares any more"),
-                        Err(err) => warn!(error = %err, "failed to remove a server that no file declares any more"),
+                    match self.remove(&there.key).await {
+                        Ok(()) => info!(server = there.key.name, "removed a server that no file declares any more"),
+                        Err(why) => warn!(why, "failed to remove a server that no file declares any more"),
                     }
                 }
             }
@@ -172,7 +175,8 @@ impl Plugins {
         }
     }
 
-    /// Begins to install a server, unless it is being installed, rests, or is not wanted yet.
+    /// Begins to install a server, in place of what the files said before, unless it is being
+    /// installed, rests, or is not wanted yet.
     async fn add(self: &Arc<Self>, source: String, server: Declared, known: &mut Known) {
         let last = known.resting.get(&server.name).filter(|(launch, ..)| *launch == server.launch);
         let rests = last.is_some_and(|(_, until, _)| *until > Instant::now());
@@ -183,7 +187,7 @@ impl Plugins {
         let key = Key { owner: String::new(), name: server.name.clone() };
         let (plugins, launch) = (Arc::clone(self), server.launch.clone());
         let work = task::spawn(TaskKind::Work, "install-declared-server", async move {
-            plugins.install("", key, source, launch).await.map(|_| ())
+            plugins.install("", key, source, launch, Over::Declared).await.map(|_| ())
         });
         let begun = Installing { launch: server.launch, work: AbortOnDropHandle::new(work) };
         known.installing.insert(server.name, begun);
@@ -218,7 +222,7 @@ impl Plugins {
                 return;
             }
         };
-        known.changed.retain(|key, _| all.iter().any(|there| there.key == *key));
+        known.marks.retain(|key, _| all.iter().any(|there| there.key == *key));
         known.restarting.retain(|_, restart| !restart.is_finished());
         for there in all.into_iter().filter(|there| there.is_enabled) {
             // One that starts has its files looked at again when it has.
@@ -226,9 +230,9 @@ impl Plugins {
                 continue;
             }
             let Some(path) = path_of(&there) else { continue };
-            let Ok(Some(newest)) = tokio::task::spawn_blocking(move || newest(&path)).await else { continue };
-            let before = known.changed.insert(there.key.clone(), newest);
-            if before.is_some_and(|before| before != newest) {
+            let Ok(Some(now)) = tokio::task::spawn_blocking(move || mark(&path)).await else { continue };
+            let before = known.marks.insert(there.key.clone(), now.clone());
+            if before.is_some_and(|before| before != now) {
                 info!(server = there.key.name, "the files of a server changed: it starts anew");
                 let (key, servers) = (there.key.clone(), self.servers.clone());
                 let work = task::spawn(TaskKind::Work, "restart-changed-server", restart(servers, there));
