@@ -12,6 +12,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
+use futures::StreamExt;
+use futures::channel::mpsc;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -33,6 +35,8 @@ pub enum Quirk {
     MetadataAt(String),
     /// The first tokens are over at once, and must be renewed.
     ShortLived,
+    /// Speaks the HTTP with server-sent events of 2024-11-05, and nothing newer.
+    Old,
 }
 
 struct Code {
@@ -50,6 +54,8 @@ struct Inner {
     next: u64,
     /// Calls of its tool, with the token that each came with.
     called: Vec<String>,
+    /// Where its events go, if it is an old one and somebody listens.
+    events: Option<mpsc::UnboundedSender<String>>,
 }
 
 type Shared = Arc<Mutex<Inner>>;
@@ -73,6 +79,7 @@ impl Protected {
             refresh: Vec::new(),
             next: 0,
             called: Vec::new(),
+            events: None,
         }));
         let router = Router::new().fallback(serve).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -138,7 +145,14 @@ async fn serve(State(shared): State<Shared>, method: Method, uri: Uri, headers: 
         }
         ("GET", "/authorize") => authorize(&mut inner, &pairs(uri.query().unwrap_or_default())),
         ("POST", "/token") => token(&mut inner, &pairs(&String::from_utf8_lossy(&body))),
-        ("POST", "/mcp") => mcp(&mut inner, &headers, &body),
+        ("GET" | "POST", "/mcp" | "/messages") if inner.quirk == Quirk::Old => {
+            old(&mut inner, &method, &uri, &headers, &body)
+        }
+        ("POST", "/mcp") => match mcp(&mut inner, &headers, &body) {
+            Ok(Some(answer)) => json(answer),
+            Ok(None) => StatusCode::ACCEPTED.into_response(),
+            Err(unknown) => unknown,
+        },
         ("GET" | "DELETE", "/mcp") => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -230,7 +244,30 @@ fn token(inner: &mut Inner, asked: &HashMap<String, String>) -> Response {
     .into_response()
 }
 
-fn mcp(inner: &mut Inner, headers: &HeaderMap, body: &[u8]) -> Response {
+/// Its first event says where messages go, whose answers are events too.
+fn old(inner: &mut Inner, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
+    let answer = mcp(inner, headers, body);
+    match (method.as_str(), uri.path(), answer) {
+        (_, _, Err(unknown)) => unknown,
+        ("GET", "/mcp", Ok(_)) => {
+            let (tell, told) = mpsc::unbounded();
+            tell.unbounded_send("event: endpoint\ndata: /messages\n\n".to_owned()).unwrap();
+            inner.events = Some(tell);
+            let body = axum::body::Body::from_stream(told.map(Ok::<_, std::convert::Infallible>));
+            ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
+        }
+        ("POST", "/messages", Ok(answer)) => {
+            if let (Some(answer), Some(events)) = (answer, &inner.events) {
+                let _ = events.unbounded_send(format!("event: message\ndata: {answer}\n\n"));
+            }
+            StatusCode::ACCEPTED.into_response()
+        }
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
+}
+
+/// What it answers, if it does; the error is for whom it does not know.
+fn mcp(inner: &mut Inner, headers: &HeaderMap, body: &[u8]) -> Result<Option<Value>, Response> {
     let given = headers.get(header::AUTHORIZATION).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let token = given.strip_prefix("Bearer ").unwrap_or_default().to_owned();
     if !inner.access.contains(&token) {
@@ -239,7 +276,7 @@ fn mcp(inner: &mut Inner, headers: &HeaderMap, body: &[u8]) -> Response {
             _ => format!("{}/.well-known/oauth-protected-resource/mcp", inner.base),
         };
         let challenge = format!("Bearer resource_metadata=\"{place}\"");
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
+        return Err((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response());
     }
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
     let result = match asked["method"].as_str().unwrap_or_default() {
@@ -255,7 +292,7 @@ fn mcp(inner: &mut Inner, headers: &HeaderMap, body: &[u8]) -> Response {
             json!({"content": [{"type": "text", "text": "you are known"}]})
         }
         "ping" => json!({}),
-        _ => return StatusCode::ACCEPTED.into_response(),
+        _ => return Ok(None),
     };
-    axum::Json(json!({"jsonrpc": "2.0", "id": asked["id"], "result": result})).into_response()
+    Ok(Some(json!({"jsonrpc": "2.0", "id": asked["id"], "result": result})))
 }

@@ -1,7 +1,7 @@
 //! Calls that wait for a person's word: asked for by policy, answered from anywhere, once,
 //! whatever was killed meanwhile.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use domain::approval::Question;
 use domain::carry::Choice;
@@ -87,6 +87,44 @@ async fn an_approval_outlives_every_process_and_is_used_once() {
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("nothing waits under"));
     assert_eq!(terminal.asks("yes").await.text, "all right", "it is used up");
     assert_eq!(tools.runs().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_answered_in_chat_from_another_conversation() {
+    let (model, tools, folder) = (charging().await, ToolServer::start().await, tempfile::tempdir().unwrap());
+    let plan = asking(Sandbox::plan().with(model.as_openai()).set("CLARA_LEDGER", tools.address), folder.path(), ASK);
+    let sandbox = plan.set("CLARA_ADMINS", "cli-root").start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let chats = |user: &str, channel: &str, typed: &str| {
+        let mut chat = command("clara", sandbox.folder());
+        chat.env("NATS_URL", sandbox.nats.url()).env("CLI_USER_ID", user).env("CLARA_ADMINS", "cli-root");
+        chat.args(["chat", "--json", "--conversation", channel]);
+        let mut chat = chat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut chat.stdin.take().unwrap(), typed.as_bytes()).unwrap();
+        String::from_utf8(chat.wait_with_output().unwrap().stdout).unwrap()
+    };
+    let asked = async |terminal: &mut Terminal| {
+        let question = terminal.asks("charge the card").await;
+        asks(&question);
+        eventually("it waits", async || (listed(&sandbox).len() == 1).then_some(())).await;
+        question.turn.to_string()
+    };
+    let turn = asked(&mut terminal).await;
+    let listed_to = |user: &str| chats(user, "other", "!approvals\n");
+    assert!(listed_to("cli-user").contains(&turn) && listed_to("cli-root").contains(&turn));
+    assert!(listed_to("cli-bob").contains("Nothing waits for your word"), "what somebody's calls hold is theirs");
+    assert!(chats("cli-user", "other", "!approve\n").contains("nothing waits here"), "it was asked elsewhere");
+    assert!(chats("cli-user", "other", &format!("!approve {}\n", &turn[..8])).contains("told in cli/main"));
+    assert!(terminal.hears().await.text.starts_with("result: "));
+    assert_eq!(tools.runs().len(), 1);
+
+    // An administrator answers as well; and here no id is needed.
+    let turn = asked(&mut terminal).await;
+    assert!(chats("cli-root", "theirs", &format!("!deny {turn}\n")).contains("told in cli/main"));
+    assert!(terminal.hears().await.text.contains("the person said no"));
+    asked(&mut terminal).await;
+    assert!(chats("cli-user", "main", "!approve\n").contains("result: "));
+    assert_eq!(tools.runs().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,6 +113,17 @@ async fn tokens_are_renewed_by_whichever_replica_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_old_is_authorised_alike() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::Old).await);
+    let (_model, sandbox, mut terminal) = start(folder.path(), &server, 1).await;
+    let bus = sandbox.bus().await;
+    let address = mcp(&bus, ANN, begin("http://127.0.0.1:1/callback")).await.unwrap().text;
+    mcp(&bus, ANN, complete(&open(&address).await)).await.unwrap();
+    assert!(calls_tool(&mut terminal, "far__whoami", "{}").await.text.contains("you are known"));
+    assert_eq!(server.called(), ["at-canary-2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_counts_once_and_only_for_who_began() {
     let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await);
     let (_model, sandbox, _terminal) = start(folder.path(), &server, 1).await;

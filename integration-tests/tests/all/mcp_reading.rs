@@ -54,6 +54,36 @@ async fn resources_and_prompts_are_listed_read_and_filled_in() {
     assert!(mcp(&sandbox.bus().await, "cli-bob", others).await.is_err());
 }
 
+/// The events of a chat into which these lines are typed.
+fn chats(sandbox: &Sandbox, typed: &str) -> Vec<serde_json::Value> {
+    let mut chat = testkit::process::command("clara", sandbox.folder());
+    chat.env("NATS_URL", sandbox.nats.url()).env("CLI_USER_ID", ANN).args(["chat", "--json"]);
+    let mut chat = chat.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut chat.stdin.take().unwrap(), typed.as_bytes()).unwrap();
+    lines(chat.wait_with_output().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_from_mcpomni_connect_types_what_they_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, sandbox) = start(folder.path()).await;
+    let typed = "/tools\n/resources\n/resource:demo://resource/dynamic/text/7\n/prompts\n/prompt:args-prompt/city=Oslo\n\
+                 /subscribe:/resource:demo://resource/static/document/features.md\n";
+    let seen = chats(&sandbox, typed);
+    let told: Vec<&str> =
+        seen.iter().filter(|event| event["event"] == "servers").map(|event| event["text"].as_str().unwrap()).collect();
+    for (text, part) in
+        told.iter().zip(["everything__echo  ", "features.md  (everything)", "Resource 7", "args-prompt  ("])
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(told.len() == 5 && told[4].contains("You hear of changes"), "{told:?}");
+    // What a prompt says stays the server's word, which the model asks for.
+    let said = model.asked().into_iter().map(|asked| asked.last_user).collect::<String>();
+    assert!(said.contains("`args-prompt` of the server `everything` by mcp_get_prompt"), "{said}");
+    assert!(said.contains(r#"{"city":"Oslo"}"#), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_subscribed_sees_what_changed_since_it_was_read() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@
 //! runs as processes of their own.
 
 pub mod app; // All services in one process.
+mod approvals; // Calls that wait for somebody's word.
 mod chat; // The terminal.
 pub mod cli; // What can be typed.
 mod commands; // The operator's tools.

@@ -6,19 +6,22 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints, Server};
 use domain::attachment::Attachment;
+use domain::carry::Choice;
 use domain::ids::{ConversationId, MessageId, TurnId};
 use domain::message::Principal;
 use domain::turn::Reply;
 use proto::live::{Snapshot, TurnDelta};
 use proto::terminal::{PLATFORM, Said, Say, Saying, place};
 use service_kit::run::replica;
+use service_kit::settings::Settings;
 use service_kit::task::{self, TaskKind};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::files::{self, Attaching};
-use super::projects;
+use super::{projects, servers};
+use crate::approvals::{self, InChat};
 use crate::links;
 use crate::local::Folder;
 
@@ -44,11 +47,22 @@ pub(crate) enum Spoken {
     Refused(String),
 }
 
-/// What the terminal did for a line.
-pub(crate) struct Done {
-    /// What scripts know it by.
-    pub(crate) event: &'static str,
-    pub(crate) text: String,
+/// What a line comes to that is no message.
+pub(crate) enum Own {
+    /// The terminal did it.
+    Done {
+        /// What scripts know it by.
+        event: &'static str,
+        text: String,
+    },
+    /// It is said in the person's place.
+    Say(Saying),
+}
+
+impl Own {
+    pub(crate) fn done(event: &'static str, text: impl Into<String>) -> Self {
+        Self::Done { event, text: text.into() }
+    }
 }
 
 pub(crate) struct Client {
@@ -134,26 +148,63 @@ impl Client {
 
     /// Does what a line asks of the terminal rather than of Clara; `None` when it
     /// is a message. The error is a word to the person.
-    pub(crate) async fn own(&mut self, line: &str) -> Option<Result<Done, String>> {
+    pub(crate) async fn own(&mut self, settings: &Settings, line: &str) -> Option<Result<Own, String>> {
         if let Some(path) = files::in_chat(line) {
             return Some(match path {
                 Ok(Attaching::Nothing) => {
                     self.files.clear();
-                    Ok(Done { event: "attached", text: "Nothing goes with your next message.".to_owned() })
+                    Ok(Own::done("attached", "Nothing goes with your next message."))
                 }
-                Ok(Attaching::File(path)) => self.attach(&path).await.map(|text| Done { event: "attached", text }),
+                Ok(Attaching::File(path)) => self.attach(&path).await.map(|text| Own::done("attached", text)),
                 Err(why) => Err(why),
             });
         }
         if let Some(project) = projects::in_chat(line) {
             let told = projects::ask(&self.bus, &self.person, &self.conversation, project).await;
-            return Some(told.map(|text| Done { event: "project", text }));
+            return Some(told.map(|text| Own::done("project", text)));
+        }
+        if let Some(approval) = approvals::in_chat(line) {
+            return Some(match approval {
+                Ok(InChat::List) => {
+                    let listed = approvals::listed(&self.bus, settings, &self.person).await;
+                    listed.map(|text| Own::done("approvals", text)).map_err(|err| format!("{err:#}"))
+                }
+                Ok(InChat::Answer(choice, id)) => self.approve(choice, id).await.map_err(|err| format!("{err:#}")),
+                Err(why) => Err(why),
+            });
+        }
+        if let Some(asked) = servers::in_chat(line) {
+            return Some(servers::ask(&self.bus, &self.person, asked).await);
         }
         let links = match links::in_chat(line)? {
             Ok(what) => what.ask(&self.bus, &self.person).await.map_err(|err| err.to_string()),
             Err(why) => Err(why),
         };
-        Some(links.map(|links| Done { event: "links", text: links.text }))
+        Some(links.map(|links| Own::done("links", links.text)))
+    }
+
+    /// Answers a question that waits here, or anywhere; what comes of one that was asked
+    /// elsewhere is told there.
+    async fn approve(&mut self, choice: Choice, id: Option<String>) -> anyhow::Result<Own> {
+        let waiting = match id {
+            Some(id) => approvals::find(&self.bus, &id).await?,
+            None => {
+                let here =
+                    approvals::all(&self.bus).await?.into_iter().find(|one| one.conversation == self.conversation);
+                here.context("nothing waits here for your word; `!approvals` shows what does elsewhere")?
+            }
+        };
+        let answer = waiting.answer(choice);
+        if waiting.conversation == self.conversation {
+            return Ok(Own::Say(answer));
+        }
+        match self.say(answer).await? {
+            Spoken::Accepted(_) => {
+                let text = format!("Sent. What comes of it is told in {}.", waiting.channel());
+                Ok(Own::done("approvals", text))
+            }
+            Spoken::Refused(because) => bail!("{because}"),
+        }
     }
 
     /// Has a file go with the next message; what was attached, in words.

@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::client::{Client, Done, Seen, Spoken};
+use super::client::{Client, Own, Seen, Spoken};
 use super::live::{Show, Viewer};
 use super::markdown::Markdown;
 use super::{HELP, saying};
@@ -106,7 +106,7 @@ pub(super) async fn run(
         warned = false;
         let what = match text.trim() {
             "" => continue,
-            "!help" => {
+            "!help" | "/help" => {
                 println!("{HELP}");
                 continue;
             }
@@ -114,11 +114,13 @@ pub(super) async fn run(
                 crate::commands::run_status(settings, false).await?;
                 continue;
             }
-            own => match client.own(own).await {
-                Some(Ok(Done { text, .. })) => {
+            "quit" | "exit" => break,
+            own => match client.own(settings, own).await {
+                Some(Ok(Own::Done { text, .. })) => {
                     println!("{}", without_controls(&text));
                     continue;
                 }
+                Some(Ok(Own::Say(what))) => what,
                 Some(Err(why)) => {
                     println!("{}", screen.bad(&without_controls(&why)));
                     continue;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use super::client::{Client, Done, Seen, Spoken};
+use super::client::{Client, Own, Seen, Spoken};
 use super::live::{Show, Viewer};
 use super::{HELP, saying};
 
@@ -49,7 +49,7 @@ pub(super) async fn run(
         let what = match line {
             Line::Text(text) => match text.trim() {
                 "" => continue,
-                "!help" => {
+                "!help" | "/help" => {
                     match json {
                         true => emit(true, json!({"event": "help", "text": HELP}))?,
                         false => println!("{HELP}"),
@@ -60,8 +60,9 @@ pub(super) async fn run(
                     crate::commands::run_status(settings, json).await?;
                     continue;
                 }
-                own => match client.own(own).await {
-                    Some(Ok(Done { event, text })) => {
+                own => match client.own(settings, own).await {
+                    Some(Ok(Own::Say(what))) => what,
+                    Some(Ok(Own::Done { event, text })) => {
                         match json {
                             true => emit(true, json!({"event": event, "text": text}))?,
                             false => println!("{text}"),

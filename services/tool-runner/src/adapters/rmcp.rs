@@ -100,10 +100,11 @@ impl RmcpConnector {
         let url = expand(address).map_err(McpError::Start)?;
         let config = StreamableHttpClientTransportConfig::with_uri(url.as_str()).custom_headers(named.clone());
         let host = Host::new(None);
-        let served = match self.oauth.manager(key, address).await.map_err(McpError::Start)? {
-            Some(manager) => {
-                let client = AuthClient::new(client()?, manager);
-                host.clone().serve(StreamableHttpClientTransport::with_client(client, config)).await
+        let authorised = self.oauth.manager(key, address).await.map_err(McpError::Start)?;
+        let authorised = authorised.map(|manager| Ok(AuthClient::new(client()?, manager))).transpose()?;
+        let served = match &authorised {
+            Some(client) => {
+                host.clone().serve(StreamableHttpClientTransport::with_client(client.clone(), config)).await
             }
             None => host.clone().serve(StreamableHttpClientTransport::from_config(config)).await,
         };
@@ -118,10 +119,20 @@ impl RmcpConnector {
                 }
                 Err(McpError::Unauthorized)
             }
-            Err(err) => match of_old(&url, named, &host).await {
-                Some(service) => Ok(RmcpConnection::new(service, host, None, None)),
-                None => Err(McpError::Start(without_url(&err.to_string()))),
-            },
+            Err(err) => {
+                // When the token is over, so is the way: the next one has another.
+                if let Some(client) = &authorised
+                    && let Ok(token) = client.get_access_token().await
+                    && let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {token}"))
+                {
+                    bearer.set_sensitive(true);
+                    named.insert(http::header::AUTHORIZATION, bearer);
+                }
+                match of_old(&url, named, &host).await {
+                    Some(service) => Ok(RmcpConnection::new(service, host, None, None)),
+                    None => Err(McpError::Start(without_url(&err.to_string()))),
+                }
+            }
         }
     }
 }
