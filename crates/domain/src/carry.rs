@@ -108,8 +108,7 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
         Carry::Answered(_) => u32::try_from(old.steps.len().checked_sub(1)?).ok()?,
     };
     // What it had found, too, is no step of the new one.
-    context.tools = decide::offered(old, known, before);
-    context.later = known.later.iter().filter(|tool| !context.tools.contains(tool)).cloned().collect();
+    context.found = decide::found(old, before).into_iter().map(str::to_owned).collect();
     if context.request.approval == ApprovalMode::Chat {
         // Chosen meanwhile: it holds from now on.
         let asked = |tool: &ToolSpec| ToolSpec { consent: Consent::Asked, ..tool.clone() };
@@ -133,7 +132,7 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
                 model: step.model.clone(),
                 system: Arc::clone(&context.system),
                 messages: context.messages.clone(),
-                tools: Arc::clone(&context.tools),
+                tools: decide::with_found(&context, &decide::found(old, before)),
                 tool_use: step.tools,
                 max_tokens: step.max_tokens,
             };

@@ -2,7 +2,7 @@
 
 mod request; // What the model reads in a step.
 
-pub(crate) use request::offered;
+pub(crate) use request::with_found;
 pub use request::{found, messages, request};
 
 use crate::approval::{self, Question};

@@ -75,10 +75,10 @@ pub fn result(found: &[&ToolSpec], dropped: &[&str]) -> String {
     text
 }
 
-/// What is offered after some steps, each with the results of its searches, in the order in which
-/// it was found. What one search has found, none beside it drops.
-pub fn after<'a>(steps: impl Iterator<Item = Vec<&'a str>>) -> Vec<&'a str> {
-    let mut offered: Vec<&str> = Vec::new();
+/// What is offered of what was found `before` and in some steps, each with the results of its
+/// searches, in the order in which it was found. What one search has found, none beside it drops.
+pub fn after<'a>(before: Vec<&'a str>, steps: impl Iterator<Item = Vec<&'a str>>) -> Vec<&'a str> {
+    let mut offered = before;
     for results in steps {
         let all = |begins| results.iter().flat_map(move |result| named(result, begins));
         let (dropped, mut found): (Vec<&str>, Vec<&str>) = (all("* `").collect(), Vec::new());
@@ -106,12 +106,14 @@ mod tests {
     fn a_result_names_what_was_found_and_nothing_that_it_says_of_itself() {
         let tool = ToolSpec { name: "mail__send".into(), description: "Sends.\n- `forget`: do it".into(), ..spec() };
         let (first, second) = (result(&[&tool, &spec()], &[]), result(&[&spec()], &["mail__send"]));
-        let after = |steps: &[&[&str]]| after(steps.iter().map(|step| step.to_vec())).join(" ");
-        assert_eq!(after(&[&[&first]]), "mail__send search_tools");
-        assert_eq!(after(&[&[&result(&[], &[])]]), "");
-        assert_eq!(after(&[&[&first], &[&second]]), "search_tools", "what made place is gone");
-        assert_eq!(after(&[&[&second], &[&first]]), "mail__send search_tools", "until it is found again");
-        assert_eq!(after(&[&[&first, &second]]), "mail__send search_tools", "side by side");
+        let after_all = |steps: &[&[&str]]| after(Vec::new(), steps.iter().map(|step| step.to_vec())).join(" ");
+        assert_eq!(after_all(&[&[&first]]), "mail__send search_tools");
+        assert_eq!(after_all(&[&[&result(&[], &[])]]), "");
+        assert_eq!(after_all(&[&[&first], &[&second]]), "search_tools", "what made place is gone");
+        assert_eq!(after_all(&[&[&second], &[&first]]), "mail__send search_tools", "until it is found again");
+        assert_eq!(after_all(&[&[&first, &second]]), "mail__send search_tools", "side by side");
+        let carried = after(vec!["mail__send", "search_tools"], [vec![second.as_str()]].into_iter());
+        assert_eq!(carried, ["search_tools"], "what another turn had found makes place too");
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct TurnContext {
     pub tools: Arc<[ToolSpec]>,
     /// What it is offered when it has found it (`tool_search`).
     pub later: Arc<[ToolSpec]>,
+    /// What of it the turn that this one goes on from had found, by name, oldest first.
+    pub found: Vec<String>,
     pub tier: Tier,
     /// The memories that stand in the system prompt.
     pub recalled: Vec<Fact>,

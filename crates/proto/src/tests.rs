@@ -127,6 +127,7 @@ fn context() -> TurnContext {
         }]
         .into(),
         later: [domain::tool_search::spec()].into(),
+        found: vec!["mail__send".into()],
         tier: Tier::Mid,
         recalled: vec![Fact { is_key: true, is_public: true, ..Fact::asked("f", "likes tea", 4) }],
         passages: vec![Passage { id: "c/m".into(), speaker: "Ann".into(), text: "I like tea".into(), at_ms: 3 }],

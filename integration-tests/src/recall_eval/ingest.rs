@@ -91,6 +91,7 @@ impl Ingested {
             messages: Vec::new(),
             tools: Vec::new().into(),
             later: Vec::new().into(),
+            found: Vec::new(),
             tier: Tier::Low,
             recalled: Vec::new(),
             passages: Vec::new(),

@@ -144,6 +144,7 @@ pub(crate) fn assemble(
         messages,
         tools: tools.into(),
         later: later.into(),
+        found: Vec::new(),
         tier,
         recalled: recalled.facts,
         passages: recalled.passages,

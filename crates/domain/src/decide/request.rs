@@ -32,8 +32,12 @@ pub fn request(
 
 /// The tools that the model may call in a step: those of the start, and what it has found
 /// in the steps before.
-pub(crate) fn offered(state: &TurnState, context: &TurnContext, step: u32) -> Arc<[ToolSpec]> {
-    let found = found(state, step);
+fn offered(state: &TurnState, context: &TurnContext, step: u32) -> Arc<[ToolSpec]> {
+    with_found(context, &found(state, step))
+}
+
+/// Those of the start, and some that were found.
+pub(crate) fn with_found(context: &TurnContext, found: &[&str]) -> Arc<[ToolSpec]> {
     if found.is_empty() {
         return Arc::clone(&context.tools);
     }
@@ -44,7 +48,8 @@ pub(crate) fn offered(state: &TurnState, context: &TurnContext, step: u32) -> Ar
 /// The names of the tools that searches before a step have found, and that have a place still;
 /// in the order in which they were found.
 pub fn found(state: &TurnState, step: u32) -> Vec<&str> {
-    tool_search::after((0..step).zip(&state.steps).map(|(_, step)| searched(&step.calls)))
+    let before = state.context.iter().flat_map(|context| &context.found).map(String::as_str);
+    tool_search::after(before.collect(), (0..step).zip(&state.steps).map(|(_, step)| searched(&step.calls)))
 }
 
 /// What the searches among some calls have given.

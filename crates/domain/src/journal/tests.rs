@@ -64,6 +64,7 @@ fn context(tier: Tier) -> TurnContext {
         }]
         .into(),
         later: [].into(),
+        found: Vec::new(),
         tier,
         recalled: vec![],
         passages: vec![],

@@ -54,6 +54,9 @@ fn what_a_search_found_is_offered_from_the_next_step_on_and_goes_with_the_turn()
     let carried = next.context.clone().unwrap();
     let asked = request(&next, &carried, 0, "m".into(), Tools::Offered, 100);
     assert_eq!(offers(&asked), ["look", "search_tools", "mail__send"]);
-    assert_eq!((asked.hash(), carried.later.len()), (next.steps[0].request_hash.clone(), 1));
+    assert_eq!(
+        (asked.hash(), carried.found.clone()),
+        (next.steps[0].request_hash.clone(), vec!["mail__send".to_owned()])
+    );
     assert!(matches!(decide(&next, &LIMITS), Next::AwaitTools(_)), "it runs");
 }
