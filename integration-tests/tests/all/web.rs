@@ -49,6 +49,9 @@ async fn a_page_is_read_and_nothing_near_is_asked() {
     }
     assert_eq!(elsewhere.asked(), [""; 0], "nothing near was asked");
     assert!(fetches(at("/wombats"), "").await.contains("digs at night"), "it reads on");
+    // What was refused is in the log, for whoever looks after her.
+    let log = sandbox.logs().into_iter().map(|(_, log)| log).collect::<String>();
+    assert!(log.contains("refused to ask") && log.contains("169.254.169.254"), "{log}");
 }
 
 /// What was read may say anything, so what goes out after it is asked for (attack S11).
@@ -95,4 +98,18 @@ async fn both_engines_search_and_a_wrong_key_is_said() {
     assert_eq!(web.asked(), ["/search", "/search?q=wombats&format=json", "/search"]);
     let text = ask(plan(&web)).await;
     assert!(text.contains("no tool"), "without an engine there is none: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_does_not_answer_is_left_alone_for_a_while() {
+    let web = FakeWeb::start().await;
+    let gone = format!("http://{}", FakeWeb::start().await.address);
+    let sandbox = plan(&web).set("SEARXNG_URL", &gone).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let mut asks = async || terminal.asks(r#"call web_search with {"query": "wombats"}"#).await.text;
+    for _ in 0..3 {
+        assert!(asks().await.contains("cannot be asked"));
+    }
+    let text = asks().await;
+    assert!(text.contains("left alone"), "{text}");
 }

@@ -4,6 +4,7 @@ mod address; // Which addresses are anybody's to ask.
 mod client; // Asking for a page, hop by hop.
 mod endpoint; // Endpoints that somebody's metadata name.
 mod host; // Hosts that something may reach.
+mod near; // What is near this machine.
 mod page; // What a page says to a reader.
 mod proxy; // The way out for what has no other.
 mod reader; // Taking a page apart, where it can do no harm.
@@ -16,4 +17,4 @@ pub(crate) use host::Host;
 pub(crate) use proxy::Proxy;
 pub(crate) use reader::taken_apart;
 pub use reader::{ARGUMENT, read_page};
-pub(crate) use search::{Engine, Search};
+pub(crate) use search::{Engine, Search, Unsearched};

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bus::{Claim, Delivery, Handler, PublishError, Records, Verdict, Versioned};
 use domain::guard::{cut_middle, cut_result};
 use domain::ids::CallId;
-use domain::tool::{Outcome, OutcomeKind, Resume, ToolRecord, ToolRequest, resume};
+use domain::tool::{Outcome, OutcomeKind, Resume, ToolClass, ToolRecord, ToolRequest, resume};
 use serde_json::Value;
 use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
@@ -114,9 +114,11 @@ impl Runner {
         };
         let ended = tokio::time::timeout(limit, called).await;
         match &ended {
+            Ok(None) => {}
             // A server that is not there rests by itself.
-            Ok(Some(Ended::Unreachable(_)) | None) => {}
-            ended => breaker.note(!matches!(ended, Err(_) | Ok(Some(Ended::MayHaveHappened(_)))), now_ms()),
+            Ok(Some(Ended::Unreachable(_))) if tool.spec().class == ToolClass::Mcp => {}
+            Ok(Some(Ended::Gave(_) | Ended::Failed(_))) => breaker.note(true, now_ms()),
+            Ok(Some(Ended::Unreachable(_) | Ended::MayHaveHappened(_))) | Err(_) => breaker.note(false, now_ms()),
         }
         let stop = || Ended::MayHaveHappened("the turn was stopped".to_owned());
         let ended = ended.map(|ended| ended.unwrap_or_else(stop));

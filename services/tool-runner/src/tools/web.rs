@@ -7,8 +7,8 @@ use domain::tool::{Effect, Intent, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{for_anyone, of_group, spec, text};
-use crate::registry::{Builtin, Tool};
-use crate::web::{Search, Web, taken_apart};
+use crate::registry::{Builtin, Ended, Tool};
+use crate::web::{Search, Unsearched, Web, taken_apart};
 
 /// How long asking and taking apart may take together, in milliseconds.
 const TIMEOUT_MS: u64 = 30_000;
@@ -104,14 +104,19 @@ impl WebSearch {
 }
 
 #[async_trait]
-impl Builtin for WebSearch {
+impl Tool for WebSearch {
     fn spec(&self) -> &ToolSpec {
         &self.spec
     }
 
-    async fn run(&self, _: &ToolRequest, arguments: Value) -> Result<String, String> {
+    async fn call(&self, _: &ToolRequest, arguments: Value) -> Ended {
         let hits = arguments.get("max_results").and_then(Value::as_u64).unwrap_or(HITS).min(MOST_HITS);
         let is_deep = text(&arguments, "search_depth") == "advanced";
-        self.search.ask(text(&arguments, "query"), usize::try_from(hits).unwrap_or(usize::MAX), is_deep).await
+        let hits = usize::try_from(hits).unwrap_or(usize::MAX);
+        match self.search.ask(text(&arguments, "query"), hits, is_deep).await {
+            Ok(found) => Ended::Gave(found),
+            Err(Unsearched::Refused(why)) => Ended::Failed(why),
+            Err(Unsearched::Unreachable(why)) => Ended::Unreachable(why),
+        }
     }
 }

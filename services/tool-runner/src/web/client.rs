@@ -5,11 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, Url, redirect};
 
-use super::address::{is_public, is_within};
+use super::near::{PublicNames, may_be_asked, near, public, refused};
 
 /// How long a page may take, with all of its hops.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
@@ -77,9 +76,7 @@ impl Web {
         if self.is_private(host, port) {
             return Ok(found.collect());
         }
-        let near = near().map_err(failed)?;
-        let public: Vec<SocketAddr> = found.filter(|found| may_be_asked(found.ip(), &near)).collect();
-        if public.is_empty() { Err(NOT_PUBLIC.to_owned()) } else { Ok(public) }
+        public(host, found, &near().map_err(failed)?)
     }
 
     /// Whether the operator said that it may be asked though it is near.
@@ -127,16 +124,11 @@ impl Web {
         // Numbers are not resolved by anybody: however they are written, the host is one address here.
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         match literal {
-            Ok(address) if !may_be_asked(address, &near().map_err(|err| err.to_string())?) => {
-                Err(NOT_PUBLIC.to_owned())
-            }
+            Ok(address) if !may_be_asked(address, &near().map_err(|err| err.to_string())?) => Err(refused(host)),
             _ => Ok(&self.guarded),
         }
     }
 }
-
-pub(super) const NOT_PUBLIC: &str = "it is at an address that is not on the public internet, and such are not asked \
-                          (CLARA_WEB_PRIVATE_HOSTS names exceptions)";
 
 async fn read(url: Url, mut response: Response) -> Result<Fetched, String> {
     let status = response.status();
@@ -170,39 +162,6 @@ pub(super) fn told(err: &reqwest::Error) -> String {
     match err {
         _ if err.is_timeout() => "it gave no answer in time".to_owned(),
         _ => format!("it cannot be asked: {source}"),
-    }
-}
-
-/// The networks that this machine is in, each as an address and the bits that its neighbours
-/// share: what is there may have a public address, and is near all the same.
-pub(super) fn near() -> std::io::Result<Vec<(IpAddr, u32)>> {
-    let interfaces = if_addrs::get_if_addrs()?;
-    let network = |interface: if_addrs::Interface| match interface.addr {
-        if_addrs::IfAddr::V4(own) => (IpAddr::V4(own.ip), u32::from(own.prefixlen)),
-        if_addrs::IfAddr::V6(own) => (IpAddr::V6(own.ip), u32::from(own.prefixlen)),
-    };
-    Ok(interfaces.into_iter().map(network).collect())
-}
-
-/// Whether an address is on the internet, and in none of these networks.
-pub(super) fn may_be_asked(address: IpAddr, near: &[(IpAddr, u32)]) -> bool {
-    is_public(address) && !near.iter().any(|(own, bits)| is_within(address, *own, *bits))
-}
-
-/// Names by the system's resolver, without addresses that are not public.
-pub(super) struct PublicNames;
-
-impl Resolve for PublicNames {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let near = near()?;
-            let public: Vec<_> = found.filter(|found| may_be_asked(found.ip(), &near)).collect();
-            match public.is_empty() {
-                true => Err(NOT_PUBLIC.into()),
-                false => Ok(Box::new(public.into_iter()) as Addrs),
-            }
-        })
     }
 }
 

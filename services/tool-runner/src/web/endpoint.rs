@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use reqwest::{Client, Request, Response, Url, redirect};
 
-use super::client::{CONNECT, NOT_PUBLIC, PATIENCE, PublicNames, may_be_asked, near};
+use super::client::{CONNECT, PATIENCE};
+use super::near::{PublicNames, may_be_asked, near, refused};
 
 /// The way to the endpoints of one server.
 pub(crate) struct Endpoints {
@@ -40,7 +41,7 @@ impl Endpoints {
             && let Some(address) = literal
             && !may_be_asked(address, &near().map_err(|err| err.to_string())?)
         {
-            return Err(NOT_PUBLIC.to_owned());
+            return Err(refused(&address.to_string()));
         }
         self.client.execute(request).await.map_err(|err| super::client::told(&err))
     }

@@ -40,20 +40,30 @@ struct Hit {
     content: Option<String>,
 }
 
+/// Why nothing was searched, in words.
+#[derive(Debug)]
+pub(crate) enum Unsearched {
+    /// The engine does not answer, or has had enough of us: it is left alone for a while.
+    Unreachable(String),
+    Refused(String),
+}
+
 impl Search {
     /// What was found, numbered, for the model.
-    pub(crate) async fn ask(&self, query: &str, limit: usize, is_deep: bool) -> Result<String, String> {
-        let mut response = self.request(query, limit, is_deep)?.send().await.map_err(|err| told(&err))?;
+    pub(crate) async fn ask(&self, query: &str, limit: usize, is_deep: bool) -> Result<String, Unsearched> {
+        let unreachable = |err: reqwest::Error| Unsearched::Unreachable(told(&err));
+        let request = self.request(query, limit, is_deep).map_err(Unsearched::Refused)?;
+        let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|err| told(&err))? {
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             body.extend_from_slice(&chunk);
             if body.len() > BYTES {
-                return Err("the search engine answered with too much".to_owned());
+                return Err(Unsearched::Refused("the search engine answered with too much".to_owned()));
             }
         }
         if !status.is_success() {
-            return Err(match (status.as_u16(), &self.engine) {
+            let why = match (status.as_u16(), &self.engine) {
                 (401 | 403, Engine::Tavily { .. }) => {
                     "the search engine refused the key: check TAVILY_API_KEY".to_owned()
                 }
@@ -62,10 +72,12 @@ impl Search {
                 }
                 (429 | 432 | 433, _) => "the search engine has had enough of us for now".to_owned(),
                 _ => format!("the search engine answered {status}"),
-            });
+            };
+            let is_away = status.is_server_error() || matches!(status.as_u16(), 429 | 432 | 433);
+            return Err(if is_away { Unsearched::Unreachable(why) } else { Unsearched::Refused(why) });
         }
-        let answer: Answer =
-            serde_json::from_slice(&body).map_err(|err| format!("the search engine's answer cannot be read: {err}"))?;
+        let unreadable = |err| Unsearched::Refused(format!("the search engine's answer cannot be read: {err}"));
+        let answer: Answer = serde_json::from_slice(&body).map_err(unreadable)?;
         Ok(written(answer, limit))
     }
 
