@@ -180,6 +180,22 @@ pub struct McpUsage {
     pub total_ms: u64,
 }
 
+/// How many calls of servers one person may make. What names a person takes the place of what
+/// names nobody, for the same server and tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct McpLimit {
+    /// Whose calls; empty: each person's.
+    pub user: String,
+    /// Of which server, by its name; empty: of all together.
+    pub server: String,
+    /// Of which tool, as its server calls it; empty: of all together.
+    pub tool: String,
+    /// At most so many; 0: any.
+    pub per_minute: u64,
+    pub per_hour: u64,
+    pub per_day: u64,
+}
+
 /// What is asked of the tool runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum McpCommand {
@@ -259,6 +275,16 @@ pub enum McpCommand {
     Calls {
         limit: u32,
     },
+    /// The limits that were set.
+    Limits,
+    /// Sets one in place of what was set for the same person, server and tool.
+    SetLimit(McpLimit),
+    /// Takes the one away that was set for them.
+    DropLimit {
+        user: String,
+        server: String,
+        tool: String,
+    },
     /// How much somebody called, or everybody; the newest day first.
     Usage {
         for_all: bool,
@@ -288,6 +314,7 @@ pub struct McpAnswer {
     pub prompts: Vec<McpPrompt>,
     pub calls: Vec<McpCall>,
     pub usage: Vec<McpUsage>,
+    pub limits: Vec<McpLimit>,
     /// What was read. Untrusted words.
     pub text: String,
 }

@@ -179,6 +179,9 @@ impl From<&McpRequest> for v1::McpRequest {
                 Command::Oauth(Oauth { name, for_all, what: Some((&what).into()) })
             }
             McpCommand::Calls { limit } => Command::Calls(Calls { limit }),
+            McpCommand::Limits => Command::Limits(Limits {}),
+            McpCommand::SetLimit(limit) => Command::SetLimit((&limit).into()),
+            McpCommand::DropLimit { user, server, tool } => Command::DropLimit(DropLimit { user, server, tool }),
             McpCommand::Usage { for_all, limit } => Command::Usage(Usage { for_all, limit }),
             McpCommand::Resources { name } => Command::Resources(Resources { name }),
             McpCommand::Read { name, uri } => Command::Read(Read { name, uri }),
@@ -216,6 +219,9 @@ impl TryFrom<v1::McpRequest> for McpRequest {
                 McpCommand::Oauth { name, for_all, what: required(what, "what")?.into() }
             }
             Command::Calls(Calls { limit }) => McpCommand::Calls { limit },
+            Command::Limits(Limits {}) => McpCommand::Limits,
+            Command::SetLimit(limit) => McpCommand::SetLimit(limit.into()),
+            Command::DropLimit(DropLimit { user, server, tool }) => McpCommand::DropLimit { user, server, tool },
             Command::Usage(Usage { for_all, limit }) => McpCommand::Usage { for_all, limit },
             Command::Resources(Resources { name }) => McpCommand::Resources { name },
             Command::Read(Read { name, uri }) => McpCommand::Read { name, uri },
@@ -247,6 +253,7 @@ impl From<&McpAnswer> for v1::McpAnswer {
             text: value.text.clone(),
             calls: raws(&value.calls),
             usage: raws(&value.usage),
+            limits: raws(&value.limits),
         }
     }
 }
@@ -267,6 +274,7 @@ impl TryFrom<v1::McpAnswer> for McpAnswer {
             text: raw.text,
             calls: raw.calls.into_iter().map(Into::into).collect(),
             usage: raw.usage.into_iter().map(Into::into).collect(),
+            limits: raw.limits.into_iter().map(Into::into).collect(),
         })
     }
 }

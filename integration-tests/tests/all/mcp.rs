@@ -435,7 +435,7 @@ async fn one_person_makes_so_many_calls_and_another_their_own() {
     let reply = terminal.asks("call it 7").await;
     assert_eq!(reply.text.matches("done: well").count(), 3, "{}", reply.text);
     assert_eq!(
-        reply.text.matches("3 calls of servers in a day are what one person may make").count(),
+        reply.text.matches("3 calls of servers in a day are what this person may make").count(),
         4,
         "{}",
         reply.text
@@ -443,4 +443,21 @@ async fn one_person_makes_so_many_calls_and_another_their_own() {
     assert_eq!(calls(folder.path()).len(), 3);
     let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
     assert!(bob.asks("call it 1").await.text.contains("done: well"));
+    // What an administrator sets for one person, server or tool comes before what is set for all.
+    assert!(!clara(&sandbox, "cli-bob", &["limit", "set", "--user", "cli-bob"]).status.success());
+    let set = ["limit", "set", "--user", "cli-user", "--per-day", "5", "--json"];
+    assert_eq!(lines(clara(&sandbox, ANN, &set))[0]["per_day"], 5);
+    assert!(
+        clara(&sandbox, ANN, &["limit", "set", "--server", "ours", "--tool", "do", "--per-hour", "1"]).status.success()
+    );
+    let reply = terminal.asks("call it 1").await;
+    assert!(reply.text.contains("1 calls of `ours__do` in an hour"), "{}", reply.text);
+    assert_eq!(
+        lines(clara(&sandbox, "cli-bob", &["limit", "list", "--json"])).len(),
+        1,
+        "what is another's is not shown"
+    );
+    assert!(clara(&sandbox, ANN, &["limit", "drop", "--server", "ours", "--tool", "do"]).status.success());
+    assert_eq!(terminal.asks("call it 7").await.text.matches("done: well").count(), 2);
+    assert_eq!(calls(folder.path()).len(), 6);
 }

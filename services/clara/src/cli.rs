@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use mcp::{Install, McpCommand};
+pub use mcp::{Install, LimitCommand, LimitOf, McpCommand};
 pub use memory::{MemoryCommand, When, Whose};
 pub use session::SessionCommand;
 

@@ -22,7 +22,7 @@ use crate::actors::stops::Stops;
 use crate::adapters::backgrounds::SqlBackgrounds;
 use crate::adapters::rmcp::{OAuth, RmcpConnector};
 use crate::adapters::sealed::MasterKey;
-use crate::adapters::sql::{self, SqlCalls, SqlInstallations};
+use crate::adapters::sql::{self, SqlCalls, SqlInstallations, SqlLimits};
 use crate::adapters::subagents::SqlChildren;
 use crate::adapters::vault::Vault;
 use crate::mcp::{CallLimits, Plugins, Servers, Watched};
@@ -68,7 +68,8 @@ impl App {
         let connector = Arc::new(RmcpConnector { folder, oauth: Arc::clone(&oauth) });
         let plugins = Arc::new(Plugins {
             installations: Arc::new(SqlInstallations::new(database.clone())),
-            calls: Arc::new(SqlCalls::new(database)),
+            calls: Arc::new(SqlCalls::new(database.clone())),
+            set_limits: Arc::new(SqlLimits::new(database)),
             connector,
             authorities: oauth,
             servers: Servers::default(),

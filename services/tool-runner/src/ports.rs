@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ids::{ConversationId, MessageId};
-use domain::mcp::{Callback, Launch, McpCall, McpPrompt, McpResource, McpUsage};
+use domain::mcp::{Callback, Launch, McpCall, McpLimit, McpPrompt, McpResource, McpUsage};
 use domain::message::Principal;
 use domain::sampling::{Sampled, Voice};
 use serde::{Deserialize, Serialize};
@@ -227,10 +227,23 @@ pub(crate) struct Called {
 }
 
 /// Calls that a person may make since a time, at most.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct CallLimit {
     pub(crate) most: u64,
     pub(crate) since_ms: i64,
+    /// Of this server alone, and of this tool; empty: of any.
+    pub(crate) server: String,
+    pub(crate) tool: String,
+}
+
+/// How much people may call.
+#[async_trait]
+pub(crate) trait Limits: Send + Sync {
+    async fn all(&self) -> Result<Vec<McpLimit>, DatabaseError>;
+    /// Sets one in place of what was set for the same; whether there was room among `most`.
+    async fn set(&self, limit: &McpLimit, most: usize) -> Result<bool, DatabaseError>;
+    /// Whether there was one.
+    async fn remove(&self, user: &str, server: &str, tool: &str) -> Result<bool, DatabaseError>;
 }
 
 /// What is noted in place of an error of a call that has begun, and not ended.

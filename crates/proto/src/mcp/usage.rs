@@ -1,6 +1,6 @@
-//! What was called, and how much of it.
+//! What was called, how much of it, and how much may be.
 
-use domain::mcp::{McpCall, McpUsage};
+use domain::mcp::{McpCall, McpLimit, McpUsage};
 
 use crate::v1;
 
@@ -29,5 +29,19 @@ impl From<v1::McpUsage> for McpUsage {
     fn from(raw: v1::McpUsage) -> Self {
         let v1::McpUsage { user, server, day, calls, failed, timed_out, total_ms } = raw;
         Self { user, server, day, calls, failed, timed_out, total_ms }
+    }
+}
+
+impl From<&McpLimit> for v1::McpLimit {
+    fn from(value: &McpLimit) -> Self {
+        let McpLimit { user, server, tool, per_minute, per_hour, per_day } = value.clone();
+        Self { user, server, tool, per_minute, per_hour, per_day }
+    }
+}
+
+impl From<v1::McpLimit> for McpLimit {
+    fn from(raw: v1::McpLimit) -> Self {
+        let v1::McpLimit { user, server, tool, per_minute, per_hour, per_day } = raw;
+        Self { user, server, tool, per_minute, per_hour, per_day }
     }
 }

@@ -167,6 +167,12 @@ pub enum McpCommand {
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
     },
+    /// How many calls of servers people may make: shown, set or taken away by administrators.
+    ///
+    /// What names a person takes the place of what names nobody, for the same server and tool; what
+    /// is set for all calls together that of CLARA_MCP_CALLS_PER_MINUTE and its like.
+    #[command(subcommand)]
+    Limit(LimitCommand),
     /// Be such a server: your memories and the chat with Clara, for other programs.
     ///
     /// Over standard input and output for whoever runs it (CLI_USER_ID), or with --http for
@@ -195,6 +201,44 @@ pub enum McpCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LimitCommand {
+    /// Those that were set.
+    List,
+    /// Set one; 0 is no limit.
+    #[command(after_help = "Examples:\n  clara mcp limit set --per-day 200\n  clara mcp limit set --user discord-42 \
+                            --server mail --per-hour 20")]
+    Set {
+        #[command(flatten)]
+        of: LimitOf,
+        #[arg(long, default_value_t = 0)]
+        per_minute: u64,
+        #[arg(long, default_value_t = 0)]
+        per_hour: u64,
+        #[arg(long, default_value_t = 0)]
+        per_day: u64,
+    },
+    /// Take one away.
+    Drop {
+        #[command(flatten)]
+        of: LimitOf,
+    },
+}
+
+/// What a limit is about.
+#[derive(Debug, Args)]
+pub struct LimitOf {
+    /// Whose calls; each person's if left out.
+    #[arg(long, default_value = "")]
+    pub user: String,
+    /// Of which server; of all together if left out.
+    #[arg(long, default_value = "")]
+    pub server: String,
+    /// Of which tool, as its server calls it; of all together if left out.
+    #[arg(long, default_value = "")]
+    pub tool: String,
 }
 
 /// For whom a server is authorised.

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints};
-use domain::mcp::{Authorisation, McpAnswer, McpCommand as Asked, McpRequest, Status, VouchedBy, callback};
+use domain::mcp::{Authorisation, McpAnswer, McpCommand as Asked, McpLimit, McpRequest, Status, VouchedBy, callback};
 use domain::message::Principal;
 use serde_json::json;
 use service_kit::settings::Settings;
 
 use self::show::shown;
 use super::{attach, person};
-use crate::cli::{Install, McpCommand};
+use crate::cli::{Install, LimitCommand, LimitOf, McpCommand};
 
 /// How long the tool runner may take: an install fetches packages.
 const PATIENCE: Duration = Duration::from_secs(330);
@@ -118,6 +118,15 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
             mcp.tools(&mcp.authorise(&Server { name, for_all: whose.all }, token).await?)
         }
         McpCommand::Calls { limit } => mcp.calls(&mcp.ask(Asked::Calls { limit }).await?),
+        McpCommand::Limit(LimitCommand::List) => mcp.limits(&mcp.ask(Asked::Limits).await?),
+        McpCommand::Limit(LimitCommand::Set { of, per_minute, per_hour, per_day }) => {
+            let LimitOf { user, server, tool } = of;
+            let limit = McpLimit { user, server, tool, per_minute, per_hour, per_day };
+            mcp.limits(&mcp.ask(Asked::SetLimit(limit)).await?)
+        }
+        McpCommand::Limit(LimitCommand::Drop { of: LimitOf { user, server, tool } }) => {
+            mcp.limits(&mcp.ask(Asked::DropLimit { user, server, tool }).await?)
+        }
         McpCommand::Usage { all, limit } => mcp.usage(&mcp.ask(Asked::Usage { for_all: all, limit }).await?),
         McpCommand::Resources { name } => mcp.resources(&mcp.ask(Asked::Resources { name }).await?),
         McpCommand::Resource { name, uri } => mcp.text(&mcp.ask(Asked::Read { name, uri }).await?),

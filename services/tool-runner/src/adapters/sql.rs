@@ -2,11 +2,13 @@
 
 mod calls; // What was called.
 mod installed; // What people have installed.
+mod limits; // How much people may call.
 
 use store::{Database, Migration, StoreError};
 
 pub(crate) use self::calls::SqlCalls;
 pub(crate) use self::installed::SqlInstallations;
+pub(crate) use self::limits::SqlLimits;
 
 /// One step of the schema, by the name of its files.
 macro_rules! migration {
@@ -32,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "restarts", "0009_restarts"),
     migration!(10, "renewals", "0010_renewals"),
     migration!(11, "personal", "0011_personal"),
+    migration!(12, "rate_limits", "0012_rate_limits"),
 ];
 
 /// Brings the database to this build's schema. Other services may have tables in it too.

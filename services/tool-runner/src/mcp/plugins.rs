@@ -15,7 +15,7 @@ use super::limits::CallLimits;
 use super::source::plan;
 use super::watcher::{MARK, path_of};
 use super::{Servers, shown};
-use crate::ports::{Authorities, Calls, Connector, Installations, Installed, Key};
+use crate::ports::{Authorities, Calls, Connector, Installations, Installed, Key, Limits};
 
 /// Calls, or days of them, that one answer names.
 const LISTED: u32 = 500;
@@ -30,8 +30,9 @@ pub(crate) struct Plugins {
     pub(crate) admins: Vec<String>,
     /// How long one call may take.
     pub(crate) limit: Duration,
-    /// How many calls one person may make.
+    /// How many calls one person may make, and what administrators have set of it.
     pub(crate) limits: CallLimits,
+    pub(crate) set_limits: Arc<dyn Limits>,
     /// Where people are told how far a call is.
     pub(crate) bus: Bus,
 }
@@ -137,6 +138,9 @@ impl Plugins {
                 let calls = self.calls.made(user, limit.min(LISTED)).await.map_err(|err| err.to_string())?;
                 Ok(McpAnswer { calls, ..McpAnswer::default() })
             }
+            McpCommand::Limits => self.limits_of(user).await,
+            McpCommand::SetLimit(limit) => self.set_limit(user, limit).await,
+            McpCommand::DropLimit { user: of, server, tool } => self.drop_limit(user, &of, &server, &tool).await,
             McpCommand::Usage { for_all, limit } => {
                 if for_all {
                     self.admin(user)?;

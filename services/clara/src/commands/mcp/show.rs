@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use domain::mcp::{Launch, McpAnswer, McpArgument, McpCall, McpPrompt, McpResource, McpServer, McpTool, McpUsage};
+use domain::mcp::{
+    Launch, McpAnswer, McpArgument, McpCall, McpLimit, McpPrompt, McpResource, McpServer, McpTool, McpUsage,
+};
 use domain::message::without_controls;
 use domain::untrusted::visible;
 use serde_json::{Value, json};
@@ -136,6 +138,31 @@ impl Mcp {
             );
         }
         self.none(answer.usage.is_empty(), "No server was called.")
+    }
+
+    pub(super) fn limits(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        for McpLimit { user, server, tool, per_minute, per_hour, per_day } in &answer.limits {
+            if self.json {
+                println!(
+                    "{}",
+                    json!({"user": user, "server": server, "tool": tool, "per_minute": per_minute,
+                           "per_hour": per_hour, "per_day": per_day})
+                );
+                continue;
+            }
+            let any = |name: &str, any: &str| if name.is_empty() { any.to_owned() } else { visible(name) };
+            let most = |calls: &u64| if *calls == 0 { "any".to_owned() } else { calls.to_string() };
+            println!(
+                "{:<20} {:<20} {:<20} {:>6} a minute, {:>6} an hour, {:>6} a day",
+                any(user, "each person"),
+                any(server, "all servers"),
+                any(tool, "all tools"),
+                most(per_minute),
+                most(per_hour),
+                most(per_day)
+            );
+        }
+        self.none(answer.limits.is_empty(), "No limit is set but by CLARA_MCP_CALLS_PER_MINUTE, …_HOUR and …_DAY.")
     }
 
     pub(super) fn text(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {

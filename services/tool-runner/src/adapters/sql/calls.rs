@@ -26,11 +26,17 @@ impl Calls for SqlCalls {
     async fn begin_call(&self, called: &Called, limits: &[CallLimit]) -> Result<Option<usize>, DatabaseError> {
         let mut transaction = self.database.begin().await?;
         transaction.lock(&format!("mcp_tool_calls/{}", called.user)).await?;
-        for (index, CallLimit { most, since_ms }) in limits.iter().enumerate() {
+        for (index, CallLimit { most, since_ms, server, tool }) in limits.iter().enumerate() {
             // The same call again is one.
-            let sql =
-                "SELECT COUNT(*) AS n FROM mcp_tool_calls WHERE user_id = $1 AND started_at >= $2 AND request_id <> $3";
-            let values = [called.user.as_str().into(), (*since_ms).into(), called.call.as_str().into()];
+            let sql = "SELECT COUNT(*) AS n FROM mcp_tool_calls WHERE user_id = $1 AND started_at >= $2 \
+                       AND request_id <> $3 AND ($4 = '' OR server_name = $4) AND ($5 = '' OR tool_name = $5)";
+            let values = [
+                called.user.as_str().into(),
+                (*since_ms).into(),
+                called.call.as_str().into(),
+                server.as_str().into(),
+                tool.as_str().into(),
+            ];
             let rows = transaction.fetch(sql, &values).await?;
             let made = rows.first().map_or(Ok(0), |row| row.integer("n"))?;
             if u64::try_from(made).unwrap_or(0) >= *most {
