@@ -9,8 +9,9 @@ use domain::turn::ReplyKind;
 use serde_json::Value;
 use testkit::model::FakeModel;
 use testkit::oauth::{Protected, Quirk, SECRET};
+use testkit::postgres::Postgres;
 use testkit::process::command;
-use testkit::sandbox::Sandbox;
+use testkit::sandbox::{Plan, Sandbox};
 use testkit::terminal::Terminal;
 
 use crate::asking::ANN;
@@ -255,8 +256,19 @@ async fn in_chat_a_token_is_named_by_its_variable_and_never_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybodys_server_is_asked_with_the_tokens_of_who_asks() {
-    let (folder, server, model) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await, obedient().await);
-    let sandbox = plan(&model, folder.path()).replicas(2).start().await;
+    let (folder, model) = (tempfile::tempdir().unwrap(), obedient().await);
+    check_tokens_of_each(plan(&model, folder.path()).replicas(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybodys_server_is_asked_with_the_tokens_of_who_asks_on_postgres() {
+    let (folder, model, postgres) = (tempfile::tempdir().unwrap(), obedient().await, Postgres::start());
+    check_tokens_of_each(plan(&model, folder.path()).set("DATABASE_URL", postgres.url())).await;
+}
+
+async fn check_tokens_of_each(plan: Plan) {
+    let server = Protected::start(Quirk::None).await;
+    let sandbox = plan.start().await;
     let bus = sandbox.bus().await;
     let launch = Launch::Http { url: server.url(), headers: Default::default() };
     let answer = install(&bus, ANN, "far", launch.clone(), true).await.unwrap();
@@ -308,6 +320,10 @@ async fn everybodys_server_is_asked_with_the_tokens_of_who_asks() {
     assert_eq!(answer.servers[0].status, Status::PendingAuth, "{answer:?}");
     let carols = mcp(&bus, "cli-carol", oauth(Authorisation::Status)).await.unwrap();
     assert!(carols.text.starts_with("none"), "{}", carols.text);
+
+    let set =
+        clara(&sandbox, ANN, &["limit", "set", "--user", "cli-bob", "--server", "far", "--per-day", "4", "--json"]);
+    assert_eq!(lines(set)[0]["per_day"], 4);
 
     // How much each called is theirs to see, and an administrator's.
     let used = lines(clara(&sandbox, "cli-carol", &["usage", "--json"]));
