@@ -1,6 +1,7 @@
 //! What a turn hears while it runs: each a task that mails it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::Subscription;
 use domain::tier::Tier;
@@ -12,8 +13,11 @@ use ractor::ActorRef;
 use service_kit::task::{self, TaskKind};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{LOOK, TurnMsg};
+use super::TurnMsg;
 use spending::{Budgets, Paying};
+
+/// How often calls without a result are looked after.
+const LOOK: Duration = Duration::from_secs(2);
 
 pub(super) fn spawn(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(task::spawn(TaskKind::Work, name, work))
