@@ -68,6 +68,7 @@ async fn serve(State(asked): State<Ledger>, method: Method, uri: Uri, headers: H
         ("GET", "/slow") => html("<div>".repeat(600_000)),
         ("GET", "/image") => ([(header::CONTENT_TYPE, "image/png")], vec![0x89, b'P', b'N', b'G']).into_response(),
         ("POST", "/search") => tavily(&headers, &body),
+        ("GET", "/servers") => smithery(&headers, uri.query().unwrap_or_default()),
         ("GET", "/search") => searxng(uri.query().unwrap_or_default()),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -88,6 +89,24 @@ fn tavily(headers: &HeaderMap, body: &[u8]) -> Response {
         "query": query, "answer": format!("In short: {query}."), "images": [], "results": hits, "response_time": "0.1",
     }))
     .into_response()
+}
+
+/// As <https://smithery.ai/docs/use/registry> has it.
+fn smithery(headers: &HeaderMap, query: &str) -> Response {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if given != format!("Bearer {KEY}") {
+        return (StatusCode::UNAUTHORIZED, axum::Json(json!({"error": "Unauthorized"}))).into_response();
+    }
+    let server = |name: &str, is_deployed| {
+        json!({
+            "qualifiedName": name, "displayName": "A server", "description": format!("For {query}."),
+            "homepage": format!("https://smithery.ai/server/{name}"), "useCount": "12", "isDeployed": is_deployed,
+            "createdAt": "2026-01-01T12:00:00Z",
+        })
+    };
+    let servers = [server("exa", true), server("@acme/notes", false)];
+    let pages = json!({"currentPage": 1, "pageSize": 10, "totalPages": 1, "totalCount": 2});
+    axum::Json(json!({"servers": servers, "pagination": pages})).into_response()
 }
 
 fn searxng(query: &str) -> Response {

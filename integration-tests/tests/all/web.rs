@@ -113,3 +113,22 @@ async fn an_engine_that_does_not_answer_is_left_alone_for_a_while() {
     let text = asks().await;
     assert!(text.contains("left alone"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_are_found_in_smitherys_registry() {
+    let web = FakeWeb::start().await;
+    let base = format!("http://{}", web.address);
+    let ask = async |key: &str| {
+        let sandbox = plan(&web).set("SMITHERY_API_KEY", key).set("CLARA_SMITHERY_BASE_URL", &base).start().await;
+        let mut terminal = sandbox.terminal("main").await;
+        terminal.asks(r#"call smithery_search with {"query": "take notes"}"#).await.text
+    };
+    let text = ask(KEY).await;
+    assert!(
+        text.contains("<untrusted") && text.contains("- smithery-hosted:exa (A server): For q=take+notes"),
+        "{text}"
+    );
+    assert!(text.contains("- smithery:@acme/notes"), "{text}");
+    let text = ask("wrong-0123456789").await;
+    assert!(text.contains("check SMITHERY_API_KEY") && !text.contains("wrong-0123456789"), "{text}");
+}

@@ -30,7 +30,7 @@ use crate::outgoing::Outgoing;
 use crate::ports::{Backgrounds, Children};
 use crate::registry::{Registry, Tool};
 use crate::tools;
-use crate::web::{Engine, Search, Web};
+use crate::web::{Engine, Search, Smithery, Web};
 
 /// Calls that one process runs at the same time.
 const CALLS: usize = 64;
@@ -199,5 +199,11 @@ fn of_web(settings: &Settings, web: &Web) -> Vec<Arc<dyn Tool>> {
         (None, None) => None,
     };
     let search = engine.map(|engine| Search { web: web.clone(), engine });
-    tools::web::all(web, search)
+    let mut tools = tools::web::all(web, search);
+    let smithery = settings.secret("SMITHERY_API_KEY").map(|key| {
+        let base = settings.text("CLARA_SMITHERY_BASE_URL");
+        tools::web::smithery(Smithery { web: web.clone(), base, key })
+    });
+    tools.extend(smithery);
+    tools
 }

@@ -9,6 +9,7 @@ mod page; // What a page says to a reader.
 mod proxy; // The way out for what has no other.
 mod reader; // Taking a page apart, where it can do no harm.
 mod search; // Searching by Tavily or SearXNG.
+mod smithery; // Searching for MCP servers.
 
 pub(crate) use address::is_trustworthy;
 pub(crate) use client::{Fetched, Web};
@@ -18,3 +19,4 @@ pub(crate) use proxy::Proxy;
 pub(crate) use reader::taken_apart;
 pub use reader::{ARGUMENT, read_page};
 pub(crate) use search::{Engine, Search, Unsearched};
+pub(crate) use smithery::Smithery;

@@ -23,8 +23,6 @@ const FORMER: &[&str] = &[
     "GIT_USER_NAME",
     "GIT_USER_EMAIL",
     "USER_VM_ENABLED",
-    "SMITHERY_API_TOKEN",
-    "SMITHERY_API_KEY",
 ];
 
 pub(super) fn is_former(name: &str) -> bool {

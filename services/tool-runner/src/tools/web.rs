@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{for_anyone, of_group, spec, text};
 use crate::registry::{Builtin, Ended, Tool};
-use crate::web::{Search, Unsearched, Web, taken_apart};
+use crate::web::{Search, Smithery, Unsearched, Web, taken_apart};
 
 /// How long asking and taking apart may take together, in milliseconds.
 const TIMEOUT_MS: u64 = 30_000;
@@ -23,6 +23,11 @@ pub(crate) fn all(web: &Web, search: Option<Search>) -> Vec<Arc<dyn Tool>> {
     let mut tools: Vec<Arc<dyn Tool>> = vec![Arc::new(FetchPage::new(web.clone()))];
     tools.extend(search.map(|search| Arc::new(WebSearch::new(search)) as Arc<dyn Tool>));
     tools
+}
+
+/// What finds MCP servers.
+pub(crate) fn smithery(smithery: Smithery) -> Arc<dyn Tool> {
+    Arc::new(SmitherySearch::new(smithery))
 }
 
 /// It reads, and whoever is asked hears of it.
@@ -115,8 +120,46 @@ impl Tool for WebSearch {
         let hits = usize::try_from(hits).unwrap_or(usize::MAX);
         match self.search.ask(text(&arguments, "query"), hits, is_deep).await {
             Ok(found) => Ended::Gave(found),
-            Err(Unsearched::Refused(why)) => Ended::Failed(why),
-            Err(Unsearched::Unreachable(why)) => Ended::Unreachable(why),
+            Err(why) => why.into(),
+        }
+    }
+}
+
+impl From<Unsearched> for Ended {
+    fn from(why: Unsearched) -> Self {
+        match why {
+            Unsearched::Refused(why) => Ended::Failed(why),
+            Unsearched::Unreachable(why) => Ended::Unreachable(why),
+        }
+    }
+}
+
+struct SmitherySearch {
+    spec: ToolSpec,
+    smithery: Smithery,
+}
+
+impl SmitherySearch {
+    fn new(smithery: Smithery) -> Self {
+        let properties = json!({
+            "query": {"type": "string", "minLength": 1, "maxLength": 400, "description": "What a server is needed for"},
+        });
+        let description = "Searches Smithery's registry for MCP servers; gives the sources that mcp_plan takes.";
+        let spec = spec("smithery_search", description, Effect::ReadOnly, Risk::Safe, properties, &["query"]);
+        Self { spec: of_group("admin", of_web(spec)), smithery }
+    }
+}
+
+#[async_trait]
+impl Tool for SmitherySearch {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    async fn call(&self, _: &ToolRequest, arguments: Value) -> Ended {
+        match self.smithery.ask(text(&arguments, "query")).await {
+            Ok(found) => Ended::Gave(found),
+            Err(why) => why.into(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Searches the web: by Tavily (<https://docs.tavily.com/documentation/api-reference/endpoint/search>)
 //! or a SearXNG (<https://docs.searxng.org/dev/search_api.html>).
 
-use reqwest::{RequestBuilder, Url};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
@@ -48,20 +48,35 @@ pub(crate) enum Unsearched {
     Refused(String),
 }
 
+impl Unsearched {
+    /// What an answer means that is none.
+    pub(super) fn of(status: StatusCode, why: String) -> Self {
+        match status.is_server_error() || matches!(status.as_u16(), 429 | 432 | 433) {
+            true => Self::Unreachable(why),
+            false => Self::Refused(why),
+        }
+    }
+}
+
+/// What somebody who searches answers, as far as it is not too long.
+pub(super) async fn answered(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Unsearched> {
+    let unreachable = |err: reqwest::Error| Unsearched::Unreachable(told(&err));
+    let mut response = request.send().await.map_err(unreachable)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > BYTES {
+            return Err(Unsearched::Refused("it answered with too much".to_owned()));
+        }
+    }
+    Ok((response.status(), body))
+}
+
 impl Search {
     /// What was found, numbered, for the model.
     pub(crate) async fn ask(&self, query: &str, limit: usize, is_deep: bool) -> Result<String, Unsearched> {
-        let unreachable = |err: reqwest::Error| Unsearched::Unreachable(told(&err));
         let request = self.request(query, limit, is_deep).map_err(Unsearched::Refused)?;
-        let mut response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > BYTES {
-                return Err(Unsearched::Refused("the search engine answered with too much".to_owned()));
-            }
-        }
+        let (status, body) = answered(request).await?;
         if !status.is_success() {
             let why = match (status.as_u16(), &self.engine) {
                 (401 | 403, Engine::Tavily { .. }) => {
@@ -73,8 +88,7 @@ impl Search {
                 (429 | 432 | 433, _) => "the search engine has had enough of us for now".to_owned(),
                 _ => format!("the search engine answered {status}"),
             };
-            let is_away = status.is_server_error() || matches!(status.as_u16(), 429 | 432 | 433);
-            return Err(if is_away { Unsearched::Unreachable(why) } else { Unsearched::Refused(why) });
+            return Err(Unsearched::of(status, why));
         }
         let unreadable = |err| Unsearched::Refused(format!("the search engine's answer cannot be read: {err}"));
         let answer: Answer = serde_json::from_slice(&body).map_err(unreadable)?;

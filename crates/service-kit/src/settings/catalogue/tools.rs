@@ -137,6 +137,11 @@ pub(super) const TOOLS: &[Setting] = &[
     ),
     setting("TAVILY_API_KEY", Kind::Secret, "", "Key of Tavily, by which web_search searches"),
     setting("TAVILY_BASE_URL", HTTP, "https://api.tavily.com", "Where Tavily is"),
+    Setting {
+        aliases: &["SMITHERY_API_TOKEN"],
+        ..setting("SMITHERY_API_KEY", Kind::Secret, "", "Key of Smithery, in whose registry smithery_search looks")
+    },
+    setting("CLARA_SMITHERY_BASE_URL", HTTP, "https://registry.smithery.ai", "Where that registry is"),
     setting("SEARXNG_URL", HTTP, "", "A SearXNG, by which web_search searches when there is no key of Tavily"),
     setting(
         "CLARA_WEB_PRIVATE_HOSTS",
