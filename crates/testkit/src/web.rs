@@ -68,6 +68,9 @@ async fn serve(State(asked): State<Ledger>, method: Method, uri: Uri, headers: H
         ("GET", "/slow") => html("<div>".repeat(600_000)),
         ("GET", "/image") => ([(header::CONTENT_TYPE, "image/png")], vec![0x89, b'P', b'N', b'G']).into_response(),
         ("POST", "/search") => tavily(&headers, &body),
+        ("GET", "/acme/weather-mcp/HEAD/pyproject.toml") => {
+            "[project]\nname = 'weather'\n[project.scripts]\nserve-weather = 'a:b'".into_response()
+        }
         ("GET", "/servers") => smithery(&headers, uri.query().unwrap_or_default()),
         ("GET", "/search") => searxng(uri.query().unwrap_or_default()),
         _ => StatusCode::NOT_FOUND.into_response(),

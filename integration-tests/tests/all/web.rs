@@ -115,6 +115,23 @@ async fn an_engine_that_does_not_answer_is_left_alone_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repository_says_how_its_server_is_run() {
+    let web = FakeWeb::start().await;
+    let base = format!("http://{}/", web.address);
+    let sandbox = plan(&web).set("CLARA_GITHUB_RAW_URL", &base).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let mut plans =
+        async |source: &str| terminal.asks(&format!(r#"call mcp_plan with {{"source": "{source}"}}"#)).await.text;
+    let python = plans("github:acme/weather-mcp").await;
+    let run = r#"["uvx","--from","git+https://github.com/acme/weather-mcp","serve-weather"]"#;
+    assert!(python.contains(run) && python.contains("as `weather`"), "{python}");
+    assert!(plans("acme/other").await.contains(r#"["npx","-y","-q","github:acme/other"]"#));
+    assert!(plans("github:../weather-mcp").await.contains("is no <owner>/<repository>"));
+    let asked = web.asked();
+    assert_eq!(asked.len(), 4, "nobody is asked for what is no repository: {asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn servers_are_found_in_smitherys_registry() {
     let web = FakeWeb::start().await;
     let base = format!("http://{}", web.address);

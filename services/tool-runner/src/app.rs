@@ -25,7 +25,7 @@ use crate::adapters::sealed::MasterKey;
 use crate::adapters::sql::{self, SqlCalls, SqlInstallations, SqlLimits};
 use crate::adapters::subagents::SqlChildren;
 use crate::adapters::vault::Vault;
-use crate::mcp::{CallLimits, Plugins, Servers, Watched};
+use crate::mcp::{CallLimits, GitHub, Plugins, Servers, Watched};
 use crate::outgoing::Outgoing;
 use crate::ports::{Backgrounds, Children};
 use crate::registry::{Registry, Tool};
@@ -66,7 +66,9 @@ impl App {
         let backgrounds: Arc<dyn Backgrounds> = Arc::new(SqlBackgrounds::new(database.clone()));
         let folder = settings.data_dir().join("mcp");
         let connector = Arc::new(RmcpConnector { folder, oauth: Arc::clone(&oauth) });
+        let web = Web::new(settings.list("CLARA_WEB_PRIVATE_HOSTS")).context("prepare the way to the web")?;
         let plugins = Arc::new(Plugins {
+            github: GitHub { web: web.clone(), base: settings.text("CLARA_GITHUB_RAW_URL") },
             installations: Arc::new(SqlInstallations::new(database.clone())),
             calls: Arc::new(SqlCalls::new(database.clone())),
             set_limits: Arc::new(SqlLimits::new(database)),
@@ -82,7 +84,6 @@ impl App {
             },
             bus: bus.clone(),
         });
-        let web = Web::new(settings.list("CLARA_WEB_PRIVATE_HOSTS")).context("prepare the way to the web")?;
         let (place, report) = sandbox::sandbox(settings, &web).await?;
         let mut built_in =
             tools::all(bus, &plugins, place.as_ref(), &files, limits, &settings.text("DEFAULT_TIMEZONE"))

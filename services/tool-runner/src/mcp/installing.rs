@@ -9,9 +9,10 @@ use tracing::info;
 use super::Plugins;
 use super::link::start;
 use super::offer::agreeable;
-use super::source::{Found, check_launch, check_name};
+use super::source::{Found, check_launch, check_name, github_repository, plan, repository};
 use super::watcher::MARK;
 use crate::ports::{Installed, Key, McpError};
+use crate::web::Web;
 
 /// How long an install may take: packages are fetched.
 pub(crate) const INSTALL: Duration = Duration::from_secs(300);
@@ -92,7 +93,7 @@ impl Plugins {
 }
 
 /// What is there under a path.
-pub(super) fn look(path: &str) -> Found {
+fn look(path: &str) -> Found {
     let path = std::path::Path::new(path);
     let read = |name: &str| {
         let file = path.join(name);
@@ -118,10 +119,70 @@ pub(super) fn look(path: &str) -> Found {
             return Found::NodePackage { program: program.trim_start_matches("./").to_owned() };
         }
     }
-    if let Some(project) = read("pyproject.toml").and_then(|text| text.parse::<toml::Table>().ok())
-        && let Some(name) = project.get("project").and_then(|project| project.get("name")).and_then(toml::Value::as_str)
-    {
-        return Found::PythonProject { name: name.to_owned() };
+    match read("pyproject.toml").and_then(|text| python_program(&text)) {
+        Some(name) => Found::PythonProject { name },
+        None => Found::Folder,
     }
-    Found::Folder
+}
+
+/// The program of a Python project: of those that it declares the one of its own name, or the
+/// first, or else its name
+/// (<https://packaging.python.org/en/latest/specifications/pyproject-toml/#entry-points>).
+fn python_program(manifest: &str) -> Option<String> {
+    let manifest: toml::Table = manifest.parse().ok()?;
+    let project = manifest.get("project")?;
+    let name = project.get("name")?.as_str()?;
+    let programs = project.get("scripts").and_then(toml::Value::as_table);
+    let first = programs.filter(|programs| !programs.contains_key(name)).and_then(|programs| programs.keys().next());
+    Some(first.map_or(name, String::as_str).to_owned())
+}
+
+/// Where repositories are looked into that people name.
+pub(crate) struct GitHub {
+    pub(crate) web: Web,
+    /// <https://raw.githubusercontent.com>, which gives files as they are.
+    pub(crate) base: String,
+}
+
+impl GitHub {
+    /// What a repository is made of. One that cannot be looked into is taken for a package of
+    /// Node.js, and its install says what is wrong.
+    async fn look(&self, repository: &str) -> Found {
+        let at = |file: &str| format!("{}/{repository}/HEAD/{file}", self.base.trim_end_matches('/'));
+        let (node, python) = (at("package.json"), at("pyproject.toml"));
+        let read = |address| self.web.chosen_text(address, MANIFEST_BYTES);
+        match tokio::join!(read(&node), read(&python)) {
+            (Err(_), Ok(manifest)) => {
+                python_program(&manifest).map_or(Found::Nothing, |name| Found::PythonProject { name })
+            }
+            _ => Found::Nothing,
+        }
+    }
+}
+
+impl Plugins {
+    pub(super) async fn plan(&self, source: &str, name: &str) -> Result<(String, Launch), String> {
+        // What is no repository's name is asked for nowhere: the plan refuses it.
+        let in_repository = match repository(source.trim()).filter(|repository| github_repository(repository).is_ok()) {
+            Some(repository) => self.github.look(repository).await,
+            None => Found::Nothing,
+        };
+        plan(source, name, |place| if place.starts_with("github:") { in_repository.clone() } else { look(place) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_project_says_which_program_it_has() {
+        let of = |scripts: &str| python_program(&format!("[project]\nname = \"weather\"\n{scripts}"));
+        assert_eq!(of("").as_deref(), Some("weather"));
+        assert_eq!(of("[project.scripts]\nweather = \"a:b\"\nother = \"a:c\"").as_deref(), Some("weather"));
+        assert_eq!(of("[project.scripts]\nserve-weather = \"a:b\"").as_deref(), Some("serve-weather"));
+        for none in ["", "[project]", "[tool.poetry]\nname = \"x\"", "{"] {
+            assert_eq!(python_program(none), None, "{none}");
+        }
+    }
 }

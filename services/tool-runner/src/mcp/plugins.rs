@@ -10,9 +10,8 @@ use domain::mcp::{McpAnswer, McpCommand, McpRequest, Status};
 use domain::message::Principal;
 use tracing::info;
 
-use super::installing::{INSTALL, Over, look};
+use super::installing::{GitHub, INSTALL, Over};
 use super::limits::CallLimits;
-use super::source::plan;
 use super::watcher::{MARK, path_of};
 use super::{Servers, shown};
 use crate::ports::{Authorities, Calls, Connector, Installations, Installed, Key, Limits};
@@ -26,6 +25,7 @@ pub(crate) struct Plugins {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) authorities: Arc<dyn Authorities>,
     pub(crate) servers: Servers,
+    pub(crate) github: GitHub,
     /// Users who may install: what is installed runs here.
     pub(crate) admins: Vec<String>,
     /// How long one call may take.
@@ -53,7 +53,7 @@ impl Plugins {
                 if source.trim_start().starts_with(['/', '.', '~']) {
                     self.admin(user)?;
                 }
-                let planned = plan(&source, &name, look)?;
+                let planned = self.plan(&source, &name).await?;
                 Ok(McpAnswer { plan: Some(planned), ..McpAnswer::default() })
             }
             McpCommand::Install { source, name, launch, for_all } => {

@@ -15,7 +15,7 @@ const ARGUMENT_BYTES: usize = 4096;
 /// Hosts that serve images of containers.
 const REGISTRIES: &[&str] = &["docker.io", "ghcr.io", "gcr.io", "quay.io", "registry.", "public.ecr.aws"];
 
-/// What is there under a path.
+/// What is there under a path, or in a repository at GitHub (`github:<owner>/<repository>`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
     Nothing,
@@ -24,7 +24,7 @@ pub(crate) enum Found {
     NodePackage {
         program: String,
     },
-    /// A folder with a pyproject.toml that has this name.
+    /// A folder with a pyproject.toml that has this program.
     PythonProject {
         name: String,
     },
@@ -72,10 +72,16 @@ fn launch(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String)
     if let Some(name) = source.strip_prefix("smithery:") {
         return Ok(with(&["npx", "-y", "-q", "@smithery/cli", "run"], npm(name)?, name));
     }
-    let github = source.strip_prefix("github:").or_else(|| source.strip_prefix("https://github.com/"));
-    if let Some(repository) = github {
-        let repository = repository.trim_end_matches('/').trim_end_matches(".git");
-        return Ok(with(NPX, &format!("github:{}", github_repository(repository)?), repository));
+    if let Some(repository) = repository(source) {
+        let repository = github_repository(repository)?;
+        let whole = format!("github:{repository}");
+        return Ok(match look(&whole) {
+            Found::PythonProject { name } => {
+                let from = format!("git+https://github.com/{repository}");
+                with(&["uvx", "--from", &from], pypi(&name)?, repository)
+            }
+            _ => with(NPX, &whole, repository),
+        });
     }
     if source.starts_with("https://") || source.starts_with("http://") {
         return url(source);
@@ -89,16 +95,24 @@ fn launch(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String)
     if source.starts_with('@') {
         return Ok(with(NPX, npm(source)?, source));
     }
-    let host = source.split('/').next().unwrap_or_default();
-    if source.contains('/')
-        && REGISTRIES.iter().any(|registry| host.starts_with(registry) || host.ends_with(".amazonaws.com"))
-    {
+    if is_in_a_registry(source) {
         return Ok(with(&["docker", "run", "-i", "--rm"], docker(source)?, source));
     }
-    if source.contains('/') {
-        return Ok(with(NPX, &format!("github:{}", github_repository(source)?), source));
-    }
     Ok(with(NPX, npm(source)?, source))
+}
+
+/// The repository at GitHub that a source names: what has a `/` and is nothing else is one too.
+pub(super) fn repository(source: &str) -> Option<&str> {
+    let named = source.strip_prefix("github:").or_else(|| source.strip_prefix("https://github.com/"));
+    let is_bare = source.contains('/') && !source.contains(':') && !source.starts_with(['/', '.', '~', '@']);
+    let repository = named.or_else(|| (is_bare && !is_in_a_registry(source)).then_some(source))?;
+    Some(repository.trim_end_matches('/').trim_end_matches(".git"))
+}
+
+/// Whether a source begins with a host that serves images of containers.
+fn is_in_a_registry(source: &str) -> bool {
+    let Some((host, _)) = source.split_once('/') else { return false };
+    REGISTRIES.iter().any(|registry| host.starts_with(registry)) || host.ends_with(".amazonaws.com")
 }
 
 fn url(source: &str) -> Result<(Launch, String), String> {
@@ -224,7 +238,7 @@ fn docker(image: &str) -> Result<&str, String> {
     if fits { Ok(image) } else { Err(format!("{image:?} is no image of a container")) }
 }
 
-fn github_repository(repository: &str) -> Result<&str, String> {
+pub(super) fn github_repository(repository: &str) -> Result<&str, String> {
     let parts: Vec<&str> = repository.split('/').collect();
     let fits = parts.len() == 2 && parts.iter().all(|part| is_plain(part, "-_."));
     if fits { Ok(repository) } else { Err(format!("{repository:?} is no <owner>/<repository>")) }
@@ -248,6 +262,8 @@ mod tests {
         match path {
             "/srv/time.py" | "./notes" => Found::File,
             "/srv/node-thing" => Found::NodePackage { program: "dist/index.js".into() },
+            "github:acme/weather-mcp" => Found::PythonProject { name: "weather-server".into() },
+            "github:acme/evil" => Found::PythonProject { name: "--with=evil".into() },
             "/srv/py-thing" => Found::PythonProject { name: "py-thing".into() },
             "/srv" => Found::Folder,
             _ => Found::Nothing,
@@ -274,7 +290,9 @@ mod tests {
         check("@playwright/mcp@0.2.1", "mcp", "npx -y -q @playwright/mcp@0.2.1");
         check("tavily-mcp", "tavily", "npx -y -q tavily-mcp");
         check("pypi:mcp-server-time==2026.1", "time", "uvx mcp-server-time==2026.1");
-        check("github:acme/weather-mcp", "weather", "npx -y -q github:acme/weather-mcp");
+        let python = "uvx --from git+https://github.com/acme/weather-mcp weather-server";
+        check("github:acme/weather-mcp", "weather", python);
+        check("acme/weather-mcp", "weather", python);
         check("acme/weather", "weather", "npx -y -q github:acme/weather");
         check("https://github.com/acme/weather.git", "weather", "npx -y -q github:acme/weather");
         check("ghcr.io/acme/mcp-db:1.2", "db", "docker run -i --rm ghcr.io/acme/mcp-db:1.2");
@@ -304,6 +322,8 @@ mod tests {
             "pypi:a;b",
             "docker:a`b`",
             "github:a/../b",
+            "github:acme/evil",
+            "acme/image:1.2",
             "a|b",
             "https://",
             "https://user:pass@host/",

@@ -137,6 +137,12 @@ pub(super) const TOOLS: &[Setting] = &[
     ),
     setting("TAVILY_API_KEY", Kind::Secret, "", "Key of Tavily, by which web_search searches"),
     setting("TAVILY_BASE_URL", HTTP, "https://api.tavily.com", "Where Tavily is"),
+    setting(
+        "CLARA_GITHUB_RAW_URL",
+        HTTP,
+        "https://raw.githubusercontent.com",
+        "Where files of GitHub repositories are read, to find out how an MCP server there is run",
+    ),
     Setting {
         aliases: &["SMITHERY_API_TOKEN"],
         ..setting("SMITHERY_API_KEY", Kind::Secret, "", "Key of Smithery, in whose registry smithery_search looks")
