@@ -20,20 +20,22 @@ pub struct Piped {
     next: u64,
     /// What the server said of itself when it was greeted.
     pub greeting: Value,
+    /// What it said unasked.
+    pub said: Vec<Value>,
 }
 
 impl Piped {
     pub fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut piped = Self { child, input, output, next: 0, greeting: Value::Null };
+        let mut piped = Self { child, input, output, next: 0, greeting: Value::Null, said: Vec::new() };
         writeln!(piped.input, "{}", initialize()).unwrap();
         piped.greeting = piped.answer();
         writeln!(piped.input, r#"{{"jsonrpc":"2.0","method":"notifications/initialized"}}"#).unwrap();
         piped
     }
 
-    /// Asks, and waits for the answer; what the server says unasked is passed over.
+    /// Asks, and waits for the answer; what the server says unasked is kept.
     pub fn ask(&mut self, method: &str, params: Value) -> Value {
         self.next += 1;
         let asked = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
@@ -57,6 +59,7 @@ impl Piped {
             if heard["id"] == self.next {
                 return heard;
             }
+            self.said.push(heard);
         }
     }
 }

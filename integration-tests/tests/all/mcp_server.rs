@@ -33,6 +33,15 @@ async fn another_program_talks_with_her_and_sees_what_she_remembers() {
     }
     let (said, is_error) = ann.call("chat", json!({"message": "what colour is my bicycle?"}));
     assert!(said.contains("my bicycle is green") && !is_error, "{said}");
+    // Who gives a token hears what she does meanwhile.
+    assert!(ann.said.is_empty());
+    let message = r#"call calculate with {"expression": "6 * 7"}"#;
+    let asked = json!({"name": "chat", "arguments": {"message": message}, "_meta": {"progressToken": "p-1"}});
+    let answered = ann.ask("tools/call", asked)["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+    assert!(answered.contains("42"), "{answered}");
+    let told: Vec<&Value> = ann.said.iter().map(|said| &said["params"]).collect();
+    assert!(told.iter().all(|told| told["progressToken"] == "p-1"), "{told:?}");
+    assert!(told.iter().any(|told| told["message"] == "using calculate"), "{told:?}");
     let (found, _) = ann.call("search_memories", json!({"query": "bicycle", "limit": 3}));
     assert!(found.contains("my bicycle is green") && found.contains("Said:"), "{found}");
     let read = ann.ask("resources/read", json!({"uri": "clara://memories"}));

@@ -3,7 +3,7 @@
 pub(crate) mod client; // Speaking and listening.
 mod files; // What goes with a message.
 mod interactive; // For people.
-mod live; // From deltas to what is shown.
+pub(crate) mod live; // From deltas to what is shown.
 mod markdown; // Rendering as it streams.
 mod piped; // For scripts.
 mod projects; // What the conversation is about.

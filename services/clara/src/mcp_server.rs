@@ -19,15 +19,17 @@ use domain::message::Principal;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, GetPromptRequestParams, GetPromptResponse,
     GetPromptResult, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, PromptMessage, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, ResourceContents, Role, ServerCapabilities, ServerConfig,
+    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProgressToken, PromptMessage,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents, Role, ServerCapabilities,
+    ServerConfig,
 };
 use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
+use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, ServiceExt};
 use serde_json::Value;
 use service_kit::run::replica;
 use service_kit::settings::Settings;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::chat::reach;
 use crate::commands::person;
@@ -51,6 +53,23 @@ struct Clara {
     way: Arc<Way>,
     /// Whoever asks; over HTTP each request says it.
     person: Option<Principal>,
+}
+
+/// The client of one call, while it waits.
+struct Asking<'a> {
+    cancelled: &'a CancellationToken,
+    peer: &'a Peer<RoleServer>,
+    token: Option<ProgressToken>,
+}
+
+impl Asking<'_> {
+    /// Tells it what is done meanwhile, for the `number`th time.
+    async fn tell(&self, number: u32, text: String) {
+        let Some(token) = self.token.clone() else { return };
+        let told = ProgressNotificationParam::new(token, f64::from(number)).with_message(text);
+        // A client that hears nothing waits all the same.
+        let _ = self.peer.notify_progress(told).await;
+    }
 }
 
 /// Serves until the client goes, or over HTTP until Ctrl-C.
@@ -121,7 +140,13 @@ impl ServerHandler for Clara {
         if !offered::tools().iter().any(|tool| tool.name == request.name) {
             return Err(ErrorData::invalid_params(format!("there is no tool `{}`", request.name), None));
         }
-        let done = self.way.tool(&person, &request.name, &arguments, &context.ct).await;
+        let client = Asking {
+            cancelled: &context.ct,
+            peer: &context.peer,
+            // Who gives none wants to hear nothing meanwhile.
+            token: context.meta.get_progress_token(),
+        };
+        let done = self.way.tool(&person, &request.name, &arguments, &client).await;
         let result = match done {
             Ok(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
             Err(why) => CallToolResult::error(vec![ContentBlock::text(why)]),

@@ -14,7 +14,6 @@ use domain::ids::MessageId;
 use domain::message::without_controls;
 use domain::turn::{Reply, ReplyKind};
 use model::ModelConfig;
-use proto::live::Activity;
 use proto::terminal::Saying;
 use reedline::{DefaultPrompt, DefaultPromptSegment, ExternalPrinter, FileBackedHistory, Reedline, Signal};
 use service_kit::settings::Settings;
@@ -23,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::client::{Client, Own, Seen, Spoken};
-use super::live::{Show, Viewer};
+use super::live::{Show, Viewer, in_words};
 use super::markdown::Markdown;
 use super::{HELP, saying};
 
@@ -243,7 +242,7 @@ async fn answer(
                     }
                     Show::Status(activity) => {
                         markdown.finish()?;
-                        doing.activity(&activity);
+                        doing.says(&in_words(&activity));
                     }
                 }
             }
@@ -322,16 +321,6 @@ impl Doing {
         self.words = words.to_owned();
         self.since = Instant::now();
         self.speaking = false;
-    }
-
-    fn activity(&mut self, activity: &Activity) {
-        match activity {
-            Activity::Thinking | Activity::ToolFinished { .. } => self.says("thinking"),
-            Activity::ToolStarted { tool } => self.says(&format!("using {tool}")),
-            Activity::Retrying { detail } => self.says(detail),
-            Activity::Resuming => self.says("resuming"),
-            Activity::ToolProgressed { text } => self.says(&without_controls(text)),
-        }
     }
 
     /// Text is being written: the line goes.

@@ -1,6 +1,7 @@
 //! From deltas to what is shown: in order, without gaps, without the past.
 
 use domain::ids::TurnId;
+use domain::message::without_controls;
 use proto::live::{Activity, DeltaKind, Snapshot, TurnDelta};
 
 /// What a viewer does with a delta.
@@ -14,6 +15,17 @@ pub(crate) enum Show {
     Status(Activity),
     /// Something was missed: ask for a snapshot.
     Gap,
+}
+
+/// What she is doing, in words.
+pub(crate) fn in_words(activity: &Activity) -> String {
+    match activity {
+        Activity::Thinking | Activity::ToolFinished { .. } => "thinking".to_owned(),
+        Activity::ToolStarted { tool } => format!("using {}", without_controls(tool)),
+        Activity::Retrying { detail } => without_controls(detail),
+        Activity::Resuming => "resuming".to_owned(),
+        Activity::ToolProgressed { text } => without_controls(text),
+    }
 }
 
 /// What a viewer knows of a running turn.

@@ -11,11 +11,11 @@ use domain::tier::split_prefix;
 use domain::turn::ReplyKind;
 use proto::terminal::Saying;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use super::Way;
 use super::offered::{ABOUT, MEMORIES, MEMORY, WITH_MEMORIES};
+use super::{Asking, Way};
 use crate::chat::client::{Client, Seen, Spoken};
+use crate::chat::live::{Show, Viewer, in_words};
 use crate::commands::time;
 
 /// How long the memory service may take.
@@ -52,7 +52,7 @@ impl Way {
         person: &Principal,
         name: &str,
         arguments: &Value,
-        cancelled: &CancellationToken,
+        client: &Asking<'_>,
     ) -> Result<String, String> {
         match name {
             "chat" => {
@@ -60,7 +60,7 @@ impl Way {
                     None | Some(Value::Null) => "mcp",
                     Some(_) => text(arguments, "conversation")?,
                 };
-                self.chat(person, conversation, text(arguments, "message")?, cancelled).await
+                self.chat(person, conversation, text(arguments, "message")?, client).await
             }
             "remember" => {
                 let (id, text) = (uuid::Uuid::now_v7().to_string(), text(arguments, "text")?.to_owned());
@@ -152,7 +152,7 @@ impl Way {
         person: &Principal,
         conversation: &str,
         message: &str,
-        cancelled: &CancellationToken,
+        client: &Asking<'_>,
     ) -> Result<String, String> {
         // As it is read in the end: without a prefix, and without what nobody sees.
         let (_, said) = split_prefix(message);
@@ -164,22 +164,23 @@ impl Way {
         }
         let told = |err: anyhow::Error| format!("{err:#}");
         let _chat = self.chats.try_acquire().map_err(|_| "too many chats wait for an answer; ask again later")?;
-        let client = Client::open(&self.server, person.clone(), conversation.to_owned(), None).await;
-        let mut client = client.map_err(told)?;
-        let message = match client.say(Saying::text(message.to_owned())).await.map_err(told)? {
+        let terminal = Client::open(&self.server, person.clone(), conversation.to_owned(), None).await;
+        let mut terminal = terminal.map_err(told)?;
+        let message = match terminal.say(Saying::text(message.to_owned())).await.map_err(told)? {
             Spoken::Accepted(message) => message,
             Spoken::Refused(because) => return Err(because),
         };
         let deadline = tokio::time::Instant::now() + self.patience;
         let mut is_stopped = false;
+        let (mut viewer, mut told_of) = (Viewer::new(terminal.turn_of(&message)), 0);
         loop {
             let seen = tokio::select! {
-                seen = client.next() => seen.map_err(told)?,
-                () = cancelled.cancelled(), if !is_stopped => {
+                seen = terminal.next() => seen.map_err(told)?,
+                () = client.cancelled.cancelled(), if !is_stopped => {
                     is_stopped = true;
                     // One that waits stops nobody else's turn.
-                    if client.snapshot(client.turn_of(&message)).await.is_some() {
-                        client.say(Saying::Stop).await.map_err(told)?;
+                    if terminal.snapshot(terminal.turn_of(&message)).await.is_some() {
+                        terminal.say(Saying::Stop).await.map_err(told)?;
                     }
                     continue;
                 }
@@ -194,7 +195,13 @@ impl Way {
                         _ => Ok(reply.text),
                     };
                 }
-                Seen::Reply(_) | Seen::Delta(_) => {}
+                Seen::Reply(_) => {}
+                Seen::Delta(delta) => {
+                    if let Show::Status(activity) = viewer.take(delta) {
+                        told_of += 1;
+                        client.tell(told_of, in_words(&activity)).await;
+                    }
+                }
             }
         }
     }
