@@ -35,6 +35,8 @@ pub enum Quirk {
     MetadataAt(String),
     /// The first tokens are over at once, and must be renewed.
     ShortLived,
+    /// Breaks off in the middle of the answer to a call.
+    BreaksOff,
     /// Speaks the HTTP with server-sent events of 2024-11-05, and nothing newer.
     Old,
 }
@@ -149,6 +151,11 @@ async fn serve(State(shared): State<Shared>, method: Method, uri: Uri, headers: 
             old(&mut inner, &method, &uri, &headers, &body)
         }
         ("POST", "/mcp") => match mcp(&mut inner, &headers, &body) {
+            Ok(Some(answer)) if inner.quirk == Quirk::BreaksOff && !inner.called.is_empty() => {
+                let pieces = [Ok(answer.to_string()[..20].to_owned()), Err(std::io::Error::other("broken"))];
+                let body = axum::body::Body::from_stream(futures::stream::iter(pieces));
+                ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+            }
             Ok(Some(answer)) => json(answer),
             Ok(None) => StatusCode::ACCEPTED.into_response(),
             Err(unknown) => unknown,

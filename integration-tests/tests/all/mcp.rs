@@ -270,12 +270,13 @@ async fn a_server_that_misbehaves_is_nobody_elses_trouble() {
         "{}",
         reply.text
     );
-    let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "rude"}"#).await;
-    assert!(
-        reply.text.contains("no[2J @everyone") && !reply.text.contains(['\u{200b}', '\u{202e}', '\u{1b}']),
-        "{}",
-        reply.text
-    );
+    for rude in ["rude", "rude-error"] {
+        let text = calls_tool(&mut terminal, "bad__do", &format!(r#"{{"how": "{rude}"}}"#)).await.text;
+        assert!(
+            text.contains("no[2J @everyone") && !text.contains(['\u{200b}', '\u{202e}', '\u{1b}']),
+            "{rude}: {text}"
+        );
+    }
     let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "nested"}"#).await;
     assert!(reply.text.contains("[[[[") && reply.text.len() < 200_000, "{}", reply.text.len());
     let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "long"}"#).await;

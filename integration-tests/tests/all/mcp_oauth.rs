@@ -125,6 +125,19 @@ async fn a_server_of_old_is_authorised_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_breaks_off_in_the_middle_of_a_call_may_have_done_it() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::BreaksOff).await);
+    let (_model, sandbox, mut terminal) = start(folder.path(), &server, 1).await;
+    let bus = sandbox.bus().await;
+    let address = mcp(&bus, ANN, begin("http://127.0.0.1:1/callback")).await.unwrap().text;
+    mcp(&bus, ANN, complete(&open(&address).await)).await.unwrap();
+    let reply = calls_tool(&mut terminal, "far__whoami", "{}").await;
+    assert_eq!(reply.kind, ReplyKind::Question, "{}", reply.text);
+    assert!(reply.text.contains("may or may not have happened"), "{}", reply.text);
+    assert_eq!(server.called().len(), 1, "it is not called again unasked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_counts_once_and_only_for_who_began() {
     let (folder, server) = (tempfile::tempdir().unwrap(), Protected::start(Quirk::None).await);
     let (_model, sandbox, _terminal) = start(folder.path(), &server, 1).await;

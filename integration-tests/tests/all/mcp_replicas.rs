@@ -53,18 +53,35 @@ async fn a_call_in_the_middle_of_which_everything_that_ran_it_died_is_made_once(
     assert_eq!(calls(&of_bob)[names.len()..], ["after"]);
 }
 
+/// Those of a server's processes that run.
+fn running(folder: &std::path::Path) -> Vec<String> {
+    let started = std::fs::read_to_string(folder.join("started")).unwrap_or_default();
+    let runs = |process: &&str| std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| !line.is_empty());
+    started.lines().filter(runs).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_ends_with_a_runner_that_is_killed() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let plan = plan(&model, folder.path()).set("CLARA_MCP_TIMEOUT_SECONDS", 120);
+    let mut sandbox = plan.start().await;
+    install(&sandbox.bus().await, ANN, "mine", rogue(folder.path()), false).await.unwrap();
+    let terminal = sandbox.terminal("main").await;
+    // It reads nothing while it is at work, and so not that nobody speaks to it any more.
+    terminal.says(r#"call mine__do {"how": "hang"}"#).await;
+    eventually("the call is in work", async || (calls(folder.path()) == ["hang"]).then_some(())).await;
+    assert_eq!(running(folder.path()).len(), 1);
+    sandbox.kill("tool-runner", 0);
+    eventually("it has ended", async || running(folder.path()).is_empty().then_some(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_reaches_every_replica() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
     let sandbox = plan(&model, folder.path()).replicas(2).start().await;
     let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
     install(&bus, ANN, "mine", rogue(folder.path()), false).await.unwrap();
-    let running = || {
-        let started = std::fs::read_to_string(folder.path().join("started")).unwrap_or_default();
-        let runs =
-            |process: &&str| std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| !line.is_empty());
-        started.lines().filter(runs).map(str::to_owned).collect::<Vec<_>>()
-    };
+    let running = || running(folder.path());
     let mut call =
         async || assert!(calls_tool(&mut terminal, "mine__do", r#"{"how": "x"}"#).await.text.contains("done: x"));
     let mut both = async || {

@@ -7,8 +7,8 @@ use clara::cli::Cli;
 
 fn main() -> ExitCode {
     // A part of the tool runner, in a process of its own.
-    if std::env::args_os().nth(1).is_some_and(|first| first == tool_runner::READ_PAGE) {
-        return tool_runner::read_page();
+    if let Some(ended) = tool_runner::own_process() {
+        return ended;
     }
     clara::run(Cli::parse())
 }

@@ -6,6 +6,7 @@ mod cgroup; // Limits on all processes of a run together.
 mod containers; // What sandboxes by containers have in common.
 pub(crate) mod docker; // The sandbox by Docker.
 mod egress; // The one way out of a sandbox.
+pub(crate) mod guard; // Ends what a killed runner leaves.
 pub(crate) mod incus; // The sandbox by Incus.
 mod process; // Processes that go with all that they started.
 pub(crate) mod rmcp; // The only user of the crate rmcp.

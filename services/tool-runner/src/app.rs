@@ -20,6 +20,7 @@ use crate::actors::lister::Lister;
 use crate::actors::runner::Runner;
 use crate::actors::stops::Stops;
 use crate::adapters::backgrounds::SqlBackgrounds;
+use crate::adapters::guard::Guard;
 use crate::adapters::rmcp::{OAuth, RmcpConnector};
 use crate::adapters::sealed::MasterKey;
 use crate::adapters::sql::{self, SqlCalls, SqlInstallations, SqlLimits};
@@ -65,7 +66,8 @@ impl App {
         let children: Arc<dyn Children> = Arc::new(SqlChildren::new(database.clone()));
         let backgrounds: Arc<dyn Backgrounds> = Arc::new(SqlBackgrounds::new(database.clone()));
         let folder = settings.data_dir().join("mcp");
-        let connector = Arc::new(RmcpConnector { folder, oauth: Arc::clone(&oauth) });
+        let guard = Arc::new(Guard::new().context("find this program, which guards servers")?);
+        let connector = Arc::new(RmcpConnector { folder, oauth: Arc::clone(&oauth), guard });
         let web = Web::new(settings.list("CLARA_WEB_PRIVATE_HOSTS")).context("prepare the way to the web")?;
         let plugins = Arc::new(Plugins {
             github: GitHub { web: web.clone(), base: settings.text("CLARA_GITHUB_RAW_URL") },

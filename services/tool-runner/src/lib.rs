@@ -16,5 +16,16 @@ mod sandbox; // Running other people's code.
 mod tools; // What is built in.
 mod web; // Pages of the web, from public addresses alone.
 
+use std::process::ExitCode;
+
 pub use app::App;
-pub use web::{ARGUMENT as READ_PAGE, read_page};
+
+/// Runs what the tool runner has in processes of their own, if the first argument names it.
+pub fn own_process() -> Option<ExitCode> {
+    let first = std::env::args_os().nth(1)?;
+    match first.to_str()? {
+        web::ARGUMENT => Some(web::read_page()),
+        adapters::guard::ARGUMENT => Some(adapters::guard::guard_groups()),
+        _ => None,
+    }
+}

@@ -17,6 +17,6 @@ pub(crate) use endpoint::Endpoints;
 pub(crate) use host::Host;
 pub(crate) use proxy::Proxy;
 pub(crate) use reader::taken_apart;
-pub use reader::{ARGUMENT, read_page};
+pub(crate) use reader::{ARGUMENT, read_page};
 pub(crate) use search::{Engine, Search, Unsearched};
 pub(crate) use smithery::Smithery;

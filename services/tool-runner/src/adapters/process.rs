@@ -16,6 +16,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tracing::debug;
 
+use super::guard::Guard;
+
 /// Variables that a process needs to be found, and to find its own cache.
 const PASSED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR", "USER"];
 /// What is kept of what a process says of itself, in bytes.
@@ -33,7 +35,12 @@ pub(super) struct Process {
 impl Process {
     /// Starts a program with its arguments in a folder, which is made if there is none.
     /// `${NAME}` in a value of `env` is the runner's own variable of that name.
-    pub(super) fn start(folder: &Path, command: &[String], env: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub(super) fn start(
+        guard: &Arc<Guard>,
+        folder: &Path,
+        command: &[String],
+        env: &BTreeMap<String, String>,
+    ) -> Result<Self, String> {
         let Some((program, arguments)) = command.split_first() else { return Err("it has no program".into()) };
         std::fs::create_dir_all(folder).map_err(|err| format!("{}: {err}", folder.display()))?;
         let mut command = Command::new(program);
@@ -56,7 +63,7 @@ impl Process {
         })?;
         let said = Arc::new(Mutex::new(String::new()));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let group = Group::of(child);
+        let group = Group::of(child, Arc::clone(guard));
         let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             return Err("it has no pipes".into());
         };
@@ -70,12 +77,16 @@ pub(super) struct Group {
     child: Child,
     /// The process that leads it; kept, since the group may outlive it.
     leader: Option<rustix::process::Pid>,
+    guard: Arc<Guard>,
 }
 
 impl Group {
-    pub(super) fn of(child: Child) -> Self {
+    pub(super) fn of(child: Child, guard: Arc<Guard>) -> Self {
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        Self { child, leader }
+        if let Some(leader) = leader {
+            guard.add(leader);
+        }
+        Self { child, leader, guard }
     }
 
     /// Tells the group to end, and ends what does not after a while.
@@ -84,9 +95,15 @@ impl Group {
         let ended = tokio::time::timeout(patience, self.child.wait()).await;
         debug!(in_time = ended.is_ok(), "an MCP server ended");
         // Also when its leader has ended: others of it may be left.
-        self.signal(rustix::process::Signal::KILL);
-        self.leader = None;
+        self.kill();
         let _ = self.child.wait().await;
+    }
+
+    fn kill(&mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        if let Some(leader) = self.leader.take() {
+            self.guard.remove(leader);
+        }
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
@@ -99,7 +116,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.signal(rustix::process::Signal::KILL);
+        self.kill();
     }
 }
 
@@ -157,7 +174,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let start = |program: &str| {
             let command = [program.to_owned()];
-            Process::start(folder.path(), &command, &BTreeMap::new()).err().unwrap()
+            Process::start(&Arc::default(), folder.path(), &command, &BTreeMap::new()).err().unwrap()
         };
         assert_eq!(start("is-not-here"), "`is-not-here` is not there, on the PATH of the tool runner");
         assert!(comes_with("uvx").contains("astral.sh/uv") && comes_with("npx").contains("nodejs.org"));
@@ -172,7 +189,7 @@ mod tests {
         command.args(["-c", "sleep 1000 & exit 0"]).process_group(0).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdout = child.stdout.take().unwrap();
-        let group = Group::of(child);
+        let group = Group::of(child, Arc::default());
         group.end(Duration::from_secs(2)).await;
         // What is left of it would hold this open.
         let read = tokio::time::timeout(Duration::from_secs(30), stdout.read_to_end(&mut Vec::new())).await;

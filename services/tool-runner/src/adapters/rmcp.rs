@@ -27,6 +27,7 @@ use rmcp::{RoleClient, ServiceExt};
 use self::connection::RmcpConnection;
 use self::host::Host;
 pub(crate) use self::oauth::OAuth;
+use super::guard::Guard;
 use super::process::{Process, expand};
 use crate::ports::{Connection, Connector, Key, McpError};
 
@@ -37,6 +38,8 @@ const END: Duration = Duration::from_secs(2);
 pub(crate) struct RmcpConnector {
     pub(crate) folder: PathBuf,
     pub(crate) oauth: Arc<OAuth>,
+    /// Ends their processes when this one is killed.
+    pub(crate) guard: Arc<Guard>,
 }
 
 #[async_trait]
@@ -58,7 +61,8 @@ impl RmcpConnector {
         env: &BTreeMap<String, String>,
     ) -> Result<RmcpConnection, McpError> {
         let folder = self.folder_of(key).map_err(|err| McpError::Start(err.to_string()))?;
-        let Process { stdin, stdout, said, group } = Process::start(&folder, command, env).map_err(McpError::Start)?;
+        let Process { stdin, stdout, said, group } =
+            Process::start(&self.guard, &folder, command, env).map_err(McpError::Start)?;
         let root = reqwest::Url::from_directory_path(&folder).map(String::from);
         let host = Host::new(root.ok());
         match host.clone().serve((stdout, stdin)).await {

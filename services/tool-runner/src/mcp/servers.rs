@@ -223,7 +223,7 @@ mod tests {
         let oauth = Arc::new(OAuth::new(Vault::new(database.clone(), key), None));
         prepare(&database).await.unwrap();
         let installations = Arc::new(SqlInstallations::new(database));
-        let connector = Arc::new(RmcpConnector { folder: folder.path().to_owned(), oauth });
+        let connector = Arc::new(RmcpConnector { folder: folder.path().to_owned(), oauth, guard: Arc::default() });
         let installed = Installed {
             key: Key { owner: String::new(), name: "none".into() },
             source: String::new(),

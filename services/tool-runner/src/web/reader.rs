@@ -15,7 +15,7 @@ use super::Fetched;
 use super::page::readable;
 
 /// The argument with which this program is a reader.
-pub const ARGUMENT: &str = "read-page";
+pub(crate) const ARGUMENT: &str = "read-page";
 /// How long a page may take.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Its processor's time, in seconds, and its memory, in bytes.
@@ -66,7 +66,7 @@ pub(crate) async fn taken_apart(page: Fetched) -> Result<Option<(String, String)
 }
 
 /// Reads a page from standard input, as the process does that takes pages apart.
-pub fn read_page() -> ExitCode {
+pub(crate) fn read_page() -> ExitCode {
     let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     let limited = limit(Resource::Cpu, CPU_SECONDS).and_then(|()| limit(Resource::As, MEMORY_BYTES));
     let mut input = Vec::new();
