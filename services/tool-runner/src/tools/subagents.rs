@@ -1,6 +1,8 @@
 //! Sub-agents: turns of their own, each in a conversation of its own, which do a part of the
 //! work beside the turn that began them. Whatever is killed, they are ordinary turns.
 
+mod specs; // What models read of them.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +12,16 @@ use domain::guard::cut_middle;
 use domain::ids::{ConversationId, MessageId, TurnId};
 use domain::message::{Parent, Principal, SUBAGENT};
 use domain::queue::QueueMode;
-use domain::tool::{Effect, Intent, Risk, ToolRequest, ToolSpec};
+use domain::tool::{ToolRequest, ToolSpec};
 use domain::turn::{Reply, ReplyKind};
 use proto::terminal::{PLATFORM, Said, Say, Saying, place};
-use serde_json::{Value, json};
+use serde_json::Value;
 use service_kit::clock::now_ms;
 use service_kit::task::{self, TaskKind};
 use tokio::sync::Semaphore;
 
-use super::{of_group, spec, text};
+use self::specs::Doing;
+use super::text;
 use crate::ports::{Child, Children};
 use crate::registry::{Builtin, Tool};
 
@@ -29,7 +32,6 @@ const LISTED: usize = 20;
 const KNOWN: u32 = 500;
 /// How long one may take.
 const LONGEST: Duration = Duration::from_secs(600);
-const TIMEOUT_MS: u64 = LONGEST.as_millis() as u64 + 30_000;
 /// Calls of one process that wait for a sub-agent, at most: fewer than it has at work, or those
 /// that a sub-agent makes would find no place.
 const WAITING: usize = 32;
@@ -37,17 +39,6 @@ const WAITING: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Longest result in a list, in characters.
 const LISTED_CHARS: usize = 2000;
-/// Longest task or instruction, in characters.
-const TASK_CHARS: usize = 32 * 1024;
-
-#[derive(Clone, Copy)]
-enum Doing {
-    Spawn,
-    List,
-    Kill,
-    Steer,
-}
-
 struct SubagentTool {
     spec: ToolSpec,
     doing: Doing,
@@ -58,58 +49,11 @@ struct SubagentTool {
 
 pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>> {
     let waiting = Arc::new(Semaphore::new(WAITING));
-    let tool = |name: &str, description: &str, effect, properties: Value, required: &[&str], doing| {
-        let spec = of_group("agents", spec(name, description, effect, Risk::Safe, properties, required));
-        // What it has read is anybody's words, and so is what it says.
-        let spec = match doing {
-            Doing::Spawn => ToolSpec { is_untrusted: true, intent: Intent::Write, timeout_ms: TIMEOUT_MS, ..spec },
-            Doing::List => ToolSpec { is_untrusted: true, ..spec },
-            Doing::Kill | Doing::Steer => spec,
-        };
+    let tool = |(spec, doing)| {
         let (bus, children, waiting) = (bus.clone(), Arc::clone(children), Arc::clone(&waiting));
         Arc::new(SubagentTool { spec, doing, bus, children, waiting }) as Arc<dyn Tool>
     };
-    let id = json!({"type": "string", "minLength": 1, "maxLength": 16, "description": "The sub-agent's id"});
-    vec![
-        tool(
-            "subagent_spawn",
-            "Has another agent do a part of the work, with the same tools and memory, but without this conversation: \
-             say all that it needs. Gives what it found; several in one step work side by side, five at most.",
-            Effect::Idempotent,
-            json!({
-                "task": {"type": "string", "minLength": 1, "maxLength": TASK_CHARS},
-                "tier": {"type": "string", "enum": ["high", "mid", "low"], "description": "Which model; mid if left out"},
-                "tool_subset": {"type": "array", "minItems": 1, "maxItems": 50, "items": {"type": "string", "minLength": 1, "maxLength": 100}, "description": "The tools that it may use, by name or group:<name>, with * for any text; all of the person's if left out"},
-                "wait": {"type": "boolean", "description": "false: begin it, and look later with subagent_list"},
-            }),
-            &["task"],
-            Doing::Spawn,
-        ),
-        tool(
-            "subagent_list",
-            "Lists the sub-agents of this conversation, with what they found.",
-            Effect::ReadOnly,
-            json!({}),
-            &[],
-            Doing::List,
-        ),
-        tool(
-            "subagent_kill",
-            "Stops a sub-agent, or `all`.",
-            Effect::Idempotent,
-            json!({"id": id}),
-            &["id"],
-            Doing::Kill,
-        ),
-        tool(
-            "subagent_steer",
-            "Tells a running sub-agent something, which it reads at its next step.",
-            Effect::Idempotent,
-            json!({"id": id, "instruction": {"type": "string", "minLength": 1, "maxLength": TASK_CHARS}}),
-            &["id", "instruction"],
-            Doing::Steer,
-        ),
-    ]
+    specs::all().into_iter().map(tool).collect()
 }
 
 #[async_trait]
