@@ -107,6 +107,11 @@ impl Protected {
         self.shared.lock().unwrap().access.insert(0, token.to_owned());
     }
 
+    /// Takes none of its tokens any more.
+    pub fn forgets(&self) {
+        self.shared.lock().unwrap().access.clear();
+    }
+
     /// Every token that it ever gave.
     pub fn tokens(&self) -> Vec<String> {
         let inner = self.shared.lock().unwrap();

@@ -72,14 +72,14 @@ async fn an_approval_outlives_every_process_and_is_used_once() {
     let turn = waiting[0]["turn"].as_str().unwrap().to_owned();
     // Nobody else may, and it goes on waiting.
     let refused = clara(&sandbox, "cli-bob", &["approve", &turn[..8]]);
-    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stdout).contains("no such question"));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("nothing waits under"), "nor does it say whose it is: {said}");
     assert_eq!(tools.runs().len(), 0);
     // An administrator, from elsewhere; the conversation hears what comes of it.
-    let approved = clara(&sandbox, "cli-root", &["approve", &turn[..8]]);
+    let approved = clara(&sandbox, "cli-root", &["approve", &turn]);
     assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
     assert!(String::from_utf8_lossy(&approved.stdout).contains("result: "), "{approved:?}");
     assert_eq!(tools.runs().len(), 1);
-    assert!(terminal.hears().await.kind == ReplyKind::Notice, "what was said to who may not");
     assert!(terminal.hears().await.text.starts_with("result: "));
 
     assert!(listed(&sandbox).is_empty());
@@ -114,6 +114,9 @@ async fn a_question_is_answered_in_chat_from_another_conversation() {
     assert!(listed_to("cli-user").contains(&turn) && listed_to("cli-root").contains(&turn));
     assert!(listed_to("cli-bob").contains("Nothing waits for your word"), "what somebody's calls hold is theirs");
     assert!(chats("cli-user", "other", "!approve\n").contains("nothing waits here"), "it was asked elsewhere");
+    let others = chats("cli-bob", "other", &format!("!deny {}\n", &turn[..8]));
+    assert!(others.contains("nothing waits under") && !others.contains("main"), "{others}");
+    assert!(chats("cli-user", "other", "!approve 1\n").contains("at least 8 characters"));
     assert!(chats("cli-user", "other", &format!("!approve {}\n", &turn[..8])).contains("told in cli/main"));
     assert!(terminal.hears().await.text.starts_with("result: "));
     assert_eq!(tools.runs().len(), 1);

@@ -56,6 +56,8 @@ async fn what_files_declare_is_everybodys_as_long_as_they_do() {
     std::fs::create_dir(&third).unwrap();
     let others = json!({"mcpServers": {"omni-server": entry(&third)}});
     std::fs::write(&omni, others.to_string()).unwrap();
+    let approved = mcp(&bus, ANN, McpCommand::Tools { name: "omni-server".into() }).await.unwrap();
+    assert!(approved.tools[0].is_approved);
     eventually("it is run otherwise", async || {
         let _ = calls_tool(&mut bob, "omni-server__do", r#"{"how": "again"}"#).await;
         third.join("calls").is_file().then_some(())

@@ -122,6 +122,11 @@ async fn a_server_of_old_is_authorised_alike() {
     mcp(&bus, ANN, complete(&open(&address).await)).await.unwrap();
     assert!(calls_tool(&mut terminal, "far__whoami", "{}").await.text.contains("you are known"));
     assert_eq!(server.called(), ["at-canary-2"]);
+    // What it does not take has not happened, and nobody is asked whether it has.
+    server.forgets();
+    let reply = calls_tool(&mut terminal, "far__whoami", "{}").await;
+    assert!(reply.kind == ReplyKind::Answered && reply.text.contains("it did not take this"), "{}", reply.text);
+    assert_eq!(server.called().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,7 +302,13 @@ async fn check_tokens_of_each(plan: Plan) {
     let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
     let mut carol = Terminal::open(sandbox.bus().await, "cli-carol", "main").await;
     let answer = authorised("cli-bob", false).await.unwrap();
-    assert!(answer.tools[0].is_approved && answer.servers[0].owner == "cli-bob", "{answer:?}");
+    assert!(!answer.tools[0].is_approved && answer.servers[0].owner == "cli-bob", "{answer:?}");
+    // Whoever comes first agrees to nothing for the others: an administrator sees it, and does.
+    assert!(calls_tool(&mut bob, "far__whoami", "{}").await.text.contains("there is no tool"));
+    let offered = mcp(&bus, ANN, McpCommand::Tools { name: "far".into() }).await.unwrap();
+    let hashes = vec![offered.tools[0].hash.clone()];
+    assert!(mcp(&bus, "cli-bob", McpCommand::Approve { name: "far".into(), hashes: hashes.clone() }).await.is_err());
+    mcp(&bus, ANN, McpCommand::Approve { name: "far".into(), hashes }).await.unwrap();
     assert!(authorised("cli-carol", true).await.unwrap_err().contains("administrator"));
     assert!(calls_tool(&mut bob, "far__whoami", "{}").await.text.contains("you are known"));
     let gone = calls_tool(&mut carol, "far__whoami", "{}").await.text;
@@ -313,7 +324,12 @@ async fn check_tokens_of_each(plan: Plan) {
     // What an administrator decides holds for all of them, and what is theirs is no administrator's.
     mcp(&bus, ANN, McpCommand::Enable { name: "far".into(), is_enabled: false }).await.unwrap();
     assert!(calls_tool(&mut bob, "far__whoami", "{}").await.text.contains("there is no tool"));
+    assert!(authorised("cli-dave", false).await.unwrap_err().contains("is disabled"));
     mcp(&bus, ANN, McpCommand::Enable { name: "far".into(), is_enabled: true }).await.unwrap();
+    // What is no way in is not kept, and stands before nothing.
+    let wrong = Authorisation::SetToken { access_token: "at-wrong".into(), refresh_token: None };
+    assert!(mcp(&bus, "cli-dave", oauth(wrong)).await.unwrap_err().contains("not authorised, since"));
+    assert!(mcp(&bus, "cli-dave", oauth(Authorisation::Status)).await.unwrap().text.starts_with("none"));
     assert!(mcp(&bus, "cli-bob", McpCommand::Restart { name: "far".into() }).await.is_err());
     let offered = mcp(&bus, ANN, McpCommand::Tools { name: "far".into() }).await.unwrap();
     assert_eq!(offered.tools[0].name, "far__whoami", "who agrees to what it offers sees it");

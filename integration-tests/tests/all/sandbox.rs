@@ -262,18 +262,6 @@ async fn without_a_sandbox_that_holds_no_code_is_run() {
     let mut terminal = sandbox.terminal("main").await;
     let reply = terminal.asks(&format!("shell echo out > {}", escaped.display())).await;
     assert!(reply.text.contains("there is no tool `run_shell`") && !escaped.exists(), "{}", reply.text);
-    // From one's own files into the folder, and what came of it back.
-    terminal.asks(r#"call save_to_local {"filename": "in.txt", "content": "one\ntwo\nthree"}"#).await;
-    let up =
-        terminal.asks(r#"call upload_to_sandbox {"local_filename": "in.txt", "sandbox_path": "work/in.txt"}"#).await;
-    assert!(up.text.contains("Copied in.txt to work/in.txt (13 bytes)"), "{}", up.text);
-    let row = terminal.asks(r#"call read_file {"path": "work/in.txt", "start_row": 2, "end_row": 2}"#).await;
-    assert_eq!(row.text, "result: two\n[the file goes on]");
-    shell(&mut terminal, "tac work/in.txt > work/out.txt").await;
-    let down = terminal.asks(r#"call download_from_sandbox {"sandbox_path": "work/out.txt"}"#).await;
-    assert!(down.text.contains("Copied work/out.txt to out.txt"), "{}", down.text);
-    assert!(terminal.asks(r#"call read_local_file {"filename": "out.txt"}"#).await.text.contains("threetwo\none"));
-
     let mut doctor = testkit::process::command("clara", sandbox.folder());
     let output = doctor.env("NATS_URL", sandbox.nats.url()).args(["doctor", "--json"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

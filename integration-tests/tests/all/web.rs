@@ -126,7 +126,7 @@ async fn a_repository_says_how_its_server_is_run() {
     let run = r#"["uvx","--from","git+https://github.com/acme/weather-mcp","serve-weather"]"#;
     assert!(python.contains(run) && python.contains("as `weather`"), "{python}");
     assert!(plans("acme/other").await.contains(r#"["npx","-y","-q","github:acme/other"]"#));
-    assert!(plans("github:../weather-mcp").await.contains("is no <owner>/<repository>"));
+    assert!(plans("github:../weather-mcp").await.contains("\"../weather-mcp\" is no "));
     let asked = web.asked();
     assert_eq!(asked.len(), 4, "nobody is asked for what is no repository: {asked:?}");
 }

@@ -1,11 +1,11 @@
 //! Calls that wait for somebody's word, wherever they were asked: for the command line and in chat.
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use bus::Bus;
 use domain::approval::Question;
 use domain::carry::Choice;
 use domain::conversation::{Asked, Conversation};
-use domain::ids::ConversationId;
+use domain::ids::{ConversationId, TurnId};
 use domain::message::{Principal, without_controls};
 use proto::terminal::Saying;
 use service_kit::settings::Settings;
@@ -14,6 +14,8 @@ use crate::commands::time;
 
 /// Questions that are looked through for one.
 const SOUGHT: usize = 10_000;
+/// How much of an id names a question, at least.
+const PREFIX: usize = 8;
 /// Questions that are shown in chat.
 const SHOWN: usize = 20;
 
@@ -45,7 +47,7 @@ impl Waiting {
 }
 
 /// All questions whether a call may run.
-pub(crate) async fn all(bus: &Bus) -> anyhow::Result<Vec<Waiting>> {
+async fn all(bus: &Bus) -> anyhow::Result<Vec<Waiting>> {
     let found = bus.conversations().await?.asking(SOUGHT).await?;
     let asked = found.into_iter().filter_map(|(conversation, mut state)| {
         let asked = state.asked.take().filter(|asked| asked.question == Question::Approval)?;
@@ -65,9 +67,13 @@ pub(crate) async fn of(bus: &Bus, settings: &Settings, person: &Principal) -> an
     Ok(waiting)
 }
 
-/// The one whose id begins so.
-pub(crate) async fn find(bus: &Bus, id: &str) -> anyhow::Result<Waiting> {
-    let mut found = all(bus).await?;
+/// The one whose id begins so, of those that somebody may see. Who names one whole need not be known
+/// here as an administrator: the router knows.
+pub(crate) async fn find(bus: &Bus, settings: &Settings, person: &Principal, id: &str) -> anyhow::Result<Waiting> {
+    // A few letters may be another's tomorrow.
+    ensure!(id.len() >= PREFIX, "give at least {PREFIX} characters of the id");
+    let is_whole = TurnId::parse(id).is_ok();
+    let mut found = if is_whole { all(bus).await? } else { of(bus, settings, person).await? };
     found.retain(|one| one.asked.turn.to_string().starts_with(id));
     match (found.len(), found.pop()) {
         (1, Some(only)) => Ok(only),

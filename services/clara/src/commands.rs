@@ -89,7 +89,11 @@ pub(crate) async fn attach(settings: &Settings) -> anyhow::Result<Bus> {
 fn running(settings: &Settings) -> anyhow::Result<Server> {
     let mut server = run::server(settings);
     if !settings.is_given("NATS_URL") {
-        let running = Folder::open(settings)?.running()?;
+        let folder = Folder::open(settings)?;
+        // She would not stay for a command alone, once the last conversation has ended; the system
+        // lets go of it when this process ends.
+        std::mem::forget(folder.open_terminal()?);
+        let running = folder.running()?;
         let running = running.context("Clara is not running: start her with `clara up` or `clara chat`")?;
         server = running.server(settings);
     }

@@ -169,7 +169,9 @@ impl Client {
                     let listed = approvals::listed(&self.bus, settings, &self.person).await;
                     listed.map(|text| Own::done("approvals", text)).map_err(|err| format!("{err:#}"))
                 }
-                Ok(InChat::Answer(choice, id)) => self.approve(choice, id).await.map_err(|err| format!("{err:#}")),
+                Ok(InChat::Answer(choice, id)) => {
+                    self.approve(settings, choice, id).await.map_err(|err| format!("{err:#}"))
+                }
                 Err(why) => Err(why),
             });
         }
@@ -185,12 +187,12 @@ impl Client {
 
     /// Answers a question that waits here, or anywhere; what comes of one that was asked
     /// elsewhere is told there.
-    async fn approve(&mut self, choice: Choice, id: Option<String>) -> anyhow::Result<Own> {
+    async fn approve(&mut self, settings: &Settings, choice: Choice, id: Option<String>) -> anyhow::Result<Own> {
         let waiting = match id {
-            Some(id) => approvals::find(&self.bus, &id).await?,
+            Some(id) => approvals::find(&self.bus, settings, &self.person, &id).await?,
             None => {
-                let here =
-                    approvals::all(&self.bus).await?.into_iter().find(|one| one.conversation == self.conversation);
+                let waiting = approvals::of(&self.bus, settings, &self.person).await?;
+                let here = waiting.into_iter().find(|one| one.conversation == self.conversation);
                 here.context("nothing waits here for your word; `!approvals` shows what does elsewhere")?
             }
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bus::{Bus, Endpoints};
-use domain::mcp::{McpAnswer, McpCommand, McpRequest, Status};
+use domain::mcp::{McpAnswer, McpCommand, McpRequest, McpResource, Status};
 use domain::message::Principal;
 use domain::untrusted::visible;
 use proto::terminal::Saying;
@@ -14,6 +14,8 @@ use super::client::Own;
 
 /// How long the tool runner may take: servers may have to start.
 const PATIENCE: Duration = Duration::from_secs(330);
+/// How long one of many that are asked may take.
+const EACH: Duration = Duration::from_secs(75);
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,10 +90,13 @@ pub(super) async fn ask(bus: &Bus, person: &Principal, asked: Result<Asked, Stri
             };
             found.iter().map(line).collect()
         }
-        Asked::Resource(uri) => servers.first(&uri, |name| McpCommand::Read { name, uri: uri.clone() }).await?.1.text,
+        Asked::Resource(uri) => {
+            let name = servers.of(&uri).await?;
+            servers.answer(McpCommand::Read { name, uri }).await?.text
+        }
         Asked::Subscribe { uri, is_wanted } => {
-            let command = |name| McpCommand::Subscribe { name, uri: uri.clone(), is_wanted };
-            let (server, _) = servers.first(&uri, command).await?;
+            let server = servers.of(&uri).await?;
+            servers.answer(McpCommand::Subscribe { name: server.clone(), uri: uri.clone(), is_wanted }).await?;
             let what = if is_wanted { "You hear" } else { "You hear no more" };
             format!("{what} of changes of {uri} from `{server}`: /resources marks what changed.")
         }
@@ -141,27 +146,28 @@ impl Servers<'_> {
         Ok(answer.tools.iter().map(line).collect())
     }
 
-    /// What each server answers; one that does not is left out.
+    /// What each server answers, all asked at once; one that does not is left out.
     async fn each(&self, command: impl Fn(String) -> McpCommand) -> Result<Vec<(String, McpAnswer)>, String> {
-        let mut found = Vec::new();
-        for name in self.names().await? {
-            if let Ok(answer) = self.answer(command(name.clone())).await {
-                found.push((name, answer));
+        let names = self.names().await?;
+        let asked = names.into_iter().map(|name| {
+            let command = command(name.clone());
+            async move {
+                let answer = tokio::time::timeout(EACH, self.answer(command)).await.ok()?;
+                Some((name, answer.ok()?))
             }
-        }
-        Ok(found)
+        });
+        Ok(futures::future::join_all(asked).await.into_iter().flatten().collect())
     }
 
-    /// What the first answers that does; the error is the last one's.
-    async fn first(&self, what: &str, command: impl Fn(String) -> McpCommand) -> Result<(String, McpAnswer), String> {
-        let mut why = "there are no servers".to_owned();
-        for name in self.names().await? {
-            match self.answer(command(name.clone())).await {
-                Ok(answer) => return Ok((name, answer)),
-                Err(err) => why = err,
-            }
-        }
-        Err(format!("no server gives {what}: {why}"))
+    /// The server that has a resource, or says that it makes such: no other hears its address.
+    async fn of(&self, uri: &str) -> Result<String, String> {
+        let found = self.each(|name| McpCommand::Resources { name }).await?;
+        let has = |fits: &dyn Fn(&McpResource) -> bool| {
+            found.iter().find(|(_, answer)| answer.resources.iter().any(fits)).map(|(name, _)| name.clone())
+        };
+        let listed = has(&|one| one.uri == uri);
+        let made = || has(&|one| one.is_template && fits(&one.uri, uri));
+        listed.or_else(made).ok_or_else(|| format!("no server lists {uri}; /resources shows what they have"))
     }
 
     /// Those that may be asked.
@@ -175,6 +181,13 @@ impl Servers<'_> {
     }
 }
 
+/// Whether an address may be made by a template (RFC 6570): it begins and ends as that does.
+fn fits(template: &str, uri: &str) -> bool {
+    let Some((begin, rest)) = template.split_once('{') else { return false };
+    let end = rest.rsplit_once('}').map_or("", |(_, end)| end);
+    !begin.is_empty() && uri.len() > begin.len() + end.len() && uri.starts_with(begin) && uri.ends_with(end)
+}
+
 /// Names of one server, a line each.
 fn lines<'a>(server: &str, of: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     of.map(|(name, words)| format!("{name}  ({server})  {}\n", words.lines().next().unwrap_or_default())).collect()
@@ -183,6 +196,20 @@ fn lines<'a>(server: &str, of: impl Iterator<Item = (&'a str, &'a str)>) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_fits_the_template_that_makes_it() {
+        assert!(fits("demo://text/{id}", "demo://text/7") && fits("file:///{path}.md", "file:///a/b.md"));
+        for (template, uri) in [
+            ("demo://text/{id}", "demo://text/"),
+            ("demo://text/{id}", "other://text/7"),
+            ("file:///{path}.md", "file:///a.txt"),
+            ("{anything}", "secret://token"),
+            ("demo://text", "demo://text"),
+        ] {
+            assert!(!fits(template, uri), "{template} {uri}");
+        }
+    }
 
     #[test]
     fn lines_are_read_as_mcpomni_connects_users_type_them() {

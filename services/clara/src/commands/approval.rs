@@ -29,8 +29,8 @@ pub(super) async fn run(settings: &Settings, what: ApprovalCommand, json: bool) 
             waiting.truncate(usize::try_from(limit)?);
             list(&waiting, json)
         }
-        ApprovalCommand::Approve(which) => answer(&bus, person, which, Choice::Approve, json).await,
-        ApprovalCommand::Deny(which) => answer(&bus, person, which, Choice::Deny, json).await,
+        ApprovalCommand::Approve(which) => answer(&bus, settings, person, which, Choice::Approve, json).await,
+        ApprovalCommand::Deny(which) => answer(&bus, settings, person, which, Choice::Deny, json).await,
     }
 }
 
@@ -55,12 +55,13 @@ fn list(waiting: &[Waiting], json: bool) -> anyhow::Result<ExitCode> {
 
 async fn answer(
     bus: &Bus,
+    settings: &Settings,
     person: Principal,
     Answering { id, timeout }: Answering,
     choice: Choice,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let waiting = approvals::find(bus, &id).await?;
+    let waiting = approvals::find(bus, settings, &person, &id).await?;
     let Waiting { conversation, state, .. } = &waiting;
     // Watched before anything is said.
     let mut replies = bus.follow_replies(conversation, None).await?;

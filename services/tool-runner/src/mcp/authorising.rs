@@ -11,7 +11,7 @@ use super::link::start;
 use super::offer::agreeable;
 use super::plugins::unknown;
 use super::{INSTALL, Plugins};
-use crate::ports::{Authority, Begin, Installed, Machine, Voucher};
+use crate::ports::{Authority, Begin, DatabaseError, Installed, Machine, Voucher};
 use crate::web::is_trustworthy;
 
 /// Longest address that leads back, code, state, or token, in bytes.
@@ -31,6 +31,9 @@ impl Plugins {
             self.admin(user)?;
         }
         let (installed, url) = self.authorised(user, name, for_all).await?;
+        if !installed.is_enabled && what != Authorisation::Status {
+            return Err(format!("the server `{name}` is disabled"));
+        }
         let key = &installed.key;
         match what {
             Authorisation::Start { redirect_uri, client_id, client_secret } => {
@@ -59,6 +62,8 @@ impl Plugins {
                 self.authorities.machine(key, &url, &machine).await?;
             }
             Authorisation::Enterprise { client_id, secret, provider } => {
+                // The provider is asked from here, wherever it is said to be.
+                self.admin(user)?;
                 let VouchedBy { issuer, client_id: known_as, client_secret, token, is_refresh } = provider;
                 bounded([&client_id, &secret, &issuer, &known_as, &token].into_iter().chain(&client_secret))?;
                 let voucher = Some(Voucher { issuer, client_id: known_as, client_secret, token, is_refresh });
@@ -113,17 +118,35 @@ impl Plugins {
         self.servers.end(&installed.key);
         let started = start(Arc::as_ref(&self.connector), &installed.key, &installed.launch);
         let started = tokio::time::timeout(INSTALL, started).await;
-        let started = started.map_err(|_| format!("authorised, but it did not start within {INSTALL:?}"))?;
-        let (connection, tools) = started.map_err(|why| format!("authorised, but {why}"))?;
+        let started = match started {
+            Ok(started) => started.map_err(|why| why.to_string()),
+            Err(_) => Err(format!("it did not start within {INSTALL:?}")),
+        };
+        let told = |err: DatabaseError| err.to_string();
+        let (connection, tools) = match started {
+            Ok(started) => started,
+            Err(why)
+                if !installed.is_personal || self.installations.find(&installed.key).await.map_err(told)?.is_some() =>
+            {
+                return Err(format!("authorised, but {why}"));
+            }
+            Err(why) => {
+                // There is nothing yet that would be asked with it, and nothing to take it back by.
+                self.authorities.forget(&installed.key).await?;
+                return Err(format!("not authorised, since {why}"));
+            }
+        };
         connection.close().await;
         let is_first = installed.tools.is_empty() && installed.approved.is_empty();
         if installed.is_personal {
             // From now on it stands before everybody's; not before anything was given.
-            self.installations.add(&installed).await.map_err(|err| err.to_string())?;
+            self.installations.add(&installed).await.map_err(told)?;
         }
-        let stored = self.installations.set_tools(&installed.key, &installed.launch, &tools).await;
-        stored.map_err(|err| err.to_string())?;
-        if is_first {
+        self.installations.set_tools(&installed.key, &installed.launch, &tools).await.map_err(told)?;
+        // What runs elsewhere with what was given before begins anew.
+        self.installations.restart(&installed.key).await.map_err(told)?;
+        // What everybody's may do is an administrator's to say, whoever comes first.
+        if is_first && (!installed.is_personal || self.is_admin(user)) {
             self.installations
                 .approve(&installed.shared_key(), &agreeable(&tools))
                 .await

@@ -42,11 +42,11 @@ impl Plugins {
         check_name(&key.name)?;
         check_launch(&launch)?;
         let known = self.of(user).await?;
-        if known.len() >= SERVERS {
+        let before = known.iter().find(|known| known.key.name == key.name);
+        if before.is_none() && known.len() >= SERVERS {
             return Err(format!("{SERVERS} servers are installed already, and that is the limit"));
         }
         let is_there = format!("there is a server `{}` already; uninstall it first, or give another name", key.name);
-        let before = known.iter().find(|known| known.key.name == key.name);
         if before.is_some_and(|before| over == Over::Nothing || !before.source.starts_with(MARK)) {
             return Err(is_there);
         }
@@ -57,7 +57,9 @@ impl Plugins {
                 (tools, String::new())
             }
             // What it offers is read, and agreed to, when somebody has authorised it.
-            Ok(Err(why @ McpError::Unauthorized)) => (Vec::new(), why.to_string()),
+            Ok(Err(why @ McpError::Unauthorized)) if before.is_none_or(|before| before.tools.is_empty()) => {
+                (Vec::new(), why.to_string())
+            }
             Ok(Err(why)) => return Err(format!("not installed: {why}")),
             Err(_) => return Err(format!("not installed: it did not start within {INSTALL:?}")),
         };
@@ -76,19 +78,34 @@ impl Plugins {
             restarts: 0,
             is_personal: false,
         };
-        if before.is_some() {
-            // Another replica may have come first.
-            let now = self.installations.find(&installed.key).await.map_err(|err| err.to_string())?;
-            match now {
-                Some(now) if now.launch == installed.launch => return self.with_tools(user, now).await,
-                _ => self.remove(&installed.key).await?,
-            }
+        if let Some(before) = before {
+            self.replace(before, &installed).await?;
+            return self.one(user, &installed.key.name).await;
         }
         if !self.installations.add(&installed).await.map_err(|err| err.to_string())? {
             return Err(is_there);
         }
         info!(server = installed.key.name, by = user, "installed an MCP server");
         self.with_tools(user, installed).await
+    }
+
+    /// Puts what a file declares now in the place of what it declared before. Who was authorised
+    /// there stays so, as long as it is the same address.
+    async fn replace(&self, before: &Installed, now: &Installed) -> Result<(), String> {
+        // Another replica may have come first.
+        if !self.installations.replace(now, &before.launch).await.map_err(|err| err.to_string())? {
+            return Ok(());
+        }
+        let address = |launch: &Launch| match launch {
+            Launch::Http { url, .. } => Some(url.clone()),
+            Launch::Stdio { .. } => None,
+        };
+        if address(&before.launch) != address(&now.launch) {
+            self.authorities.forget(&now.key).await?;
+            self.installations.remove_parts(&now.key.name).await.map_err(|err| err.to_string())?;
+        }
+        self.servers.end(&now.key);
+        Ok(())
     }
 }
 

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Bus, Serve};
-use domain::mcp::{McpAnswer, McpCommand, McpRequest, Status};
+use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest, Status};
 use domain::message::Principal;
+use service_kit::clock::now_ms;
 use tracing::info;
 
 use super::installing::{GitHub, INSTALL, Over};
 use super::limits::CallLimits;
+use super::tool::BEFORE_CALL;
 use super::watcher::{MARK, path_of};
 use super::{Servers, shown};
-use crate::ports::{Authorities, Calls, Connector, Installations, Installed, Key, Limits};
+use crate::ports::{Authorities, Authority, Calls, Connector, Installations, Installed, Key, Limits, RUNNING};
 
 /// Calls, or days of them, that one answer names.
 const LISTED: u32 = 500;
@@ -135,7 +137,13 @@ impl Plugins {
             }
             McpCommand::Oauth { name, for_all, what } => self.authorise(user, &name, for_all, what).await,
             McpCommand::Calls { limit } => {
-                let calls = self.calls.made(user, limit.min(LISTED)).await.map_err(|err| err.to_string())?;
+                let mut calls = self.calls.made(user, limit.min(LISTED)).await.map_err(|err| err.to_string())?;
+                // What takes longer than a call may, ended with its runner.
+                let longest = i64::try_from((self.limit + BEFORE_CALL).as_millis()).unwrap_or(i64::MAX);
+                let since = now_ms().saturating_sub(longest);
+                for lost in calls.iter_mut().filter(|call| call.error == RUNNING && call.started_at_ms < since) {
+                    lost.error = "unknown".to_owned();
+                }
                 Ok(McpAnswer { calls, ..McpAnswer::default() })
             }
             McpCommand::Limits => self.limits_of(user).await,
@@ -192,8 +200,9 @@ impl Plugins {
     /// themselves goes alone, at their own word.
     async fn uninstall(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
         let installed = self.find(user, name).await?;
-        let key = if installed.is_personal {
-            installed.key
+        let own = installed.for_one(user).key;
+        let key = if installed.is_personal || (!self.is_admin(user) && self.has_begun(&installed, &own).await?) {
+            own
         } else {
             self.admin(user)?;
             self.undeclared(user, name).await?
@@ -203,6 +212,17 @@ impl Plugins {
         Ok(McpAnswer::default())
     }
 
+    /// Whether something is kept that somebody has authorised everybody's server with for themselves,
+    /// or begun to.
+    async fn has_begun(&self, installed: &Installed, own: &Key) -> Result<bool, String> {
+        match &installed.launch {
+            Launch::Http { url, .. } if installed.key.owner.is_empty() => {
+                Ok(self.authorities.authority(own, url).await? != Authority::None)
+            }
+            _ => Ok(false),
+        }
+    }
+
     pub(super) async fn remove(&self, key: &Key) -> Result<(), String> {
         self.servers.end(key);
         // Before it: what it was authorised with must not outlive it.
@@ -210,7 +230,7 @@ impl Plugins {
         self.installations.remove(key).await.map(|_| ()).map_err(|err| err.to_string())
     }
 
-    async fn one(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
+    pub(super) async fn one(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
         let installed = self.find(user, name).await?;
         self.shown(user, vec![installed]).await
     }

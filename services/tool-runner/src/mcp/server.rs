@@ -254,8 +254,9 @@ impl Server {
             self.close(state);
             state.failures = 0;
         }
-        // One that is there in name only is found out before somebody needs it.
-        if let Some(link) = &state.link {
+        // One that is there in name only is found out before somebody needs it. While it is at work
+        // it may have no ear for anything else.
+        if let Some(link) = state.link.as_ref().filter(|_| !is_called) {
             link.connection.ping();
         }
         // Another runner may have been told to remove it, to run something else, or to start it anew.

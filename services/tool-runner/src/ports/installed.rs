@@ -119,6 +119,11 @@ pub(crate) trait Installations: Send + Sync {
     async fn offered(&self, name: &str) -> Result<Vec<Offered>, DatabaseError>;
     /// Whether it was added: not when there is one of this name.
     async fn add(&self, installed: &Installed) -> Result<bool, DatabaseError>;
+    /// Puts it in the place of the one of its key, if that is still run as `before`; whether it was.
+    /// What was agreed to stays agreed to; that it may have words of the model was of the other one.
+    async fn replace(&self, installed: &Installed, before: &Launch) -> Result<bool, DatabaseError>;
+    /// Takes away what people have authorised of everybody's for themselves.
+    async fn remove_parts(&self, name: &str) -> Result<(), DatabaseError>;
     /// Everybody's goes with what people have authorised of it for themselves.
     async fn remove(&self, key: &Key) -> Result<bool, DatabaseError>;
     async fn enable(&self, key: &Key, is_enabled: bool) -> Result<bool, DatabaseError>;

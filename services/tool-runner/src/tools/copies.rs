@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use cap_std::fs::{Dir, OpenOptions};
 use domain::tool::{Effect, Intent, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::files::{self, folder_name, name_schema, relative};
 use super::sandbox::{Place, blocking, made, open, regular, within};
@@ -31,13 +32,15 @@ struct CopyTool {
 
 pub(super) fn all(place: &Arc<Place>, own: &Arc<Dir>, limits: Limits) -> Vec<Arc<dyn Tool>> {
     let tool = |spec, doing| {
-        let spec = ToolSpec { intent: Intent::Write, ..of_group("sandbox", spec) };
+        // Where code can reach somebody, what it kept may be anybody's words.
+        let is_untrusted = matches!(doing, Doing::Download) && !place.hosts.is_empty();
+        let spec = ToolSpec { intent: Intent::Write, is_untrusted, ..of_group("fs", spec) };
         let (place, own) = (Arc::clone(place), Arc::clone(own));
         Arc::new(CopyTool { spec, doing, place, own, limits }) as Arc<dyn Tool>
     };
     let path =
         |description: &str| json!({"type": "string", "minLength": 1, "maxLength": 500, "description": description});
-    // Where code can reach somebody, what it kept may be anybody's words; one's own files are one's own.
+    // One's own files are one's own, and are read as such.
     let back = if place.hosts.is_empty() { Risk::Safe } else { Risk::Moderate };
     vec![
         tool(
@@ -73,8 +76,9 @@ impl Builtin for CopyTool {
 
     async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
         let working = self.place.of(&request.principal)?;
-        if let Doing::Upload = self.doing {
-            self.place.has_room(&working).await?;
+        match self.doing {
+            Doing::Upload => self.place.has_room(&working).await?,
+            Doing::Download => self.place.has_disk(&working)?,
         }
         let (doing, own, limit) = (self.doing, Arc::clone(&self.own), self.limits.file_bytes);
         let user = folder_name(&request.principal.user);
@@ -110,11 +114,25 @@ fn copy((from, file): (&Dir, &Path), (to, new): (&Dir, &Path), limit: u64) -> Re
     if bytes.len() as u64 > limit {
         return Err(format!("{} has more than {limit} bytes, which is the limit of a file", file.display()));
     }
-    let mut target = made(to, new)?;
-    target.set_len(0).map_err(|err| failed(new, err))?;
-    target.write_all(&bytes).map_err(|err| failed(new, err))?;
-    target.sync_all().map_err(|err| failed(new, err))?;
+    if let Some(parent) = new.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        to.create_dir_all(parent).map_err(|err| failed(new, err))?;
+    }
+    // Beside it first: whatever ends this in the middle, the older one is whole.
+    let beside = format!(".clara-copy-{}", Uuid::new_v4());
+    let written = written(to, Path::new(&beside), &bytes)
+        .and_then(|()| to.rename(&beside, to, new).map_err(|err| failed(new, err)));
+    if let Err(why) = written {
+        // It may not have come to be.
+        let _ = to.remove_file(&beside);
+        return Err(why);
+    }
     Ok(format!("Copied {} to {} ({} bytes).", file.display(), new.display(), bytes.len()))
+}
+
+fn written(to: &Dir, file: &Path, bytes: &[u8]) -> Result<(), String> {
+    let mut target = made(to, file)?;
+    let done = target.write_all(bytes).and_then(|()| target.sync_all());
+    done.map_err(|err| format!("{}: {err}", file.display()))
 }
 
 #[cfg(test)]
@@ -137,7 +155,13 @@ mod tests {
             std::os::unix::fs::symlink(outside.path().join("secret"), folder.join("out")).unwrap();
         }
         assert!(copy((&from, Path::new("out")), (&to, Path::new("c")), 100).is_err());
-        assert!(copy((&from, Path::new("a.bin")), (&to, Path::new("out")), 100).is_err());
+        copy((&from, Path::new("a.bin")), (&to, Path::new("out")), 100).unwrap();
+        assert_eq!(to.read("out").unwrap(), [3; 4], "in the place of the link");
+        to.create_dir("folder").unwrap();
+        assert!(copy((&from, Path::new("a.bin")), (&to, Path::new("folder")), 100).is_err());
+        let left =
+            to.entries().unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(".clara"));
+        assert_eq!(left.count(), 0, "nothing is left beside it");
         assert_eq!(std::fs::read_to_string(outside.path().join("secret")).unwrap(), "canary");
     }
 }

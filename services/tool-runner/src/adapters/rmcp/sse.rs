@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode, Url};
+use rmcp::ErrorData;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use service_kit::task::{self, TaskKind};
 use tracing::debug;
@@ -20,6 +21,10 @@ const POST: Duration = Duration::from_secs(30);
 const EVENT_BYTES: usize = 16 * 1024 * 1024;
 /// Messages that may wait, each way.
 const WAITING: usize = 64;
+
+/// What is said of a call that a server did not take, since it does not know who asks any more.
+const UNKNOWN: &str = "it did not take this, since what it was authorised with is over; ask again, and it is authorised \
+                       anew if that can be";
 
 /// What rmcp talks through.
 pub(super) type Pair = (mpsc::Sender<ClientJsonRpcMessage>, mpsc::Receiver<ServerJsonRpcMessage>);
@@ -79,6 +84,15 @@ async fn run(
                 let posted = client.post(place.clone()).header(CONTENT_TYPE, "application/json").body(body).timeout(POST);
                 match posted.send().await {
                     Ok(answer) if answer.status().is_success() => {}
+                    Ok(answer) if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                        // It was not taken, which is not the same as that nobody knows.
+                        if let ClientJsonRpcMessage::Request(request) = message {
+                            let why = ErrorData::invalid_request(UNKNOWN, None);
+                            // Whoever asked may have gone.
+                            let _ = tell.send(ServerJsonRpcMessage::error(why, Some(request.id))).await;
+                        }
+                        return;
+                    }
                     // Whoever waits for an answer hears that the way is gone.
                     _ => return,
                 }

@@ -65,17 +65,13 @@ impl Installations for SqlInstallations {
     }
 
     async fn add(&self, new: &Installed) -> Result<bool, DatabaseError> {
-        let kind = match new.launch {
-            Launch::Stdio { .. } => "stdio",
-            Launch::Http { .. } => "streamable_http",
-        };
         let sql = "INSERT INTO mcp_servers (user_id, name, server_type, source_url, launch, enabled, tools, \
                    tool_count, approved, installed_by, installed_at, personal) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (user_id, name) DO NOTHING";
         let values = [
             new.key.owner.as_str().into(),
             new.key.name.as_str().into(),
-            kind.into(),
+            kind(&new.launch).into(),
             new.source.as_str().into(),
             stored(&new.launch),
             i64::from(new.is_enabled).into(),
@@ -87,6 +83,39 @@ impl Installations for SqlInstallations {
             i64::from(new.is_personal).into(),
         ];
         Ok(self.database.execute(sql, &values).await? > 0)
+    }
+
+    async fn replace(&self, new: &Installed, before: &Launch) -> Result<bool, DatabaseError> {
+        let mut transaction = self.database.begin().await?;
+        transaction.lock("mcp_servers").await?;
+        let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id = $1 AND name = $2 AND launch = $3");
+        let [owner, name] = of(&new.key);
+        let Some(row) = transaction.fetch(&sql, &[owner, name, stored(before)]).await?.pop() else { return Ok(false) };
+        let approved: BTreeSet<String> = installed(&row)?.approved.union(&new.approved).cloned().collect();
+        let sql = "UPDATE mcp_servers SET server_type = $3, source_url = $4, launch = $5, enabled = $6, tools = $7, \
+                   tool_count = $8, approved = $9, last_error = $10, may_sample = 0 WHERE user_id = $1 AND name = $2";
+        let [owner, name] = of(&new.key);
+        let values = [
+            owner,
+            name,
+            kind(&new.launch).into(),
+            new.source.as_str().into(),
+            stored(&new.launch),
+            i64::from(new.is_enabled).into(),
+            json(&new.tools),
+            i64::try_from(new.tools.len()).unwrap_or(i64::MAX).into(),
+            json(&approved),
+            new.last_error.as_str().into(),
+        ];
+        transaction.execute(sql, &values).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn remove_parts(&self, name: &str) -> Result<(), DatabaseError> {
+        let sql = "DELETE FROM mcp_servers WHERE name = $1 AND personal <> 0";
+        self.database.execute(sql, &[name.into()]).await?;
+        Ok(())
     }
 
     async fn remove(&self, key: &Key) -> Result<bool, DatabaseError> {
@@ -152,6 +181,13 @@ impl Installations for SqlInstallations {
         let sql = "UPDATE mcp_servers SET last_error = $3 WHERE user_id = $1 AND name = $2";
         self.database.execute(sql, &[owner, name, why.into()]).await?;
         Ok(())
+    }
+}
+
+fn kind(launch: &Launch) -> &'static str {
+    match launch {
+        Launch::Stdio { .. } => "stdio",
+        Launch::Http { .. } => "streamable_http",
     }
 }
 

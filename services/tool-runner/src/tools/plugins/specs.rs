@@ -37,12 +37,12 @@ pub(super) fn all() -> Vec<(ToolSpec, Doing)> {
             // What servers say of themselves is anybody's words.
             Doing::List | Doing::Status | Doing::Tools => ToolSpec { is_untrusted: true, ..spec },
             // What they are given reaches others.
-            Doing::OauthStart => ToolSpec { is_untrusted: true, intent: Intent::Network, ..spec },
+            Doing::OauthStart | Doing::Plan => ToolSpec { is_untrusted: true, intent: Intent::Network, ..spec },
             Doing::Install | Doing::Refresh | Doing::OauthComplete | Doing::OauthSetToken => {
                 ToolSpec { is_untrusted: true, intent: Intent::Network, timeout_ms: STARTING_MS, ..spec }
             }
             Doing::Enable | Doing::Restart | Doing::HotReload => ToolSpec { intent: Intent::Execute, ..spec },
-            Doing::Plan | Doing::Uninstall | Doing::Disable | Doing::OauthStatus => spec,
+            Doing::Uninstall | Doing::Disable | Doing::OauthStatus => spec,
         };
         (spec, doing)
     };

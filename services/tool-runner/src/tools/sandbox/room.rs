@@ -21,10 +21,10 @@ const REST: u32 = 10;
 /// Whether a folder holds less than it may; the error says what to do.
 pub(super) async fn is_left(folder: &Path, bytes: u64) -> Result<(), String> {
     let folder = folder.to_owned();
-    blocking(move || match (weigh(&folder, &mut (bytes, FILES), DEPTH), is_disk_free(&folder)) {
-        (true, true) => Ok(()),
-        (_, false) => Err("the disk is nearly full: whoever runs Clara has to make room".to_owned()),
-        (false, _) => Err(format!(
+    blocking(move || match (weigh(&folder, &mut (bytes, FILES), DEPTH), on_disk(&folder)) {
+        (_, Err(why)) => Err(why),
+        (true, Ok(())) => Ok(()),
+        (false, Ok(())) => Err(format!(
             "the working folder holds more than {} MB or {FILES} files, or one that cannot be read: delete some first, with list_files and delete_file",
             bytes >> 20
         )),
@@ -46,8 +46,12 @@ pub(super) async fn filled(folder: &Path, bytes: u64) {
     }
 }
 
-fn is_disk_free(folder: &Path) -> bool {
-    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) > SPARE)
+/// Whether its disk has room left; the error says that it has not.
+pub(super) fn on_disk(folder: &Path) -> Result<(), String> {
+    match rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) > SPARE) {
+        true => Ok(()),
+        false => Err("the disk is nearly full: whoever runs Clara has to make room".to_owned()),
+    }
 }
 
 /// Takes what stands in a folder from what may; whether it was enough.
