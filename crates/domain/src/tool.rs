@@ -104,12 +104,12 @@ pub struct ListTools {
     pub conversation: Option<ConversationId>,
 }
 
-/// Where code runs, as the tool runner found it at its start.
+/// Where code runs, as the tool runner found it at its start, and what it finds of the other ways now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxReport {
     /// The way that holds; empty if none does: then no code is run at all.
     pub chosen: String,
-    /// Why others are not used, a line each.
+    /// Why others do not hold, or are not used, a line each.
     pub others: Vec<String>,
 }
 

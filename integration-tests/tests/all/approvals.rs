@@ -127,7 +127,8 @@ async fn a_question_is_answered_in_chat_from_another_conversation() {
     assert!(terminal.hears().await.text.contains("the person said no"));
     asked(&mut terminal).await;
     assert!(chats("cli-user", "main", "!approve\n").contains("result: "));
-    assert_eq!(tools.runs().len(), 2);
+    assert!(chats("cli-user", "main", "charge it\n!approve\n").contains("result: "), "right after it was asked");
+    assert_eq!(tools.runs().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,9 @@ pub(crate) async fn shell(terminal: &mut Terminal, command: &str) -> Reply {
 #[tokio::test(flavor = "multi_thread")]
 async fn code_runs_in_a_folder_that_lasts_and_is_ones_own() {
     let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
-    let mut sandbox = plan(&model, folder.path()).start().await;
+    let no_daemon = folder.path().join("no-docker.sock");
+    let plan = plan(&model, folder.path()).set("DOCKER_HOST", format!("unix://{}", no_daemon.display()));
+    let mut sandbox = plan.start().await;
     let mut terminal = sandbox.terminal("main").await;
     let reply = terminal.asks("python open('n.txt', 'w').write('seven'); print(6 * 7)").await;
     assert_eq!(reply.text, "result: 42\n", "{}", reply.text);
@@ -84,7 +86,8 @@ async fn code_runs_in_a_folder_that_lasts_and_is_ones_own() {
     let output = doctor.env("NATS_URL", sandbox.nats.url()).args(["doctor", "--json"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let line = said.lines().find(|line| line.contains("\"sandbox\"")).unwrap();
-    assert!(line.contains("code runs in bubblewrap (docker: not tried, since bubblewrap comes first"), "{line}");
+    assert!(line.contains("code runs in bubblewrap (docker: ") && line.contains("incus: "), "{line}");
+    assert!(line.contains(&no_daemon.display().to_string()), "why the others do not hold: {line}");
 
     let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
     assert_eq!(bob.asks("call list_files {}").await.text, "result: There are no files.");

@@ -46,10 +46,11 @@ impl Waiting {
     }
 }
 
-/// All questions whether a call may run.
+/// All questions whether a call may run that can be answered now: those of turns that have ended.
 async fn all(bus: &Bus) -> anyhow::Result<Vec<Waiting>> {
     let found = bus.conversations().await?.asking(SOUGHT).await?;
-    let asked = found.into_iter().filter_map(|(conversation, mut state)| {
+    let ended = found.into_iter().filter(|(_, state)| state.active.is_none() && state.waiting.is_empty());
+    let asked = ended.filter_map(|(conversation, mut state)| {
         let asked = state.asked.take().filter(|asked| asked.question == Question::Approval)?;
         Some(Waiting { conversation, state, asked })
     });

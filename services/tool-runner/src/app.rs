@@ -15,6 +15,7 @@ use service_kit::settings::Settings;
 use service_kit::supervision::Part;
 use store::Database;
 
+use self::sandbox::Reporter;
 use crate::actors::breakers::Breakers;
 use crate::actors::lister::Lister;
 use crate::actors::runner::Runner;
@@ -41,6 +42,7 @@ pub struct App {
     bus: Bus,
     runner: Arc<Runner>,
     lister: Arc<Lister>,
+    reporter: Arc<Reporter>,
     plugins: Arc<Plugins>,
     watched: Arc<Watched>,
 }
@@ -86,7 +88,7 @@ impl App {
             },
             bus: bus.clone(),
         });
-        let (place, report) = sandbox::sandbox(settings, &web).await?;
+        let (place, reporter) = sandbox::sandbox(settings, &web).await?;
         let mut built_in =
             tools::all(bus, &plugins, place.as_ref(), &files, limits, &settings.text("DEFAULT_TIMEZONE"))
                 .with_context(|| {
@@ -109,7 +111,8 @@ impl App {
         Ok(Self {
             bus: bus.clone(),
             runner: Arc::new(runner),
-            lister: Arc::new(Lister { registry, children, sandbox: report }),
+            lister: Arc::new(Lister { registry, children }),
+            reporter: Arc::new(reporter),
             plugins,
             watched: Arc::new(Watched {
                 folder: settings
@@ -122,9 +125,9 @@ impl App {
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, runner, lister, plugins, watched } = self;
+        let Self { bus, runner, lister, reporter, plugins, watched } = self;
         let (of_sandbox, of_stops, of_reports) = (bus.clone(), bus.clone(), bus.clone());
-        let (for_sandbox, stops, reporter) = (Arc::clone(&runner), runner.stops.clone(), Arc::clone(&lister));
+        let (for_sandbox, stops) = (Arc::clone(&runner), runner.stops.clone());
         let (of_lister, of_servers, of_plugins) = (bus.clone(), bus.clone(), bus.clone());
         let for_servers = Arc::clone(&runner);
         let (parent_of, watching) = (Arc::clone(&plugins), Arc::clone(&plugins));

@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::files::{self, Attaching};
 use super::{projects, servers};
-use crate::approvals::{self, InChat};
+use crate::approvals::{self, InChat, Waiting};
 use crate::links;
 use crate::local::Folder;
 
@@ -31,6 +31,8 @@ const ANSWER: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a local Clara is looked after.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long a question is waited for that somebody answers.
+const ASKED: Duration = Duration::from_secs(3);
 /// Things seen that may wait to be shown.
 const SEEN: usize = 256;
 
@@ -191,8 +193,7 @@ impl Client {
         let waiting = match id {
             Some(id) => approvals::find(&self.bus, settings, &self.person, &id).await?,
             None => {
-                let waiting = approvals::of(&self.bus, settings, &self.person).await?;
-                let here = waiting.into_iter().find(|one| one.conversation == self.conversation);
+                let here = self.asked_here(settings).await?;
                 here.context("nothing waits here for your word; `!approvals` shows what does elsewhere")?
             }
         };
@@ -206,6 +207,20 @@ impl Client {
                 Ok(Own::done("approvals", text))
             }
             Spoken::Refused(because) => bail!("{because}"),
+        }
+    }
+
+    /// The question that waits in this conversation. One that was only just shown may be a moment
+    /// in coming.
+    async fn asked_here(&self, settings: &Settings) -> anyhow::Result<Option<Waiting>> {
+        let deadline = Instant::now() + ASKED;
+        loop {
+            let waiting = approvals::of(&self.bus, settings, &self.person).await?;
+            let here = waiting.into_iter().find(|one| one.conversation == self.conversation);
+            if here.is_some() || Instant::now() >= deadline {
+                return Ok(here);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

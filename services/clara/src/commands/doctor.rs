@@ -31,6 +31,9 @@ struct Finding {
     words: String,
 }
 
+/// How long the tool runner may take to try the sandboxes that it does not use.
+const TRIALS: Duration = Duration::from_secs(100);
+
 /// A round trip that is longer than this is worth a word.
 const SLOW: Duration = Duration::from_millis(50);
 /// Per cent of a stream from which on it is worth a word.
@@ -203,7 +206,7 @@ async fn the_bus(bus: &Bus, settings: &Settings) -> Vec<Finding> {
         }
         Err(err) => findings.push(bad("services", err.to_string())),
     }
-    findings.push(match bus.request(Endpoints::ToolsSandbox, &person(settings), Duration::from_secs(5)).await {
+    findings.push(match bus.request(Endpoints::ToolsSandbox, &person(settings), TRIALS).await {
         Ok(SandboxReport { chosen, others }) if !chosen.is_empty() => {
             let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join("; ")) };
             good("sandbox", format!("code runs in {chosen}{others}"))

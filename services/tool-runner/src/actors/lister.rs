@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::Serve;
-use domain::message::Principal;
 use domain::policy::means;
-use domain::tool::{ListTools, SandboxReport, ToolSpec};
+use domain::tool::{ListTools, ToolSpec};
 
 use crate::ports::Children;
 use crate::registry::Registry;
@@ -18,15 +17,6 @@ const LOOKUP: Duration = Duration::from_secs(2);
 pub(crate) struct Lister {
     pub(crate) registry: Arc<Registry>,
     pub(crate) children: Arc<dyn Children>,
-    /// Where code runs, or why none does.
-    pub(crate) sandbox: SandboxReport,
-}
-
-#[async_trait]
-impl Serve<Principal, SandboxReport> for Lister {
-    async fn serve(&self, _: Principal) -> Result<SandboxReport, String> {
-        Ok(self.sandbox.clone())
-    }
 }
 
 #[async_trait]

@@ -1,12 +1,17 @@
-//! Which sandbox holds here, found out when the runner starts.
+//! Which sandbox holds here, found out when the runner starts; and why others do not, when somebody
+//! asks.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use async_trait::async_trait;
+use bus::Serve;
+use domain::message::Principal;
 use domain::tool::SandboxReport;
 use service_kit::settings::Settings;
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use crate::adapters::bubblewrap::Bubblewrap;
@@ -16,8 +21,11 @@ use crate::sandbox::{Limits, Sandbox};
 use crate::tools::sandbox::{Packages, Place};
 use crate::web::{Host, Web};
 
-/// The sandbox that holds here, with what was found; none when none does.
-pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(Option<Arc<Place>>, SandboxReport)> {
+/// How long one of the others may take to be tried.
+const TRIAL: Duration = Duration::from_secs(30);
+
+/// The sandbox that holds here, with who says of the others why they do not; none when none does.
+pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(Option<Arc<Place>>, Reporter)> {
     let megabytes = |name: &str| settings.number(name) << 20;
     let limits = Limits {
         time: Duration::from_secs(settings.number("CLARA_SANDBOX_SECONDS")),
@@ -38,27 +46,75 @@ pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(O
     let index = settings.text("CLARA_SANDBOX_INDEX_URL");
     let packages = (!of_packages.is_empty()).then_some(Packages { index, hosts: of_packages });
     let background = Duration::from_secs(60 * settings.number("CLARA_SANDBOX_BACKGROUND_MINUTES"));
-    let mode = settings.text("SANDBOX_MODE");
-    let mut report = SandboxReport::default();
-    // The best first.
-    let names = if mode == "auto" { vec!["bubblewrap", "docker", "incus"] } else { vec![mode.as_str()] };
-    for (number, name) in names.iter().enumerate() {
-        match probe(name, settings, limits, web).await {
+    let candidates = Candidates { settings: settings.clone(), limits, web: web.clone() };
+    let mut refused = Vec::new();
+    for name in candidates.names() {
+        match candidates.probe(&name).await {
             Ok(sandbox) => {
                 info!(sandbox = sandbox.name(), "code runs in a sandbox");
-                report.chosen = sandbox.name().to_owned();
-                let later = names.iter().skip(number + 1);
-                report
-                    .others
-                    .extend(later.map(|later| format!("{later}: not tried, since {name} comes first and holds")));
                 let folder = settings.data_dir().join("workspaces");
-                return Ok((Some(Arc::new(Place { sandbox, limits, folder, hosts, background, packages })), report));
+                let place = Arc::new(Place { sandbox, limits, folder, hosts, background, packages });
+                return Ok((Some(place), Reporter::new(name, candidates)));
             }
-            Err(why) => report.others.push(format!("{name}: {why}")),
+            Err(why) => refused.push(format!("{name}: {why}")),
         }
     }
-    warn!(why = report.others.join("; "), "no sandbox holds here; no code is run");
-    Ok((None, report))
+    warn!(why = refused.join("; "), "no sandbox holds here; no code is run");
+    Ok((None, Reporter::new(String::new(), candidates)))
+}
+
+/// The ways in which code may run, as they are configured.
+struct Candidates {
+    settings: Settings,
+    limits: Limits,
+    web: Web,
+}
+
+impl Candidates {
+    /// The best first.
+    fn names(&self) -> Vec<String> {
+        let mode = self.settings.text("SANDBOX_MODE");
+        if mode == "auto" { ["bubblewrap", "docker", "incus"].map(str::to_owned).into() } else { vec![mode] }
+    }
+
+    /// One of them, if it holds here; the error says why it does not.
+    async fn probe(&self, name: &str) -> Result<Arc<dyn Sandbox>, String> {
+        let Self { settings, limits, web } = self;
+        probe(name, settings, *limits, web).await
+    }
+}
+
+/// Says where code runs, and what becomes of the other ways: they are tried when somebody asks.
+pub(super) struct Reporter {
+    /// The way that was found at the start; empty if none was.
+    chosen: String,
+    candidates: Candidates,
+    /// One trial at a time: each runs what wants more than it may have.
+    trying: Mutex<()>,
+}
+
+impl Reporter {
+    fn new(chosen: String, candidates: Candidates) -> Self {
+        Self { chosen, candidates, trying: Mutex::new(()) }
+    }
+}
+
+#[async_trait]
+impl Serve<Principal, SandboxReport> for Reporter {
+    async fn serve(&self, _: Principal) -> Result<SandboxReport, String> {
+        let _one = self.trying.lock().await;
+        let mut others = Vec::new();
+        for name in self.candidates.names().into_iter().filter(|name| *name != self.chosen) {
+            let tried = tokio::time::timeout(TRIAL, self.candidates.probe(&name)).await;
+            let found = match tried.unwrap_or_else(|_| Err(format!("it took longer than {TRIAL:?}"))) {
+                Ok(_) if self.chosen.is_empty() => "it holds by now: start the tool runner anew to use it".to_owned(),
+                Ok(_) => format!("it holds too, and {} comes first", self.chosen),
+                Err(why) => why,
+            };
+            others.push(format!("{name}: {found}"));
+        }
+        Ok(SandboxReport { chosen: self.chosen.clone(), others })
+    }
 }
 
 /// One of them, if it holds here; the error says why it does not.
