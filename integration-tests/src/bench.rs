@@ -7,6 +7,7 @@ pub mod cost; // What one turn costs the machine.
 pub mod floor; // The bus without Clara.
 pub mod report; // The table and the line for scripts.
 pub mod stages; // Where a turn's time goes, from its trace.
+pub mod stops; // How long a stop takes.
 pub mod turns; // Latency, throughput, first token, scale.
 pub mod weight; // Memory, and the time to be ready.
 

@@ -7,6 +7,7 @@ use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -42,7 +43,7 @@ impl Drop for Telemetry {
 pub fn init(service: &str, settings: &Settings, logs: Logs) -> Telemetry {
     let level = settings.text("CLARA_LOG");
     let filter = match logs {
-        Logs::Stderr => EnvFilter::try_new(&level).unwrap_or_else(|_| EnvFilter::new("info")),
+        Logs::Stderr => EnvFilter::try_new(of_ours(&level)).unwrap_or_else(|_| EnvFilter::new("info")),
         Logs::Quiet => EnvFilter::new("error"),
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -54,9 +55,46 @@ pub fn init(service: &str, settings: &Settings, logs: Logs) -> Telemetry {
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let traces = settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT").and_then(|endpoint| exporter(service, &endpoint));
     let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("clara")));
+    // What libraries say of their own work holds what people say: arguments of calls, bodies of
+    // requests.
+    let ours = Targets::new().with_targets(OURS.iter().map(|ours| (*ours, LevelFilter::INFO)));
+    let spans = spans.with_filter(ours);
     // A second call, in tests, keeps the first subscriber.
     let _ = tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init();
     Telemetry { traces }
+}
+
+/// The crates that take care of what they say: no words of people, no secrets.
+const OURS: &[&str] = &[
+    "adapter_cli",
+    "bus",
+    "clara",
+    "domain",
+    "embed",
+    "learn",
+    "memory",
+    "model",
+    "orchestrator",
+    "processor",
+    "proto",
+    "recall",
+    "router",
+    "service_kit",
+    "spending",
+    "store",
+    "tool_runner",
+];
+
+/// A level alone is for what is ours: what libraries say in detail is logged when it is asked for by
+/// their names, as in `info,rmcp=debug`.
+fn of_ours(level: &str) -> String {
+    match level.trim().to_lowercase().as_str() {
+        detailed @ ("debug" | "trace") => {
+            let ours: Vec<String> = OURS.iter().map(|ours| format!("{ours}={detailed}")).collect();
+            format!("info,{}", ours.join(","))
+        }
+        _ => level.to_owned(),
+    }
 }
 
 /// Exports over OTLP/HTTP with protobuf: `<endpoint>/v1/traces`.
@@ -73,5 +111,25 @@ fn exporter(service: &str, endpoint: &str) -> Option<SdkTracerProvider> {
             eprintln!("traces are off: {err}");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_crate_of_ours_is_known_and_no_other_speaks_in_detail() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folders = ["crates", "services"].map(|part| std::fs::read_dir(root.join(part)).unwrap());
+        let names = folders.into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> =
+            names.filter(|name| name != "testkit").map(|name| name.replace('-', "_")).collect();
+        names.sort();
+        assert_eq!(names, OURS);
+        assert!(of_ours("Trace").starts_with("info,adapter_cli=trace,") && of_ours("warn") == "warn");
+        assert_eq!(of_ours("info,rmcp=debug"), "info,rmcp=debug");
     }
 }

@@ -163,7 +163,7 @@ async fn serve(State(shared): State<Shared>, method: Method, uri: Uri, headers: 
             }
             Ok(Some(answer)) => json(answer),
             Ok(None) => StatusCode::ACCEPTED.into_response(),
-            Err(unknown) => unknown,
+            Err(unknown) => *unknown,
         },
         ("GET" | "DELETE", "/mcp") => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
@@ -260,7 +260,7 @@ fn token(inner: &mut Inner, asked: &HashMap<String, String>) -> Response {
 fn old(inner: &mut Inner, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
     let answer = mcp(inner, headers, body);
     match (method.as_str(), uri.path(), answer) {
-        (_, _, Err(unknown)) => unknown,
+        (_, _, Err(unknown)) => *unknown,
         ("GET", "/mcp", Ok(_)) => {
             let (tell, told) = mpsc::unbounded();
             tell.unbounded_send("event: endpoint\ndata: /messages\n\n".to_owned()).unwrap();
@@ -279,7 +279,7 @@ fn old(inner: &mut Inner, method: &Method, uri: &Uri, headers: &HeaderMap, body:
 }
 
 /// What it answers, if it does; the error is for whom it does not know.
-fn mcp(inner: &mut Inner, headers: &HeaderMap, body: &[u8]) -> Result<Option<Value>, Response> {
+fn mcp(inner: &mut Inner, headers: &HeaderMap, body: &[u8]) -> Result<Option<Value>, Box<Response>> {
     let given = headers.get(header::AUTHORIZATION).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let token = given.strip_prefix("Bearer ").unwrap_or_default().to_owned();
     if !inner.access.contains(&token) {
@@ -288,7 +288,7 @@ fn mcp(inner: &mut Inner, headers: &HeaderMap, body: &[u8]) -> Result<Option<Val
             _ => format!("{}/.well-known/oauth-protected-resource/mcp", inner.base),
         };
         let challenge = format!("Bearer resource_metadata=\"{place}\"");
-        return Err((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response());
+        return Err(Box::new((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()));
     }
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
     let result = match asked["method"].as_str().unwrap_or_default() {

@@ -12,7 +12,7 @@ use domain::ids::{CallId, ConversationId, MessageId, Place, TurnId};
 use domain::mcp::{Launch, McpAnswer, McpCommand, McpRequest};
 use domain::message::{Audience, Principal, Route};
 use domain::tool::{Outcome, OutcomeKind, ToolClass, ToolRecord, ToolRequest};
-use integration_tests::bench::{Rounds, micros, percentile};
+use integration_tests::bench::{Rounds, micros, percentile, stops};
 use serde_json::json;
 use testkit::piped::Piped;
 use testkit::sandbox::Sandbox;
@@ -20,12 +20,16 @@ use testkit::sandbox::Sandbox;
 /// Measures a tool runner of its own: a built-in tool, and `echo` of server-everything, each
 /// asked for on the bus and heard as its result is stored. Beside them, in the same run, the
 /// same `echo` asked over its pipes without Clara, and what the bus alone takes for what
-/// every call stores.
+/// every call stores. Then how long a stop takes to end what runs in the sandbox, beside the end of a
+/// bare group of processes.
 #[derive(Debug, Parser)]
 struct Options {
     /// Calls of each kind.
     #[arg(long, default_value_t = 300)]
     calls: usize,
+    /// Runs that are stopped, in each round.
+    #[arg(long, default_value_t = 20)]
+    stops: usize,
     /// Rounds; the medians of their figures are printed, with the least and the most.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -45,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     let script = options.servers.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
     let node = options.servers.join("node");
     let sandbox = Sandbox::plan().only(&["tool-runner"]).set("CLARA_LOG", "warn").start().await;
-    let bench = Bench { bus: sandbox.bus().await, turn: turn(), calls: options.calls };
+    let bench = Bench { bus: sandbox.bus().await, turn: turn("bench"), calls: options.calls };
     let command = [node.display().to_string(), script.display().to_string(), "stdio".to_owned()];
     let launch = Launch::Stdio { command: command.to_vec(), env: Default::default() };
     let install = McpCommand::Install { source: "bench".into(), name: "peer".into(), launch, for_all: false };
@@ -59,8 +63,15 @@ async fn main() -> anyhow::Result<()> {
     // What happens once is none of a call's cost.
     bench.call(ToolClass::Mcp, "peer__echo", r#"{"message":"x"}"#, 0).await;
 
-    let names = ["its records, bus alone", "a built-in tool", "echo over its pipes", "echo through Clara"];
-    let mut rounds: [Rounds; 4] = Default::default();
+    let names = [
+        "its records, bus alone",
+        "a built-in tool",
+        "echo over its pipes",
+        "echo through Clara",
+        "a bare group killed",
+        "a run stopped",
+    ];
+    let mut rounds: [Rounds; 6] = Default::default();
     for round in 0..options.rounds {
         let first = u32::try_from(round + 1)? * 100_000;
         rounds[0].0.push(bench.records(first).await);
@@ -69,14 +80,18 @@ async fn main() -> anyhow::Result<()> {
             .push(bench.median(ToolClass::Builtin, "calculate", r#"{"expression":"6*7"}"#, first + 20_000).await);
         rounds[2].0.push(bare(&mut server, options.calls));
         rounds[3].0.push(bench.median(ToolClass::Mcp, "peer__echo", r#"{"message":"x"}"#, first + 40_000).await);
+        let (bare, stopped) = bench.stops(first, options.stops).await;
+        rounds[4].0.push(bare);
+        rounds[5].0.push(stopped);
     }
-    let [records, built_in, pipes, through] = rounds.each_ref().map(Rounds::median);
+    let [records, built_in, pipes, through, killed, stopped] = rounds.each_ref().map(Rounds::median);
     if options.json {
         println!(
             "{}",
             json!({
                 "records_us": records.round(), "built_in_us": built_in.round(), "built_in_over_us": (built_in - records).round(),
                 "mcp_bare_us": pipes.round(), "mcp_us": through.round(), "mcp_over_us": (through - pipes).round(),
+                "killed_us": killed.round(), "stopped_us": stopped.round(),
             })
         );
         return Ok(());
@@ -87,6 +102,7 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("a built-in tool takes {:.0} µs over what its records take", built_in - records);
     println!("a tool of a server takes {:.0} µs over the bare call", through - pipes);
+    println!("a stop has ended a run {:.0} µs later than a bare group is killed", stopped - killed);
     Ok(())
 }
 
@@ -99,8 +115,21 @@ fn conversation() -> ConversationId {
     ConversationId::derive(&place)
 }
 
-fn turn() -> TurnId {
-    TurnId::derive(&conversation(), &MessageId::parse("cli:bench").unwrap())
+fn turn(message: &str) -> TurnId {
+    TurnId::derive(&conversation(), &MessageId::parse(&format!("cli:{message}")).unwrap())
+}
+
+fn request(call: CallId, name: &str, arguments: &str) -> ToolRequest {
+    ToolRequest {
+        call,
+        conversation: conversation(),
+        principal: principal(),
+        route: Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct, parent: None },
+        approval: ApprovalMode::Auto,
+        name: name.into(),
+        arguments: arguments.into(),
+        after: None,
+    }
 }
 
 struct Bench {
@@ -113,16 +142,7 @@ impl Bench {
     /// One call, from asking to the result that is stored.
     async fn call(&self, class: ToolClass, name: &str, arguments: &str, number: u32) -> Duration {
         let call = CallId { turn: self.turn, step: number, index: 0 };
-        let request = ToolRequest {
-            call,
-            conversation: conversation(),
-            principal: principal(),
-            route: Route { platform: "cli".into(), channel: "main".into(), audience: Audience::Direct, parent: None },
-            approval: ApprovalMode::Auto,
-            name: name.into(),
-            arguments: arguments.into(),
-            after: None,
-        };
+        let request = request(call, name, arguments);
         let mut heard = self.bus.watch_tool_results(self.turn).await.unwrap();
         let begun = Instant::now();
         self.bus.store(Subject::Tool(class), &call.to_string(), &request).await.unwrap();
@@ -143,6 +163,19 @@ impl Bench {
             times.push(micros(self.call(class, name, arguments, number).await));
         }
         percentile(&times, 0.5)
+    }
+
+    /// The medians of ending bare groups, and of stopping runs in the sandbox.
+    async fn stops(&self, first: u32, runs: usize) -> (f64, f64) {
+        let (mut bare, mut stopped) = (Vec::new(), Vec::new());
+        for number in (first..).take(runs) {
+            bare.push(stops::bare(number).await);
+            // A turn of its own: what is stopped is stopped.
+            let call = CallId { turn: turn(&format!("stop-{number}")), step: 0, index: 0 };
+            let arguments = json!({"command": stops::command(number)}).to_string();
+            stopped.push(stops::by_clara(&self.bus, number, request(call, "run_shell", &arguments)).await);
+        }
+        (percentile(&bare, 0.5), percentile(&stopped, 0.5))
     }
 
     /// What every call stores, one after the other: the request, and the two records.

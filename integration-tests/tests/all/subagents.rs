@@ -71,8 +71,8 @@ async fn several_work_side_by_side_and_what_they_find_comes_back() {
     let listed = terminal.asks("subagent_list {}").await.text;
     assert!(listed.contains("done two") && listed.contains("done My dog is called Rex."), "{listed}");
     // It may be given some tools alone.
-    let some = terminal.asks(r#"subagent_spawn {"task": "task tools", "tool_subset": ["calcul*", "group:fs"]}"#).await;
-    let names = "calculate delete_local_file list_local_files read_local_file save_to_local";
+    let some = terminal.asks(r#"subagent_spawn {"task": "task tools", "tool_subset": ["calcul*", "group:web"]}"#).await;
+    let names = "calculate fetch_page";
     assert!(some.text.contains(&format!("offered {names}.")), "{}", some.text);
     // One of its own it has none.
     let nested = terminal.asks(r#"subagent_spawn {"task": "task nest"}"#).await;

@@ -4,19 +4,35 @@ use testkit::collector::Collector;
 use testkit::eventually;
 use testkit::sandbox::{SERVICES, Sandbox};
 
+use crate::asking::ANN;
+use crate::mcp::{install, rogue};
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_spans_every_service_and_holds_no_text() {
     let collector = Collector::start().await;
-    let mut sandbox = Sandbox::plan().set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()).start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.toml");
+    std::fs::write(&policy, "[[rule]]\nruling = 'allow'\ntools = ['group:mcp']\n").unwrap();
+    let plan = Sandbox::plan().set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let mut sandbox = plan.set("CLARA_POLICY_FILE", policy.display()).start().await;
+    install(&sandbox.bus().await, ANN, "ours", rogue(folder.path()), false).await.unwrap();
     let mut terminal = sandbox.terminal("main").await;
     terminal.asks("remember that my canary is yellow").await;
+    // Nor what a server is given, and what it gives, also when it fails.
+    for how in ["canary", "crash"] {
+        let reply = terminal.asks(&format!(r#"call ours__do with {{"how": "{how}"}}"#)).await;
+        assert!(how == "crash" || reply.text.contains("done: "), "{}", reply.text);
+    }
     let expected = SERVICES.map(|service| format!("clara-{service}"));
     eventually("one trace has spans of every service", async || {
         let traces = collector.services_by_trace();
         traces.values().any(|services| expected.iter().all(|service| services.contains(service))).then_some(())
     })
     .await;
-    assert!(!collector.text().contains("canary"), "a trace holds message text");
+    let text = collector.text();
+    let beside =
+        |at: usize| text[text.floor_char_boundary(at.saturating_sub(600))..].chars().take(700).collect::<String>();
+    assert_eq!(text.find("canary").map(beside), None, "a trace holds message text");
     for service in SERVICES {
         let log = sandbox.service(service, 0).log();
         assert!(!log.contains("canary"), "{service} logged message text");
