@@ -243,7 +243,7 @@ impl Plugins {
     async fn shown(&self, user: &str, installed: Vec<Installed>) -> Result<McpAnswer, String> {
         let mut servers = Vec::with_capacity(installed.len());
         for installed in installed {
-            let (status, why) = self.servers.report(&installed.key).await.unwrap_or((Status::Stopped, String::new()));
+            let (status, why) = self.servers.report(&installed).await.unwrap_or((Status::Stopped, String::new()));
             let last_error = if why.is_empty() { installed.last_error.clone() } else { why };
             let sees = shown::Sees {
                 how_it_is_run: (installed.key.owner == user && !installed.is_personal) || self.is_admin(user),

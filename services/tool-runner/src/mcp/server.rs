@@ -48,16 +48,19 @@ pub(super) enum ServerMsg {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) launch: Launch,
+    /// What was installed anew under the same name is another.
+    installed_at_ms: i64,
     restarts: i64,
 }
 
 impl Version {
     pub(super) fn of(installed: &Installed) -> Self {
-        Self { launch: installed.launch.clone(), restarts: installed.restarts }
+        let Installed { installed_at_ms, restarts, .. } = *installed;
+        Self { launch: installed.launch.clone(), installed_at_ms, restarts }
     }
 
     pub(super) fn is_no_older_than(&self, other: &Self) -> bool {
-        self.launch == other.launch && self.restarts >= other.restarts
+        self.launch == other.launch && (self.installed_at_ms, self.restarts) >= (other.installed_at_ms, other.restarts)
     }
 }
 

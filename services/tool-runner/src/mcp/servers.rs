@@ -25,8 +25,8 @@ const STOPPING: &str = "the runner is stopping";
 pub(crate) enum ServersMsg {
     /// The actor of a server, which is there from now on.
     Of(Key, Version, RpcReplyPort<ActorRef<ServerMsg>>),
-    /// The actor of a server, if it is there.
-    Known(Key, RpcReplyPort<Option<ActorRef<ServerMsg>>>),
+    /// The actor of a server, if it is there, and is of no earlier time.
+    Known(Key, Version, RpcReplyPort<Option<ActorRef<ServerMsg>>>),
     End(Key),
 }
 
@@ -63,9 +63,10 @@ impl Servers {
     }
 
     /// Where a server stands, and why it failed last.
-    pub(crate) async fn report(&self, key: &Key) -> Option<(Status, String)> {
+    pub(crate) async fn report(&self, installed: &Installed) -> Option<(Status, String)> {
         let parent = self.0.borrow().clone()?;
-        let known = parent.call(|reply| ServersMsg::Known(key.clone(), reply), Some(PATIENCE)).await;
+        let (key, version) = (installed.key.clone(), Version::of(installed));
+        let known = parent.call(|reply| ServersMsg::Known(key, version, reply), Some(PATIENCE)).await;
         let actor = answered(known).ok()??;
         answered(actor.call(ServerMsg::Report, Some(PATIENCE)).await).ok()
     }
@@ -133,8 +134,9 @@ impl Actor for Parent {
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             ServersMsg::Of(key, version, reply) => self.on_of(&me, state, key, version, reply).await,
-            ServersMsg::Known(key, reply) => {
-                let _ = reply.send(state.0.get(&key).map(|known| known.actor.clone()));
+            ServersMsg::Known(key, version, reply) => {
+                let known = state.0.get(&key).filter(|known| known.version.is_no_older_than(&version));
+                let _ = reply.send(known.map(|known| known.actor.clone()));
                 Ok(())
             }
             ServersMsg::End(key) => {
