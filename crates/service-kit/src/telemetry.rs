@@ -54,11 +54,13 @@ pub fn init(service: &str, settings: &Settings, logs: Logs) -> Telemetry {
     };
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let traces = settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT").and_then(|endpoint| exporter(service, &endpoint));
-    let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("clara")));
     // What libraries say of their own work holds what people say: arguments of calls, bodies of
-    // requests.
+    // requests. Tasks of ours, and actors, which have a number alone, hold their traces together.
     let ours = Targets::new().with_targets(OURS.iter().map(|ours| (*ours, LevelFilter::INFO)));
-    let spans = spans.with_filter(ours);
+    let ours = ours.with_target("service_kit::task", LevelFilter::DEBUG).with_target("ractor", LevelFilter::INFO);
+    let spans = traces
+        .as_ref()
+        .map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("clara")).with_filter(ours));
     // A second call, in tests, keeps the first subscriber.
     let _ = tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)).try_init();
     Telemetry { traces }
@@ -85,16 +87,17 @@ const OURS: &[&str] = &[
     "tool_runner",
 ];
 
-/// A level alone is for what is ours: what libraries say in detail is logged when it is asked for by
-/// their names, as in `info,rmcp=debug`.
-fn of_ours(level: &str) -> String {
-    match level.trim().to_lowercase().as_str() {
+/// A level without a name is for what is ours: what libraries say in detail is logged when it is
+/// asked for by their names, as in `info,rmcp=debug`.
+fn of_ours(filter: &str) -> String {
+    let directive = |directive: &str| match directive.trim().to_lowercase().as_str() {
         detailed @ ("debug" | "trace") => {
             let ours: Vec<String> = OURS.iter().map(|ours| format!("{ours}={detailed}")).collect();
             format!("info,{}", ours.join(","))
         }
-        _ => level.to_owned(),
-    }
+        _ => directive.to_owned(),
+    };
+    filter.split(',').map(directive).collect::<Vec<_>>().join(",")
 }
 
 /// Exports over OTLP/HTTP with protobuf: `<endpoint>/v1/traces`.
@@ -131,5 +134,7 @@ mod tests {
         assert_eq!(names, OURS);
         assert!(of_ours("Trace").starts_with("info,adapter_cli=trace,") && of_ours("warn") == "warn");
         assert_eq!(of_ours("info,rmcp=debug"), "info,rmcp=debug");
+        assert!(of_ours("debug,genai=off").starts_with("info,adapter_cli=debug,"));
+        assert!(of_ours("debug,genai=off").ends_with(",tool_runner=debug,genai=off"));
     }
 }

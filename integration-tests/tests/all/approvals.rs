@@ -121,12 +121,18 @@ async fn a_question_is_answered_in_chat_from_another_conversation() {
     assert!(terminal.hears().await.text.starts_with("result: "));
     assert_eq!(tools.runs().len(), 1);
 
-    // An administrator answers as well; and here no id is needed.
+    // An administrator answers as well; what was not shown here is named.
     let turn = asked(&mut terminal).await;
     assert!(chats("cli-root", "theirs", &format!("!deny {turn}\n")).contains("told in cli/main"));
     assert!(terminal.hears().await.text.contains("the person said no"));
-    asked(&mut terminal).await;
-    assert!(chats("cli-user", "main", "!approve\n").contains("result: "));
+    let turn = asked(&mut terminal).await;
+    let unseen = chats("cli-user", "main", "!approve\n");
+    assert!(
+        unseen.contains("look at it first") && unseen.contains(&turn),
+        "nobody allows what was not shown: {unseen}"
+    );
+    assert_eq!(tools.runs().len(), 1);
+    assert!(chats("cli-user", "main", &format!("!approve {turn}\n")).contains("result: "));
     assert!(chats("cli-user", "main", "charge it\n!approve\n").contains("result: "), "right after it was asked");
     assert_eq!(tools.runs().len(), 3);
 }

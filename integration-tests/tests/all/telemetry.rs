@@ -1,5 +1,7 @@
 //! Traces across the bus, and what is never in them.
 
+use std::collections::BTreeMap;
+
 use testkit::collector::Collector;
 use testkit::eventually;
 use testkit::sandbox::{SERVICES, Sandbox};
@@ -27,6 +29,19 @@ async fn one_trace_spans_every_service_and_holds_no_text() {
     eventually("one trace has spans of every service", async || {
         let traces = collector.services_by_trace();
         traces.values().any(|services| expected.iter().all(|service| services.contains(service))).then_some(())
+    })
+    .await;
+    // Also what comes after a call of a tool: its turn is one trace from end to end.
+    eventually("a turn with a tool is in one trace", async || {
+        let mut traces: BTreeMap<Vec<u8>, BTreeMap<String, usize>> = BTreeMap::new();
+        for span in collector.spans() {
+            *traces.entry(span.trace).or_default().entry(span.name).or_default() += 1;
+        }
+        let is_whole = |names: &BTreeMap<String, usize>| {
+            names.get("chat") == Some(&2)
+                && ["accept", "execute_tool", "deliver"].iter().all(|name| names.contains_key(*name))
+        };
+        traces.values().any(is_whole).then_some(())
     })
     .await;
     let text = collector.text();

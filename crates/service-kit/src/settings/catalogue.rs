@@ -89,7 +89,7 @@ const FIRST: &[Setting] = &[
         "CLARA_LOG",
         Kind::LogFilter,
         "info,async_nats=warn,genai=off",
-        "Log filter, as of the Rust crate tracing-subscriber; a level alone, such as debug, is for Clara's own words",
+        "Log filter, as of the Rust crate tracing-subscriber; a level without a name, such as debug, is for Clara's own words",
     ),
     setting(
         "CLARA_HEALTH_ADDRESS",

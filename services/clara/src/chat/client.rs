@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bus::{Bus, Endpoints, Server};
+use domain::approval::Question;
 use domain::attachment::Attachment;
 use domain::carry::Choice;
 use domain::ids::{ConversationId, MessageId, TurnId};
@@ -21,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::files::{self, Attaching};
 use super::{projects, servers};
-use crate::approvals::{self, InChat, Waiting};
+use crate::approvals::{self, InChat};
 use crate::links;
 use crate::local::Folder;
 
@@ -75,6 +76,8 @@ pub(crate) struct Client {
     files: Vec<Attachment>,
     pub(crate) conversation: ConversationId,
     seen: mpsc::Receiver<Seen>,
+    /// The turn whose question was shown last, if nothing came after it.
+    shown: Option<TurnId>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -114,7 +117,7 @@ impl Client {
             tasks.push(task::spawn(TaskKind::Watch, "look-after-clara", look_after(folder)));
         }
         let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
-        Ok(Self { bus, person, channel, files: Vec::new(), conversation, seen, _tasks: tasks })
+        Ok(Self { bus, person, channel, files: Vec::new(), conversation, seen, shown: None, _tasks: tasks })
     }
 
     /// Says something; a text takes along what was attached. The same message is offered until somebody answers for
@@ -192,10 +195,7 @@ impl Client {
     async fn approve(&mut self, settings: &Settings, choice: Choice, id: Option<String>) -> anyhow::Result<Own> {
         let waiting = match id {
             Some(id) => approvals::find(&self.bus, settings, &self.person, &id).await?,
-            None => {
-                let here = self.asked_here(settings).await?;
-                here.context("nothing waits here for your word; `!approvals` shows what does elsewhere")?
-            }
+            None => return self.approve_shown(settings, choice).await,
         };
         let answer = waiting.answer(choice);
         if waiting.conversation == self.conversation {
@@ -210,17 +210,33 @@ impl Client {
         }
     }
 
-    /// The question that waits in this conversation. One that was only just shown may be a moment
-    /// in coming.
-    async fn asked_here(&self, settings: &Settings) -> anyhow::Result<Option<Waiting>> {
+    /// Answers what was asked last in this conversation, if this terminal has shown it: nobody
+    /// allows what they have not seen.
+    async fn approve_shown(&self, settings: &Settings, choice: Choice) -> anyhow::Result<Own> {
+        let conversations = self.bus.conversations().await?;
         let deadline = Instant::now() + ASKED;
-        loop {
-            let waiting = approvals::of(&self.bus, settings, &self.person).await?;
-            let here = waiting.into_iter().find(|one| one.conversation == self.conversation);
-            if here.is_some() || Instant::now() >= deadline {
-                return Ok(here);
+        while let Some(turn) = self.shown {
+            let (state, _) = conversations.read(&self.conversation).await?;
+            let waits = state.asked.as_ref().is_some_and(|asked| asked.turn == turn);
+            if waits && state.active.is_none() && state.waiting.is_empty() {
+                return Ok(Own::Say(Saying::Answer { conversation: self.conversation.clone(), turn, choice }));
+            }
+            // One that was only just shown may be a moment in coming.
+            if Instant::now() >= deadline {
+                break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let waiting = approvals::of(&self.bus, settings, &self.person).await?;
+        match waiting.into_iter().find(|one| one.conversation == self.conversation) {
+            Some(here) => {
+                bail!(
+                    "look at it first:\n{}\n\nThen say `!approve {}`, or `!deny` with it.",
+                    here.lines(),
+                    here.asked.turn
+                )
+            }
+            None => bail!("nothing waits here for your word; `!approvals` shows what does elsewhere"),
         }
     }
 
@@ -236,7 +252,11 @@ impl Client {
 
     /// The next thing seen.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Seen> {
-        self.seen.recv().await.context("the connection to Clara has ended")
+        let seen = self.seen.recv().await.context("the connection to Clara has ended")?;
+        if let Seen::Reply(reply) = &seen {
+            self.shown = (reply.asks == Some(Question::Approval)).then_some(reply.turn);
+        }
+        Ok(seen)
     }
 
     /// The turn that a message begins.

@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use bus::Serve;
 use domain::message::Principal;
 use domain::tool::SandboxReport;
+use futures::future::join_all;
 use service_kit::settings::Settings;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::adapters::bubblewrap::Bubblewrap;
@@ -21,8 +23,12 @@ use crate::sandbox::{Limits, Sandbox};
 use crate::tools::sandbox::{Packages, Place};
 use crate::web::{Host, Web};
 
+/// The ways there are, the best first.
+const ALL: [&str; 3] = ["bubblewrap", "docker", "incus"];
 /// How long one of the others may take to be tried.
-const TRIAL: Duration = Duration::from_secs(30);
+const TRIAL: Duration = Duration::from_secs(90);
+/// How long what was found of them is said again.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// The sandbox that holds here, with who says of the others why they do not; none when none does.
 pub(super) async fn sandbox(settings: &Settings, web: &Web) -> anyhow::Result<(Option<Arc<Place>>, Reporter)> {
@@ -74,7 +80,7 @@ impl Candidates {
     /// The best first.
     fn names(&self) -> Vec<String> {
         let mode = self.settings.text("SANDBOX_MODE");
-        if mode == "auto" { ["bubblewrap", "docker", "incus"].map(str::to_owned).into() } else { vec![mode] }
+        if mode == "auto" { ALL.map(str::to_owned).into() } else { vec![mode] }
     }
 
     /// One of them, if it holds here; the error says why it does not.
@@ -89,31 +95,47 @@ pub(super) struct Reporter {
     /// The way that was found at the start; empty if none was.
     chosen: String,
     candidates: Candidates,
-    /// One trial at a time: each runs what wants more than it may have.
-    trying: Mutex<()>,
+    /// What was found last, and when: each trial runs what wants more than it may have.
+    last: Mutex<Option<(Instant, SandboxReport)>>,
 }
 
 impl Reporter {
     fn new(chosen: String, candidates: Candidates) -> Self {
-        Self { chosen, candidates, trying: Mutex::new(()) }
+        Self { chosen, candidates, last: Mutex::new(None) }
+    }
+
+    /// What is to be said of a way that is not used.
+    async fn about(&self, name: &str) -> String {
+        let wanted = self.candidates.names();
+        if !wanted.iter().any(|wanted| wanted == name) {
+            return format!("{name}: not tried, since SANDBOX_MODE={} leaves it out", wanted.join(","));
+        }
+        let tried = tokio::time::timeout(TRIAL, self.candidates.probe(name)).await;
+        let found = match tried.unwrap_or_else(|_| Err(format!("it took longer than {TRIAL:?}"))) {
+            Ok(_) if self.chosen.is_empty() => "it holds by now: start the tool runner anew to use it".to_owned(),
+            Ok(_) => format!("it holds too, and {} comes first", self.chosen),
+            Err(why) => why,
+        };
+        format!("{name}: {found}")
     }
 }
 
 #[async_trait]
 impl Serve<Principal, SandboxReport> for Reporter {
     async fn serve(&self, _: Principal) -> Result<SandboxReport, String> {
-        let _one = self.trying.lock().await;
-        let mut others = Vec::new();
-        for name in self.candidates.names().into_iter().filter(|name| *name != self.chosen) {
-            let tried = tokio::time::timeout(TRIAL, self.candidates.probe(&name)).await;
-            let found = match tried.unwrap_or_else(|_| Err(format!("it took longer than {TRIAL:?}"))) {
-                Ok(_) if self.chosen.is_empty() => "it holds by now: start the tool runner anew to use it".to_owned(),
-                Ok(_) => format!("it holds too, and {} comes first", self.chosen),
-                Err(why) => why,
-            };
-            others.push(format!("{name}: {found}"));
+        let mut last = self.last.lock().await;
+        if let Some((at, report)) = last.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return Ok(report.clone());
         }
-        Ok(SandboxReport { chosen: self.chosen.clone(), others })
+        let mut names: Vec<String> = ALL.map(str::to_owned).into();
+        // Such as `off`, or one that this build does not know.
+        names.extend(self.candidates.names().into_iter().filter(|name| !ALL.contains(&name.as_str())));
+        let others = names.iter().filter(|name| **name != self.chosen).map(|name| self.about(name));
+        let report = SandboxReport { chosen: self.chosen.clone(), others: join_all(others).await };
+        *last = Some((Instant::now(), report.clone()));
+        Ok(report)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use domain::mcp::{Authorisation, Launch, McpAnswer, VouchedBy};
+use service_kit::clock::now_ms;
 use service_kit::settings::CATALOGUE;
 use tracing::info;
 
@@ -140,7 +141,8 @@ impl Plugins {
         let is_first = installed.tools.is_empty() && installed.approved.is_empty();
         if installed.is_personal {
             // From now on it stands before everybody's; not before anything was given.
-            self.installations.add(&installed).await.map_err(told)?;
+            let new = Installed { installed_at_ms: now_ms(), ..installed.clone() };
+            self.installations.add(&new).await.map_err(told)?;
         }
         self.installations.set_tools(&installed.key, &installed.launch, &tools).await.map_err(told)?;
         // What runs elsewhere with what was given before begins anew.

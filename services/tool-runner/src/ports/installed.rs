@@ -54,6 +54,7 @@ impl Installed {
             key: self.key.clone(),
             tools: self.tools.clone(),
             last_error: self.last_error.clone(),
+            installed_at_ms: self.installed_at_ms.max(all.installed_at_ms),
             restarts: self.restarts + all.restarts,
             is_personal: true,
             ..all.clone()
