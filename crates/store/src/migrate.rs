@@ -15,6 +15,20 @@ pub struct Migration {
     pub postgres: &'static str,
 }
 
+/// A [`Migration`] by its version, its name, and the name of its two files in the crate's
+/// `migrations`, without `.sqlite.sql` and `.postgres.sql`.
+#[macro_export]
+macro_rules! migration {
+    ($version:literal, $name:literal, $file:literal) => {
+        $crate::Migration {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $file, ".sqlite.sql")),
+            postgres: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $file, ".postgres.sql")),
+        }
+    };
+}
+
 pub(crate) async fn run(database: &Database, table: &str, migrations: &[Migration]) -> Result<(), StoreError> {
     let opened = |err: StoreError| match err {
         StoreError::Statement(err) => StoreError::Open {

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use domain::ids::TurnId;
 use domain::memory::{HistoryMessage, RecallRequest, Role};
 use domain::message::Audience;
-use store::{Database, Migration, Row, StoreError, Transaction};
+use store::{Database, Migration, Row, StoreError, Transaction, migration};
 use uuid::Uuid;
 
 use crate::learning::Learning;
@@ -30,18 +30,6 @@ use crate::scope::Scope;
 
 /// A session that nobody spoke in for this long is over: 30 minutes.
 const IDLE_MS: i64 = 30 * 60 * 1000;
-
-/// A migration by its version, its name, and the name of its two files.
-macro_rules! migration {
-    ($version:literal, $name:literal, $file:literal) => {
-        Migration {
-            version: $version,
-            name: $name,
-            sqlite: include_str!(concat!("../../migrations/", $file, ".sqlite.sql")),
-            postgres: include_str!(concat!("../../migrations/", $file, ".postgres.sql")),
-        }
-    };
-}
 
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "memory", "0001_memory"),

@@ -4,23 +4,11 @@ mod calls; // What was called.
 mod installed; // What people have installed.
 mod limits; // How much people may call.
 
-use store::{Database, Migration, StoreError};
+use store::{Database, Migration, StoreError, migration};
 
 pub(crate) use self::calls::SqlCalls;
 pub(crate) use self::installed::SqlInstallations;
 pub(crate) use self::limits::SqlLimits;
-
-/// One step of the schema, by the name of its files.
-macro_rules! migration {
-    ($version:literal, $name:literal, $file:literal) => {
-        Migration {
-            version: $version,
-            name: $name,
-            sqlite: include_str!(concat!("../../migrations/", $file, ".sqlite.sql")),
-            postgres: include_str!(concat!("../../migrations/", $file, ".postgres.sql")),
-        }
-    };
-}
 
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "mcp", "0001_mcp"),
