@@ -24,15 +24,15 @@ use crate::adapters::backgrounds::SqlBackgrounds;
 use crate::adapters::guard::Guard;
 use crate::adapters::rmcp::{OAuth, RmcpConnector};
 use crate::adapters::sealed::MasterKey;
-use crate::adapters::sql::{self, SqlCalls, SqlInstallations, SqlLimits};
+use crate::adapters::sql::{self, SqlCalls, SqlInstallations, SqlRateLimits};
 use crate::adapters::subagents::SqlChildren;
 use crate::adapters::vault::Vault;
-use crate::mcp::{CallLimits, GitHub, Plugins, Servers, Watched};
+use crate::mcp::{CallLimits, Plugins, Servers, Watched};
 use crate::outgoing::Outgoing;
 use crate::ports::{Backgrounds, Children};
 use crate::registry::{Registry, Tool};
 use crate::tools;
-use crate::web::{Engine, Search, Smithery, Web};
+use crate::web::{Engine, GitHub, Search, Smithery, Web};
 
 /// Calls that one process runs at the same time.
 const CALLS: usize = 64;
@@ -75,7 +75,7 @@ impl App {
             github: GitHub { web: web.clone(), base: settings.text("CLARA_GITHUB_RAW_URL") },
             installations: Arc::new(SqlInstallations::new(database.clone())),
             calls: Arc::new(SqlCalls::new(database.clone())),
-            set_limits: Arc::new(SqlLimits::new(database)),
+            rate_limits: Arc::new(SqlRateLimits::new(database)),
             connector,
             authorities: oauth,
             servers: Servers::default(),

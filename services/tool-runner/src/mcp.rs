@@ -20,7 +20,7 @@ mod watcher; // Keeps what files declare.
 
 pub(crate) use authorising::{check_token, may_be_told, variable};
 pub(crate) use files::Watched;
-pub(crate) use installing::{GitHub, INSTALL};
+pub(crate) use installing::INSTALL;
 pub(crate) use limits::CallLimits;
 pub(crate) use offer::{Offered, TOOLS, usable};
 pub(crate) use plugins::Plugins;

@@ -1,8 +1,9 @@
 //! What the runner needs from outside: servers that speak MCP, and a database of those
 //! that people have installed.
 
-mod agents; // Sub-agents, and processes in the background.
+mod backgrounds; // Processes in the background of the sandbox.
 mod installed; // The servers that people have installed.
+mod subagents; // The sub-agents of conversations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-pub(crate) use self::agents::{Background, Backgrounds, Begun, Child, Children, LOST};
-pub(crate) use self::installed::{CallLimit, Called, Calls, Installations, Installed, Key, Limits, RUNNING};
+pub(crate) use self::backgrounds::{Background, Backgrounds, Begun, LOST};
+pub(crate) use self::installed::{CallLimit, Called, Calls, Installations, Installed, Key, RUNNING, RateLimits};
+pub(crate) use self::subagents::{Child, Children};
 use crate::mcp::Offered;
 
 /// What went wrong with a server; the words are for the person and the model.

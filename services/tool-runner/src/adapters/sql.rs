@@ -2,13 +2,13 @@
 
 mod calls; // What was called.
 mod installed; // What people have installed.
-mod limits; // How much people may call.
+mod rate_limits; // How much people may call.
 
 use store::{Database, Migration, StoreError, migration};
 
 pub(crate) use self::calls::SqlCalls;
 pub(crate) use self::installed::SqlInstallations;
-pub(crate) use self::limits::SqlLimits;
+pub(crate) use self::rate_limits::SqlRateLimits;
 
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "mcp", "0001_mcp"),

@@ -54,7 +54,7 @@ impl Plugins {
             calls: Arc::clone(&self.calls),
             limit: self.limit,
             limits: self.limits,
-            set_limits: Arc::clone(&self.set_limits),
+            rate_limits: Arc::clone(&self.rate_limits),
             bus: self.bus.clone(),
         }
     }

@@ -12,12 +12,12 @@ use super::offer::agreeable;
 use super::source::{Found, check_launch, check_name, github_repository, plan, repository};
 use super::watcher::MARK;
 use crate::ports::{Installed, Key, McpError};
-use crate::web::Web;
+use crate::web::GitHub;
 
 /// How long an install may take: packages are fetched.
 pub(crate) const INSTALL: Duration = Duration::from_secs(300);
 /// Longest package.json or pyproject.toml that is looked into, in bytes.
-const MANIFEST_BYTES: u64 = 1024 * 1024;
+const MANIFEST_BYTES: usize = 1024 * 1024;
 
 /// What an install may take the place of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +79,9 @@ impl Plugins {
             is_personal: false,
         };
         if let Some(before) = before {
-            self.replace(before, &installed).await?;
-            return self.one(user, &installed.key.name).await;
+            let name = installed.key.name.clone();
+            self.replace(before, installed).await?;
+            return self.one(user, &name).await;
         }
         if !self.installations.add(&installed).await.map_err(|err| err.to_string())? {
             return Err(is_there);
@@ -90,17 +91,21 @@ impl Plugins {
     }
 
     /// Puts what a file declares now in the place of what it declared before. Who was authorised
-    /// there stays so, as long as it is the same address.
-    async fn replace(&self, before: &Installed, now: &Installed) -> Result<(), String> {
-        // Another replica may have come first.
-        if !self.installations.replace(now, &before.launch).await.map_err(|err| err.to_string())? {
-            return Ok(());
-        }
+    /// there stays so, and what was agreed to stays agreed to, as long as it is the same address.
+    async fn replace(&self, before: &Installed, mut now: Installed) -> Result<(), String> {
         let address = |launch: &Launch| match launch {
             Launch::Http { url, .. } => Some(url.clone()),
             Launch::Stdio { .. } => None,
         };
-        if address(&before.launch) != address(&now.launch) {
+        let is_there_still = address(&before.launch).is_some_and(|url| address(&now.launch) == Some(url));
+        if is_there_still {
+            now.approved.extend(before.approved.iter().cloned());
+        }
+        // Another replica may have come first.
+        if !self.installations.replace(&now, &before.launch).await.map_err(|err| err.to_string())? {
+            return Ok(());
+        }
+        if !is_there_still {
             self.authorities.forget(&now.key).await?;
             self.installations.remove_parts(&now.key.name).await.map_err(|err| err.to_string())?;
         }
@@ -114,7 +119,8 @@ fn look(path: &str) -> Found {
     let path = std::path::Path::new(path);
     let read = |name: &str| {
         let file = path.join(name);
-        let is_small = std::fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() <= MANIFEST_BYTES);
+        let is_small =
+            std::fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() <= MANIFEST_BYTES as u64);
         is_small.then(|| std::fs::read_to_string(&file).ok()).flatten()
     };
     if path.is_file() {
@@ -154,26 +160,15 @@ fn python_program(manifest: &str) -> Option<String> {
     Some(first.map_or(name, String::as_str).to_owned())
 }
 
-/// Where repositories are looked into that people name.
-pub(crate) struct GitHub {
-    pub(crate) web: Web,
-    /// <https://raw.githubusercontent.com>, which gives files as they are.
-    pub(crate) base: String,
-}
-
-impl GitHub {
-    /// What a repository is made of. One that cannot be looked into is taken for a package of
-    /// Node.js, and its install says what is wrong.
-    async fn look(&self, repository: &str) -> Found {
-        let at = |file: &str| format!("{}/{repository}/HEAD/{file}", self.base.trim_end_matches('/'));
-        let (node, python) = (at("package.json"), at("pyproject.toml"));
-        let read = |address| self.web.chosen_text(address, MANIFEST_BYTES);
-        match tokio::join!(read(&node), read(&python)) {
-            (Err(_), Ok(manifest)) => {
-                python_program(&manifest).map_or(Found::Nothing, |name| Found::PythonProject { name })
-            }
-            _ => Found::Nothing,
+/// What a repository at GitHub is made of. One that cannot be looked into is taken for a package of
+/// Node.js, and its install says what is wrong.
+async fn look_at_github(github: &GitHub, repository: &str) -> Found {
+    let read = |file| github.file(repository, file, MANIFEST_BYTES);
+    match tokio::join!(read("package.json"), read("pyproject.toml")) {
+        (Err(_), Ok(manifest)) => {
+            python_program(&manifest).map_or(Found::Nothing, |name| Found::PythonProject { name })
         }
+        _ => Found::Nothing,
     }
 }
 
@@ -181,7 +176,7 @@ impl Plugins {
     pub(super) async fn plan(&self, source: &str, name: &str) -> Result<(String, Launch), String> {
         // What is no repository's name is asked for nowhere: the plan refuses it.
         let in_repository = match repository(source.trim()).filter(|repository| github_repository(repository).is_ok()) {
-            Some(repository) => self.github.look(repository).await,
+            Some(repository) => look_at_github(&self.github, repository).await,
             None => Found::Nothing,
         };
         plan(source, name, |place| if place.starts_with("github:") { in_repository.clone() } else { look(place) })

@@ -3,7 +3,7 @@
 use domain::mcp::{McpAnswer, McpLimit};
 
 use super::Plugins;
-use crate::ports::{CallLimit, Called, Calls, Limits};
+use crate::ports::{CallLimit, Called, Calls, RateLimits};
 
 const MINUTE_MS: i64 = 60_000;
 /// Limits that administrators set, at most.
@@ -21,7 +21,12 @@ pub(crate) struct CallLimits {
 
 impl CallLimits {
     /// Counts a call that is about to be made; the error, for the model, says why it may not.
-    pub(super) async fn begin(&self, limits: &dyn Limits, calls: &dyn Calls, called: &Called) -> Result<(), String> {
+    pub(super) async fn begin(
+        &self,
+        limits: &dyn RateLimits,
+        calls: &dyn Calls,
+        called: &Called,
+    ) -> Result<(), String> {
         let set = limits.all().await.map_err(|err| format!("not called: {err}"))?;
         let applying = applying(self, &set, &called.user, &called.key.name, &called.tool);
         if applying.is_empty() {
@@ -95,7 +100,7 @@ impl Plugins {
     /// The limits that were set: all of them for administrators, those that are about them for
     /// others.
     pub(super) async fn limits_of(&self, user: &str) -> Result<McpAnswer, String> {
-        let mut limits = self.set_limits.all().await.map_err(|err| err.to_string())?;
+        let mut limits = self.rate_limits.all().await.map_err(|err| err.to_string())?;
         let sees_all = self.is_admin(user);
         limits.retain(|limit| sees_all || limit.user.is_empty() || limit.user == user);
         Ok(McpAnswer { limits, ..McpAnswer::default() })
@@ -107,7 +112,7 @@ impl Plugins {
         if names.iter().any(|name| name.len() > NAME_BYTES || name.chars().any(char::is_control)) {
             return Err(format!("a name in a limit has at most {NAME_BYTES} bytes, without control characters"));
         }
-        match self.set_limits.set(&limit, SET).await.map_err(|err| err.to_string())? {
+        match self.rate_limits.set(&limit, SET).await.map_err(|err| err.to_string())? {
             true => self.limits_of(user).await,
             false => Err(format!("{SET} limits are set already, and that is the limit")),
         }
@@ -115,7 +120,7 @@ impl Plugins {
 
     pub(super) async fn drop_limit(&self, user: &str, of: &str, server: &str, tool: &str) -> Result<McpAnswer, String> {
         self.admin(user)?;
-        match self.set_limits.remove(of, server, tool).await.map_err(|err| err.to_string())? {
+        match self.rate_limits.remove(of, server, tool).await.map_err(|err| err.to_string())? {
             true => self.limits_of(user).await,
             false => Err("no such limit is set; `clara mcp limit list` shows those that are".to_owned()),
         }

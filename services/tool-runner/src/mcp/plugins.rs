@@ -11,12 +11,13 @@ use domain::message::Principal;
 use service_kit::clock::now_ms;
 use tracing::info;
 
-use super::installing::{GitHub, INSTALL, Over};
+use super::installing::{INSTALL, Over};
 use super::limits::CallLimits;
 use super::tool::BEFORE_CALL;
 use super::watcher::{MARK, path_of};
 use super::{Servers, shown};
-use crate::ports::{Authorities, Authority, Calls, Connector, Installations, Installed, Key, Limits, RUNNING};
+use crate::ports::{Authorities, Authority, Calls, Connector, Installations, Installed, Key, RUNNING, RateLimits};
+use crate::web::GitHub;
 
 /// Calls, or days of them, that one answer names.
 const LISTED: u32 = 500;
@@ -34,7 +35,7 @@ pub(crate) struct Plugins {
     pub(crate) limit: Duration,
     /// How many calls one person may make, and what administrators have set of it.
     pub(crate) limits: CallLimits,
-    pub(crate) set_limits: Arc<dyn Limits>,
+    pub(crate) rate_limits: Arc<dyn RateLimits>,
     /// Where people are told how far a call is.
     pub(crate) bus: Bus,
 }

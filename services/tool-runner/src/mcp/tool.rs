@@ -20,7 +20,9 @@ use super::Servers;
 use super::limits::CallLimits;
 use super::link::{BUSY, Link};
 use super::sampling::CallSampler;
-use crate::ports::{Called, Calling, Calls, Given, Installations, Installed, Key, Limits, McpError, RUNNING, Sampler};
+use crate::ports::{
+    Called, Calling, Calls, Given, Installations, Installed, Key, McpError, RUNNING, RateLimits, Sampler,
+};
 use crate::registry::{ANSWERS, Ended, Tool};
 
 pub(super) struct McpTool {
@@ -33,7 +35,7 @@ pub(super) struct McpTool {
     pub(super) calls: Arc<dyn Calls>,
     pub(super) limit: Duration,
     pub(super) limits: CallLimits,
-    pub(super) set_limits: Arc<dyn Limits>,
+    pub(super) rate_limits: Arc<dyn RateLimits>,
     pub(super) bus: Bus,
 }
 
@@ -72,7 +74,7 @@ impl Tool for McpTool {
             duration_ms: 0,
             error: Some(RUNNING),
         };
-        if let Err(why) = self.limits.begin(self.set_limits.as_ref(), self.calls.as_ref(), &called).await {
+        if let Err(why) = self.limits.begin(self.rate_limits.as_ref(), self.calls.as_ref(), &called).await {
             return Ended::Unreachable(why);
         }
         let (mut ended, mut error) = self.ask(&link, request.call.turn, arguments.clone(), sampler.clone()).await;

@@ -99,7 +99,7 @@ pub(crate) struct CallLimit {
 
 /// How much people may call.
 #[async_trait]
-pub(crate) trait Limits: Send + Sync {
+pub(crate) trait RateLimits: Send + Sync {
     async fn all(&self) -> Result<Vec<McpLimit>, DatabaseError>;
     /// Sets one in place of what was set for the same; whether there was room among `most`.
     async fn set(&self, limit: &McpLimit, most: usize) -> Result<bool, DatabaseError>;
@@ -121,7 +121,7 @@ pub(crate) trait Installations: Send + Sync {
     /// Whether it was added: not when there is one of this name.
     async fn add(&self, installed: &Installed) -> Result<bool, DatabaseError>;
     /// Puts it in the place of the one of its key, if that is still run as `before`; whether it was.
-    /// What was agreed to stays agreed to; that it may have words of the model was of the other one.
+    /// That it may have words of the model was said of the other one.
     async fn replace(&self, installed: &Installed, before: &Launch) -> Result<bool, DatabaseError>;
     /// Takes away what people have authorised of everybody's for themselves.
     async fn remove_parts(&self, name: &str) -> Result<(), DatabaseError>;

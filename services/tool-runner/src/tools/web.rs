@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{for_anyone, of_group, spec, text};
 use crate::registry::{Builtin, Ended, Tool};
-use crate::web::{Search, Smithery, Unsearched, Web, taken_apart};
+use crate::web::{Search, Smithery, Unanswered, Web, taken_apart};
 
 /// How long asking and taking apart may take together, in milliseconds.
 const TIMEOUT_MS: u64 = 30_000;
@@ -125,11 +125,11 @@ impl Tool for WebSearch {
     }
 }
 
-impl From<Unsearched> for Ended {
-    fn from(why: Unsearched) -> Self {
+impl From<Unanswered> for Ended {
+    fn from(why: Unanswered) -> Self {
         match why {
-            Unsearched::Refused(why) => Ended::Failed(why),
-            Unsearched::Unreachable(why) => Ended::Unreachable(why),
+            Unanswered::Refused(why) => Ended::Failed(why),
+            Unanswered::Unreachable(why) => Ended::Unreachable(why),
         }
     }
 }

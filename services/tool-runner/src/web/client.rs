@@ -69,20 +69,6 @@ impl Web {
         &self.open
     }
 
-    /// A text of at most `limit` bytes at an address that the operator chose.
-    pub(crate) async fn chosen_text(&self, address: &str, limit: u64) -> Result<String, String> {
-        let response = self.open.get(address).send().await.map_err(|err| told(&err))?;
-        let mut response = response.error_for_status().map_err(|err| told(&err))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|err| told(&err))? {
-            body.extend_from_slice(&chunk);
-            if body.len() as u64 > limit {
-                return Err(format!("it is longer than {limit} bytes"));
-            }
-        }
-        String::from_utf8(body).map_err(|_| "it is no text".to_owned())
-    }
-
     /// Where a host is that may be asked, each address of it; the error says why it may not.
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
         let failed = |err: std::io::Error| err.to_string();

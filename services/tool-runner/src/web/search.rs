@@ -1,13 +1,13 @@
 //! Searches the web: by Tavily (<https://docs.tavily.com/documentation/api-reference/endpoint/search>)
 //! or a SearXNG (<https://docs.searxng.org/dev/search_api.html>).
 
-use reqwest::{RequestBuilder, StatusCode, Url};
+use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::Web;
-use super::client::told;
+use super::answer::{Unanswered, answered};
 
 /// Longest answer of an engine, in bytes.
 const BYTES: usize = 2 * 1024 * 1024;
@@ -40,43 +40,11 @@ struct Hit {
     content: Option<String>,
 }
 
-/// Why nothing was searched, in words.
-#[derive(Debug)]
-pub(crate) enum Unsearched {
-    /// The engine does not answer, or has had enough of us: it is left alone for a while.
-    Unreachable(String),
-    Refused(String),
-}
-
-impl Unsearched {
-    /// What an answer means that is none.
-    pub(super) fn of(status: StatusCode, why: String) -> Self {
-        match status.is_server_error() || matches!(status.as_u16(), 429 | 432 | 433) {
-            true => Self::Unreachable(why),
-            false => Self::Refused(why),
-        }
-    }
-}
-
-/// What somebody who searches answers, as far as it is not too long.
-pub(super) async fn answered(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Unsearched> {
-    let unreachable = |err: reqwest::Error| Unsearched::Unreachable(told(&err));
-    let mut response = request.send().await.map_err(unreachable)?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > BYTES {
-            return Err(Unsearched::Refused("it answered with too much".to_owned()));
-        }
-    }
-    Ok((response.status(), body))
-}
-
 impl Search {
     /// What was found, numbered, for the model.
-    pub(crate) async fn ask(&self, query: &str, limit: usize, is_deep: bool) -> Result<String, Unsearched> {
-        let request = self.request(query, limit, is_deep).map_err(Unsearched::Refused)?;
-        let (status, body) = answered(request).await?;
+    pub(crate) async fn ask(&self, query: &str, limit: usize, is_deep: bool) -> Result<String, Unanswered> {
+        let request = self.request(query, limit, is_deep).map_err(Unanswered::Refused)?;
+        let (status, body) = answered(request, BYTES).await?;
         if !status.is_success() {
             let why = match (status.as_u16(), &self.engine) {
                 (401 | 403, Engine::Tavily { .. }) => {
@@ -88,9 +56,9 @@ impl Search {
                 (429 | 432 | 433, _) => "the search engine has had enough of us for now".to_owned(),
                 _ => format!("the search engine answered {status}"),
             };
-            return Err(Unsearched::of(status, why));
+            return Err(Unanswered::of(status, why));
         }
-        let unreadable = |err| Unsearched::Refused(format!("the search engine's answer cannot be read: {err}"));
+        let unreadable = |err| Unanswered::Refused(format!("the search engine's answer cannot be read: {err}"));
         let answer: Answer = serde_json::from_slice(&body).map_err(unreadable)?;
         Ok(written(answer, limit))
     }

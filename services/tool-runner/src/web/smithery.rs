@@ -5,8 +5,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::Web;
-use super::search::{Unsearched, answered};
+use super::answer::{Unanswered, answered};
 
+/// Longest answer, in bytes.
+const BYTES: usize = 2 * 1024 * 1024;
 /// Servers that one search gives.
 const HITS: usize = 10;
 /// What is given of a description, in characters.
@@ -39,11 +41,11 @@ struct Server {
 
 impl Smithery {
     /// The servers that fit, a line each, with the source that installs it.
-    pub(crate) async fn ask(&self, query: &str) -> Result<String, Unsearched> {
+    pub(crate) async fn ask(&self, query: &str) -> Result<String, Unanswered> {
         let mut url = Url::parse(&format!("{}/servers", self.base.trim_end_matches('/')))
-            .map_err(|err| Unsearched::Refused(format!("the registry's address is none: {err}")))?;
+            .map_err(|err| Unanswered::Refused(format!("the registry's address is none: {err}")))?;
         url.query_pairs_mut().append_pair("q", query).append_pair("pageSize", &HITS.to_string());
-        let (status, body) = answered(self.web.chosen().get(url).bearer_auth(self.key.expose_secret())).await?;
+        let (status, body) = answered(self.web.chosen().get(url).bearer_auth(self.key.expose_secret()), BYTES).await?;
         if !status.is_success() {
             let why = match status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -51,9 +53,9 @@ impl Smithery {
                 }
                 _ => format!("Smithery answered {status}"),
             };
-            return Err(Unsearched::of(status, why));
+            return Err(Unanswered::of(status, why));
         }
-        let unreadable = |err| Unsearched::Refused(format!("Smithery's answer cannot be read: {err}"));
+        let unreadable = |err| Unanswered::Refused(format!("Smithery's answer cannot be read: {err}"));
         let answer: Answer = serde_json::from_slice(&body).map_err(unreadable)?;
         let lines: Vec<String> = answer.servers.iter().take(HITS).map(line).collect();
         Ok(if lines.is_empty() { "Nothing was found.".to_owned() } else { lines.join("\n") })

@@ -86,14 +86,9 @@ impl Installations for SqlInstallations {
     }
 
     async fn replace(&self, new: &Installed, before: &Launch) -> Result<bool, DatabaseError> {
-        let mut transaction = self.database.begin().await?;
-        transaction.lock("mcp_servers").await?;
-        let sql = format!("SELECT {COLUMNS} FROM mcp_servers WHERE user_id = $1 AND name = $2 AND launch = $3");
-        let [owner, name] = of(&new.key);
-        let Some(row) = transaction.fetch(&sql, &[owner, name, stored(before)]).await?.pop() else { return Ok(false) };
-        let approved: BTreeSet<String> = installed(&row)?.approved.union(&new.approved).cloned().collect();
         let sql = "UPDATE mcp_servers SET server_type = $3, source_url = $4, launch = $5, enabled = $6, tools = $7, \
-                   tool_count = $8, approved = $9, last_error = $10, may_sample = 0 WHERE user_id = $1 AND name = $2";
+                   tool_count = $8, approved = $9, last_error = $10, may_sample = 0 \
+                   WHERE user_id = $1 AND name = $2 AND launch = $11";
         let [owner, name] = of(&new.key);
         let values = [
             owner,
@@ -104,12 +99,11 @@ impl Installations for SqlInstallations {
             i64::from(new.is_enabled).into(),
             json(&new.tools),
             i64::try_from(new.tools.len()).unwrap_or(i64::MAX).into(),
-            json(&approved),
+            json(&new.approved),
             new.last_error.as_str().into(),
+            stored(before),
         ];
-        transaction.execute(sql, &values).await?;
-        transaction.commit().await?;
-        Ok(true)
+        Ok(self.database.execute(sql, &values).await? > 0)
     }
 
     async fn remove_parts(&self, name: &str) -> Result<(), DatabaseError> {

@@ -4,20 +4,20 @@ use async_trait::async_trait;
 use domain::mcp::McpLimit;
 use store::{Database, Row, StoreError, Value};
 
-use crate::ports::{DatabaseError, Limits};
+use crate::ports::{DatabaseError, RateLimits};
 
-pub(crate) struct SqlLimits {
+pub(crate) struct SqlRateLimits {
     database: Database,
 }
 
-impl SqlLimits {
+impl SqlRateLimits {
     pub(crate) fn new(database: Database) -> Self {
         Self { database }
     }
 }
 
 #[async_trait]
-impl Limits for SqlLimits {
+impl RateLimits for SqlRateLimits {
     async fn all(&self) -> Result<Vec<McpLimit>, DatabaseError> {
         let sql = format!("SELECT {COLUMNS} FROM mcp_rate_limits ORDER BY user_id, server_name, tool_name");
         let rows = self.database.fetch(&sql, &[]).await?;
