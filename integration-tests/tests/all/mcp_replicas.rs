@@ -1,6 +1,6 @@
 //! Servers of two people on two replicas of the tool runner, which die in the middle of a call.
 
-use domain::mcp::McpCommand;
+use domain::mcp::{McpCommand, Status};
 use domain::turn::ReplyKind;
 use testkit::eventually;
 use testkit::terminal::Terminal;
@@ -73,6 +73,27 @@ async fn a_server_that_hangs_ends_with_a_runner_that_is_killed() {
     assert_eq!(running(folder.path()).len(), 1);
     sandbox.kill("tool-runner", 0);
     eventually("it has ended", async || running(folder.path()).is_empty().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_server_stands_is_said_also_while_it_starts() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).start().await;
+    let bus = sandbox.bus().await;
+    install(&bus, ANN, "mine", rogue(folder.path()), false).await.unwrap();
+    let stands = async |expected: Status| {
+        let listed = mcp(&bus, ANN, McpCommand::List).await.unwrap().servers;
+        (listed[0].status == expected).then_some(())
+    };
+    eventually("nobody has called it", async || stands(Status::Stopped).await).await;
+    let mut terminal = sandbox.terminal("main").await;
+    assert!(calls_tool(&mut terminal, "mine__do", r#"{"how": "x"}"#).await.text.contains("done: x"));
+    eventually("it runs", async || stands(Status::Running).await).await;
+    // From now on it says nothing when it is started.
+    std::fs::write(folder.path().join("start"), "silent").unwrap();
+    mcp(&bus, ANN, McpCommand::Restart { name: "mine".into() }).await.unwrap();
+    terminal.says(r#"call mine__do {"how": "x"}"#).await;
+    eventually("it is being started", async || stands(Status::Starting).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
