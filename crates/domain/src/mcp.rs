@@ -271,7 +271,8 @@ pub enum McpCommand {
     Prompts {
         name: String,
     },
-    /// The calls that somebody made, the newest first.
+    /// The calls that somebody made in the last 30 days, the newest first: at most `limit` of them,
+    /// and at most 500.
     Calls {
         limit: u32,
     },
@@ -285,7 +286,8 @@ pub enum McpCommand {
         server: String,
         tool: String,
     },
-    /// How much somebody called, or everybody; the newest day first.
+    /// How much somebody called, or everybody; the newest day first: at most `limit` rows of a person,
+    /// a server and a day, and at most 500.
     Usage {
         for_all: bool,
         limit: u32,

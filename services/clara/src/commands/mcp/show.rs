@@ -107,62 +107,59 @@ impl Mcp {
 
     pub(super) fn calls(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
         for McpCall { server, tool, started_at_ms, duration_ms, error } in &answer.calls {
-            if self.json {
-                println!(
-                    "{}",
-                    json!({"server": server, "tool": tool, "started_at_ms": started_at_ms, "duration_ms": duration_ms,
-                           "error": error})
-                );
-                continue;
-            }
             let ended = if error.is_empty() { "well" } else { error };
-            println!("{}  {:>7} ms  {ended:<12} {}__{}", time(*started_at_ms), duration_ms, server, visible(tool));
+            self.row(
+                json!({"server": server, "tool": tool, "started_at_ms": started_at_ms, "duration_ms": duration_ms,
+                       "error": error}),
+                format!("{}  {duration_ms:>7} ms  {ended:<12} {server}__{}", time(*started_at_ms), visible(tool)),
+            );
         }
         self.none(answer.calls.is_empty(), "No server was called.")
     }
 
     pub(super) fn usage(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
         for McpUsage { user, server, day, calls, failed, timed_out, total_ms } in &answer.usage {
-            if self.json {
-                println!(
-                    "{}",
-                    json!({"user": user, "server": server, "day": day, "calls": calls, "failed": failed,
-                           "timed_out": timed_out, "total_ms": total_ms})
-                );
-                continue;
-            }
             let mean = total_ms.checked_div(*calls).unwrap_or_default();
-            println!(
-                "{day}  {:<20} {server:<20} {calls:>5} calls, {failed} failed, {timed_out} took too long; {mean} ms each",
-                without_controls(user)
+            let user_shown = without_controls(user);
+            self.row(
+                json!({"user": user, "server": server, "day": day, "calls": calls, "failed": failed,
+                       "timed_out": timed_out, "total_ms": total_ms}),
+                format!(
+                    "{day}  {user_shown:<20} {server:<20} {calls:>5} calls, {failed} failed, {timed_out} took too long; \
+                     {mean} ms each"
+                ),
             );
         }
         self.none(answer.usage.is_empty(), "No server was called.")
     }
 
     pub(super) fn limits(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
+        let any = |name: &str, any: &str| if name.is_empty() { any.to_owned() } else { visible(name) };
+        let most = |calls: &u64| if *calls == 0 { "any".to_owned() } else { calls.to_string() };
         for McpLimit { user, server, tool, per_minute, per_hour, per_day } in &answer.limits {
-            if self.json {
-                println!(
-                    "{}",
-                    json!({"user": user, "server": server, "tool": tool, "per_minute": per_minute,
-                           "per_hour": per_hour, "per_day": per_day})
-                );
-                continue;
-            }
-            let any = |name: &str, any: &str| if name.is_empty() { any.to_owned() } else { visible(name) };
-            let most = |calls: &u64| if *calls == 0 { "any".to_owned() } else { calls.to_string() };
-            println!(
-                "{:<20} {:<20} {:<20} {:>6} a minute, {:>6} an hour, {:>6} a day",
-                any(user, "each person"),
-                any(server, "all servers"),
-                any(tool, "all tools"),
-                most(per_minute),
-                most(per_hour),
-                most(per_day)
+            self.row(
+                json!({"user": user, "server": server, "tool": tool, "per_minute": per_minute, "per_hour": per_hour,
+                       "per_day": per_day}),
+                format!(
+                    "{:<20} {:<20} {:<20} {:>6} a minute, {:>6} an hour, {:>6} a day",
+                    any(user, "each person"),
+                    any(server, "all servers"),
+                    any(tool, "all tools"),
+                    most(per_minute),
+                    most(per_hour),
+                    most(per_day)
+                ),
             );
         }
         self.none(answer.limits.is_empty(), "No limit is set but by CLARA_MCP_CALLS_PER_MINUTE, …_HOUR and …_DAY.")
+    }
+
+    /// One of many: for scripts, or for people.
+    fn row(&self, value: Value, line: String) {
+        match self.json {
+            true => println!("{value}"),
+            false => println!("{line}"),
+        }
     }
 
     pub(super) fn text(&self, answer: &McpAnswer) -> anyhow::Result<ExitCode> {
