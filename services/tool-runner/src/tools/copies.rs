@@ -105,7 +105,7 @@ impl Builtin for CopyTool {
     }
 }
 
-/// Copies a file over another, if it has at most `limit` bytes; what was there stays if it has more.
+/// Copies a file over another, if it has at most `limit` bytes. Whatever goes wrong, what was there stays.
 fn copy((from, file): (&Dir, &Path), (to, new): (&Dir, &Path), limit: u64) -> Result<String, String> {
     let failed = |path: &Path, err: std::io::Error| format!("{}: {err}", path.display());
     let source = regular(from, file, OpenOptions::new().read(true))?;
