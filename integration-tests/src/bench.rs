@@ -15,9 +15,9 @@ use std::time::Duration;
 
 /// What clara starts her own nats-server with: every acknowledgement means that
 /// the message is on the disk.
-pub const ALWAYS: &str = "jetstream { store_dir: \"{store}\", sync_interval: always }\nmax_payload: 8MB\n";
+pub const ALWAYS: &str = "jetstream { {store}, sync_interval: always }\nmax_payload: 8MB\n";
 /// The server's own default: on the disk within two minutes.
-pub const INTERVAL: &str = "jetstream { store_dir: \"{store}\" }\nmax_payload: 8MB\n";
+pub const INTERVAL: &str = testkit::nats::CONFIGURATION;
 
 /// The same figure, measured several times.
 #[derive(Debug, Clone, Default)]

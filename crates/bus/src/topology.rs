@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::{Context, kv, stream};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::{Context, ErrorCode, kv, stream};
 use domain::ids::PARTITIONS;
 use futures::{StreamExt, TryStreamExt, stream as futures_stream};
 use serde::Deserialize;
@@ -23,6 +24,12 @@ pub enum TopologyError {
     Spec(#[from] toml::de::Error),
     #[error("cannot create {what}: {why}")]
     Create { what: String, why: String },
+    #[error(
+        "cannot create {what}: JetStream may store too little on this nats-server. All of Clara's streams together hold \
+         up to {} MB: set `max_file_store` in its jetstream section (and `max_file` of an account that has limits) to \
+         more, or give its disk room; without the setting it takes three quarters of what is free", .needed_bytes.div_ceil(1_000_000)
+    )]
+    NoRoom { what: String, needed_bytes: u64 },
     #[error("{0}")]
     Different(Problem),
     #[error("the bus has {found} partitions and this build has {PARTITIONS}; they can never differ")]
@@ -127,6 +134,24 @@ impl Spec {
         }
         all
     }
+
+    /// What every stream and bucket may hold together, in bytes: what the server has to have.
+    fn bytes(&self) -> u64 {
+        let streams = self.stream.iter().map(|stream| stream.max_bytes);
+        streams.chain(self.bucket.iter().map(|bucket| bucket.max_bytes)).map(i64::unsigned_abs).sum()
+    }
+
+    /// Why a stream or a bucket could not be made, with what to do if that is known.
+    fn failed(&self, what: &str, err: &(dyn std::error::Error + 'static)) -> TopologyError {
+        let no_room = |err: &(dyn std::error::Error + 'static)| {
+            let kind = err.downcast_ref::<CreateStreamError>().map(CreateStreamError::kind);
+            matches!(kind, Some(CreateStreamErrorKind::JetStream(err)) if err.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED)
+        };
+        if std::iter::successors(Some(err), |err| err.source()).any(no_room) {
+            return TopologyError::NoRoom { what: what.to_owned(), needed_bytes: self.bytes() };
+        }
+        create(what, err)
+    }
 }
 
 impl StreamSpec {
@@ -228,8 +253,8 @@ pub(crate) async fn ensure(context: &Context, replicas: usize) -> Result<(), Top
     create_buckets(context, &spec, replicas).await?;
     for stream in &spec.stream {
         let what = || format!("stream {}", stream.name);
-        let info =
-            context.create_or_update_stream(stream.config(replicas)).await.map_err(|err| create(&what(), err))?;
+        let made = context.create_or_update_stream(stream.config(replicas)).await;
+        let info = made.map_err(|err| spec.failed(&what(), &err))?;
         if let Some(problem) = stream.compare(&info.config, replicas).into_iter().next() {
             return Err(TopologyError::Different(problem));
         }
@@ -274,7 +299,8 @@ async fn create_buckets(context: &Context, spec: &Spec, replicas: usize) -> Resu
             num_replicas: replicas,
             ..kv::Config::default()
         };
-        let made = context.create_or_update_key_value(config).await.map_err(|err| create(&bucket.name, err))?;
+        let made = context.create_or_update_key_value(config).await;
+        let made = made.map_err(|err| spec.failed(&format!("bucket {}", bucket.name), &err))?;
         if bucket.name == "CLARA_META" {
             meta = Some(made);
         }

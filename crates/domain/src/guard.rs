@@ -4,12 +4,15 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use crate::chat::ToolCall;
-use crate::journal::TurnState;
+use crate::journal::{Call, TurnState};
 
 /// How many past calls the guard looks at.
 const WINDOW: usize = 30;
+/// Identical calls within the window from which on the model is told of it: it may be waiting
+/// for something, and rightly so.
+const MANY_CALLS: usize = 10;
 /// Identical calls within the window at which the turn is stopped.
-const IDENTICAL_CALLS: usize = 10;
+const IDENTICAL_CALLS: usize = 30;
 /// Identical results in a row of one tool at which the turn is stopped.
 const IDENTICAL_RESULTS: usize = 4;
 
@@ -58,6 +61,20 @@ pub fn find_loop(state: &TurnState, asked: &[ToolCall]) -> Option<String> {
         return Some("two calls follow each other in turn, again and again".to_owned());
     }
     None
+}
+
+/// What the model is told beside what a call gave, if it has made the same call too often up to
+/// then. `calls`: those of the turn up to this one, which is the last.
+pub(crate) fn repetition(calls: &[&Call]) -> Option<String> {
+    let last = calls.last()?;
+    let recent = &calls[calls.len().saturating_sub(WINDOW)..];
+    let same = recent.iter().filter(|call| call.name == last.name && call.arguments == last.arguments).count();
+    (same >= MANY_CALLS).then(|| {
+        format!(
+            "You have made this same call {same} times; after {IDENTICAL_CALLS} of them no tool runs any more. Unless \
+             you wait for something, do something else."
+        )
+    })
 }
 
 fn fingerprint(parts: &[&str]) -> u64 {
@@ -145,15 +162,26 @@ mod tests {
         assert!(!loops(&[("a", "1"); 3], &["a"]));
         assert!(loops(&[("a", "1"); 4], &["a"]));
         assert!(!loops(&[("a", "1"), ("a", "1"), ("a", "1"), ("a", "2")], &["a"]));
-        // The same call ten times, whatever it gives.
-        let changing: Vec<(&str, &str)> =
-            ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"].iter().map(|n| ("a", *n)).collect();
-        assert!(!loops(&changing[..9], &["a"]));
+        // The same call thirty times, whatever it gives.
+        let numbers: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+        let changing: Vec<(&str, &str)> = numbers.iter().map(|number| ("a", number.as_str())).collect();
+        assert!(!loops(&changing[..29], &["a"]));
         assert!(loops(&changing, &["a"]));
-        assert!(loops(&[], &["a"; 11]));
+        assert!(loops(&[], &["a"; 31]));
         // In turn, again and again; side by side is no pattern.
         assert!(loops(&[("a", "1"), ("b", "2"), ("a", "3"), ("b", "4")], &["a"]));
         assert!(!loops(&[], &["a", "b", "a", "b", "a"]));
+    }
+
+    #[test]
+    fn who_repeats_a_call_is_told_before_it_is_stopped() {
+        let told = |past: &[(&str, &str)]| repetition(&state(past).calls().collect::<Vec<_>>());
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[("a", "1"); 9]), None);
+        assert!(told(&[("a", "1"); 10]).is_some_and(|words| words.contains("10 times")));
+        // Another call is not the same, and what was long ago does not count.
+        assert_eq!(told(&[&[("a", "1"); 10][..], &[("b", "1")]].concat()), None);
+        assert_eq!(told(&[&[("a", "1"); 10][..], &[("b", "1"); 25], &[("a", "1")]].concat()), None);
     }
 
     #[test]

@@ -6,6 +6,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// A server for tests: JetStream, and room for what a turn carries.
+pub const CONFIGURATION: &str = "jetstream { {store} }\nmax_payload: 8MB\n";
+
+/// What JetStream may reserve, as much as `nats/server.conf` says: by itself the server takes three
+/// quarters of what is free on the disk, and on a nearly full one no stream could be made.
+const ROOM: &str = "max_file_store: 16GB";
+
 pub struct Nats {
     child: Child,
     folder: TempDir,
@@ -25,10 +32,11 @@ pub fn program() -> PathBuf {
 impl Nats {
     /// Starts a server with JetStream.
     pub fn start() -> Self {
-        Self::start_with("jetstream { store_dir: \"{store}\" }\nmax_payload: 8MB\n")
+        Self::start_with(CONFIGURATION)
     }
 
-    /// Starts a server with a configuration; `{store}` is its store.
+    /// Starts a server with a configuration; `{store}` stands for the settings of its store:
+    /// where it is, and what it may reserve.
     pub fn start_with(options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (child, port) = spawn(&folder, options, -1);
@@ -57,7 +65,8 @@ impl Nats {
 
 fn spawn(folder: &TempDir, options: &str, port: i32) -> (Child, u16) {
     let path = folder.path();
-    let options = options.replace("{store}", &path.join("store").display().to_string());
+    let store = format!("store_dir: \"{}\", {ROOM}", path.join("store").display());
+    let options = options.replace("{store}", &store);
     let config = format!("listen: \"127.0.0.1:{port}\"\nports_file_dir: \"{}\"\n{options}", path.display());
     std::fs::write(path.join("nats.conf"), config).unwrap();
     let log = std::fs::File::create(path.join("log")).unwrap();

@@ -181,9 +181,12 @@ fn server_that_cannot_serve_is_named() {
     let plain = Nats::start_with("");
     let output = clara(folder.path(), &["serve", "router"], &[("NATS_URL", &plain.url())]);
     check(&output, 1, &["has no JetStream"]);
-    let small = Nats::start_with("jetstream { store_dir: \"{store}\" }\nmax_payload: 64KB\n");
+    let small = Nats::start_with("jetstream { {store} }\nmax_payload: 64KB\n");
     let output = clara(folder.path(), &["serve", "router"], &[("NATS_URL", &small.url())]);
     check(&output, 1, &["65536 bytes", "max_payload"]);
+    let narrow = Nats::start_with("jetstream { {store}, max_file_store: 4GB }\nmax_payload: 8MB\n");
+    let output = clara(folder.path(), &["serve", "router"], &[("NATS_URL", &narrow.url())]);
+    check(&output, 1, &["7384 MB", "max_file_store"]);
     let settings = [("NATS_URL", "nats://127.0.0.1:9"), ("CLARA_NATS_WAIT_SECONDS", "0")];
     let output = clara(folder.path(), &["serve", "router"], &settings);
     check(&output, 1, &["no nats-server answers at nats://127.0.0.1:9", "NATS_URL"]);

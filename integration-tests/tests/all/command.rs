@@ -248,9 +248,8 @@ async fn doctor_tells_how_durable_a_server_really_is() {
         ("sync_interval: \"30s\"", "warning", "up to 30s later"),
     ] {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let configuration = format!(
-            "jetstream {{ store_dir: \"{{store}}\", {jetstream} }}\nmax_payload: 8MB\nhttp: \"127.0.0.1:{port}\"\n"
-        );
+        let configuration =
+            format!("jetstream {{ {{store}}, {jetstream} }}\nmax_payload: 8MB\nhttp: \"127.0.0.1:{port}\"\n");
         let sandbox = Sandbox::plan().only(&["memory"]).server(&configuration).start().await;
         let doctor = |monitoring: &str| {
             let mut clara = command("clara", sandbox.folder());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Tools, ended};
 use crate::chat::{ChatMessage, ChatRequest};
+use crate::guard::repetition;
 use crate::journal::{Call, Injected, StepState, TurnState};
 use crate::message::Audience;
 use crate::tool::{Outcome, OutcomeKind, ToolSpec};
@@ -65,9 +66,10 @@ const LAST_STEP: &str = "You have used up the tool calls of this turn. Answer no
 /// What the model reads in a step. The same fold gives the same messages.
 pub fn messages(state: &TurnState, context: &TurnContext, step: u32, tools: Tools) -> Vec<ChatMessage> {
     let mut messages = context.messages.clone();
+    let mut calls = Vec::new();
     for (index, known) in (0..step).zip(&state.steps) {
         messages.extend(injected(state, context, index, Some(index)));
-        messages.extend(exchange(known, context));
+        messages.extend(exchange(known, &mut calls, context));
     }
     messages.extend(injected(state, context, step, Some(step)));
     messages.extend(injected(state, context, step, None));
@@ -94,22 +96,29 @@ fn injected<'a>(
     })
 }
 
-fn exchange(step: &StepState, context: &TurnContext) -> Vec<ChatMessage> {
+/// What the model said in a step, and what came of its calls. `calls`: those before it; its own
+/// are added.
+fn exchange<'a>(step: &'a StepState, calls: &mut Vec<&'a Call>, context: &TurnContext) -> Vec<ChatMessage> {
     let Some(answer) = step.answer.as_ref().filter(|_| !step.calls.is_empty()) else { return Vec::new() };
     let mut messages = vec![ChatMessage::Assistant {
         text: answer.text.clone(),
         calls: answer.calls.clone(),
         signatures: answer.signatures.clone(),
     }];
-    messages.extend(step.calls.iter().map(|call| ChatMessage::ToolResult {
-        vendor_id: call.vendor_id.clone(),
-        text: call.outcome.as_ref().map_or_else(
+    messages.extend(step.calls.iter().map(|call| {
+        calls.push(call);
+        let given = call.outcome.as_ref().map_or_else(
             || "no result".to_owned(),
             |outcome| {
                 let is_untrusted = context.tool(&call.name).is_some_and(|spec| spec.is_untrusted);
                 result_text(outcome, is_untrusted.then_some(call.name.as_str()))
             },
-        ),
+        );
+        let text = match repetition(calls) {
+            Some(warning) => format!("{given}\n\n{warning}"),
+            None => given,
+        };
+        ChatMessage::ToolResult { vendor_id: call.vendor_id.clone(), text }
     }));
     messages
 }
