@@ -25,9 +25,9 @@ const PARALLEL: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    #[error("nobody serves {0}")]
+    #[error("nobody serves {0}: `clara status` shows which services run, `clara doctor` what is wrong")]
     NobodyServes(String),
-    #[error("{0} did not answer in time")]
+    #[error("{0} did not answer in time; it may have been done all the same")]
     TimedOut(String),
     #[error("{subject} cannot be asked: {why}")]
     Unavailable { subject: String, why: String },

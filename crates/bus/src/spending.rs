@@ -1,16 +1,23 @@
 //! What model calls cost, shared by all replicas: KV bucket `CLARA_SPENDING`, by
 //! compare-and-set.
 
+use std::time::Duration;
+
 use async_nats::jetstream::kv;
 use domain::ids::ConversationId;
 use domain::spending::Account;
 use proto::Wire;
 
+use tokio::time::Instant;
+
 use crate::conversations::missing;
+use crate::publish::PATIENCE;
 use crate::{Bus, BusError};
 
 /// How often a write is tried that another one comes before.
 const TRIES: usize = 50;
+/// The pause after the bus could not be asked.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The accounts of all days that are kept.
 #[derive(Clone)]
@@ -53,8 +60,19 @@ impl Spending {
         change: impl Fn(&mut Account) -> Option<T>,
     ) -> Result<Option<T>, SpendingError> {
         let failed = |err: &dyn std::fmt::Display| SpendingError(err.to_string());
-        for _ in 0..TRIES {
-            let entry = self.0.entry(key.0.as_str()).await.map_err(|err| failed(&err))?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut tries = 0;
+        while tries < TRIES {
+            let entry = match self.0.entry(key.0.as_str()).await {
+                Ok(entry) => entry,
+                // The bus may be choosing a leader.
+                Err(_) if Instant::now() < deadline => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Err(err) => return Err(failed(&err)),
+            };
+            tries += 1;
             let (mut account, revision) = match entry {
                 Some(entry) if entry.operation == kv::Operation::Put => {
                     (Account::from_wire(&entry.value).map_err(|err| failed(&err))?, entry.revision)
@@ -66,6 +84,8 @@ impl Spending {
             match self.0.update(key.0.as_str(), account.to_wire().into(), revision).await {
                 Ok(_) => return Ok(Some(given)),
                 Err(err) if err.kind() == kv::UpdateErrorKind::WrongLastRevision => {}
+                // Whether it was written is read again: the same change twice is one.
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
                 Err(err) => return Err(failed(&err)),
             }
         }

@@ -6,6 +6,9 @@ use crate::untrusted::escaped;
 
 /// Longest arguments that a person is asked about, in characters as they are shown.
 const SHOWN: usize = 16_000;
+/// Longest arguments of all calls in one question, in bytes as they are shown: lists show a
+/// question whole, too (`conversation::asking`).
+const TOGETHER: usize = 96 * 1024;
 
 /// What a turn ended with a question about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,8 +46,8 @@ impl ApprovalMode {
     /// What the person is told when they choose it.
     pub fn told_user(self) -> &'static str {
         match self {
-            Self::Auto => "From now on I ask before calls that the policy does not allow by itself.",
-            Self::Chat => "From now on I ask before every call of a tool.",
+            Self::Auto => "From your next message on I ask before calls that the policy does not allow by itself.",
+            Self::Chat => "From your next message on I ask before every call of a tool; `!stop` ends what is running.",
         }
     }
 }
@@ -63,10 +66,29 @@ pub(crate) fn question(waiting: &[&Call], is_tainted: bool) -> String {
     text
 }
 
-/// Whether a person can be shown all that would run. What cannot be shown whole is not
-/// asked for: whatever was left out could be what matters.
-pub(crate) fn can_be_shown(arguments: &str) -> bool {
-    shown(arguments).chars().count() <= SHOWN
+/// What one question has room for. What cannot be shown whole is not asked for: whatever was
+/// left out could be what matters.
+pub(crate) struct Room(usize);
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(TOGETHER)
+    }
+
+    /// Takes room for a call; the error is for the model.
+    pub(crate) fn take(&mut self, arguments: &str) -> Result<(), &'static str> {
+        let shown = shown(arguments);
+        if shown.chars().count() > SHOWN {
+            return Err("not run: it needs the person's word, and its arguments are too long to be shown; make them \
+                        shorter, or go in steps");
+        }
+        let left = self.0.checked_sub(shown.len());
+        self.0 = left.ok_or(
+            "not run: it needs the person's word, and so do others of this answer, which are too much \
+                             to be shown at once; call it again after them",
+        )?;
+        Ok(())
+    }
 }
 
 /// Arguments as a person can read them, whole, with nothing in them that moves the cursor,
@@ -118,7 +140,10 @@ mod tests {
         assert!(hidden.contains("Look closely"));
         assert!(hidden.contains("\\u{202e}"), "what is hidden is written out: {hidden}");
         let body = |length: usize| format!("{{\"body\":\"{}\"}}", "x".repeat(length));
-        assert!(can_be_shown(&body(15_000)) && !can_be_shown(&body(16_000)));
+        let mut room = Room::new();
+        assert!(room.take(&body(16_000)).unwrap_err().contains("too long"));
+        assert_eq!((0..9).filter(|_| room.take(&body(15_000)).is_ok()).count(), 6, "no more than is shown together");
+        assert!(room.take("{}").is_ok());
         assert!(question(&[&call("send", &body(15_000))], false).contains(&"x".repeat(15_000)), "nothing is left out");
     }
 }

@@ -16,6 +16,12 @@ pub fn prompt_budget(window: usize) -> usize {
     window / 5 * 4
 }
 
+/// What a turn's steps may add to a prompt of `taken` tokens: what is left of nine tenths of the
+/// window, and no less than a tenth of it, since a turn that may read nothing goes nowhere.
+pub fn steps_budget(window: usize, taken: usize) -> usize {
+    (window / 10 * 9).saturating_sub(taken).max(window / 10)
+}
+
 /// Joins titled sections into a system prompt within its limits. Over-long
 /// sections keep their head and tail.
 pub fn system_prompt<'a>(sections: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {

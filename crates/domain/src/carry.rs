@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use crate::approval::{ApprovalMode, Question};
-use crate::chat::{Answer, ChatRequest, Usage};
+use crate::chat::{Answer, ChatMessage, ChatRequest, Usage};
 use crate::decide::{self, Tools};
 use crate::ids::{CallId, ConversationId, TurnId};
 use crate::journal::{Call, Entry, StepState, TurnState};
 use crate::tool::{Consent, Outcome, OutcomeKind, ToolSpec};
+use crate::tool_search;
 use crate::turn::TurnContext;
 
 /// What a person says about a call: of one that may or may not have happened, or of one
@@ -107,20 +108,20 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
         Carry::Fork { at } => at,
         Carry::Answered(_) => u32::try_from(old.steps.len().checked_sub(1)?).ok()?,
     };
+    // Of what its steps might have, what they had has gone into the messages.
+    let of_steps = |messages: &[ChatMessage]| messages[known.messages.len()..].iter().map(decide::tokens).sum();
     // What it had found, too, is no step of the new one.
     context.found = decide::found(old, before).into_iter().map(str::to_owned).collect();
-    if context.request.approval == ApprovalMode::Chat {
-        // Chosen meanwhile: it holds from now on.
-        let asked = |tool: &ToolSpec| ToolSpec { consent: Consent::Asked, ..tool.clone() };
-        context.tools = context.tools.iter().map(asked).collect();
-        context.later = context.later.iter().map(asked).collect();
-    }
+    let now = |tool: &ToolSpec| as_of_now(tool, fresh);
+    context.tools = context.tools.iter().filter_map(now).collect();
+    context.later = context.later.iter().filter_map(now).collect();
     let turn = context.request.turn;
     match carry {
         Carry::Fork { at } => {
             old.steps.get(at as usize)?;
             // All that the step was asked with, as the history of a first step.
             context.messages = decide::messages(old, known, at, Tools::Offered);
+            context.room = known.room.saturating_sub(of_steps(&context.messages));
             Some(vec![Entry::ContextFixed(Arc::new(context))])
         }
         Carry::Answered(choice) => {
@@ -128,6 +129,7 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
             let step = old.steps.get(index)?;
             // What the old turn found before stands in front of the question.
             context.messages = decide::messages(old, known, index as u32, Tools::Offered);
+            context.room = known.room.saturating_sub(of_steps(&context.messages));
             let asked = ChatRequest {
                 model: step.model.clone(),
                 system: Arc::clone(&context.system),
@@ -137,16 +139,39 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
                 max_tokens: step.max_tokens,
             };
             let hash = asked.hash();
-            let mut entries = vec![Entry::ContextFixed(Arc::new(context))];
-            entries.extend(step_entries(turn, step, hash, choice)?);
-            Some(entries)
+            let may_run = |name: &str| context.tool(name).is_some();
+            let step = step_entries(turn, step, hash, choice, &may_run)?;
+            Some([vec![Entry::ContextFixed(Arc::new(context))], step].concat())
         }
     }
 }
 
+/// A tool of the old turn as the policy and the mode of now have it; nothing if it may not be used any
+/// more. When nobody says now what there is, it is asked for.
+fn as_of_now(tool: &ToolSpec, fresh: &TurnContext) -> Option<ToolSpec> {
+    if tool.name == tool_search::NAME {
+        return Some(tool.clone());
+    }
+    let is_unknown = fresh.tools.is_empty() && fresh.later.is_empty();
+    let asked = match fresh.tool(&tool.name) {
+        Some(now) => now.consent == Consent::Asked || tool.consent == Consent::Asked,
+        None if is_unknown => true,
+        None => return None,
+    };
+    // A mode that was chosen meanwhile holds from now on.
+    let asked = asked || fresh.request.approval == ApprovalMode::Chat;
+    Some(ToolSpec { consent: if asked { Consent::Asked } else { Consent::Given }, ..tool.clone() })
+}
+
 /// The step of another turn as the first one of this, with the person's word on
 /// its unknown calls.
-fn step_entries(turn: TurnId, step: &StepState, request_hash: String, choice: Choice) -> Option<Vec<Entry>> {
+fn step_entries(
+    turn: TurnId,
+    step: &StepState,
+    request_hash: String,
+    choice: Choice,
+    may_run: &dyn Fn(&str) -> bool,
+) -> Option<Vec<Entry>> {
     let answer = step.answer.as_ref()?;
     let mut entries = vec![
         Entry::StepStarted {
@@ -171,7 +196,9 @@ fn step_entries(turn: TurnId, step: &StepState, request_hash: String, choice: Ch
         });
         // A turn that asked has an outcome for every call.
         let known = call.outcome.as_ref()?;
-        entries.extend(choice.outcome(known).map(|outcome| Entry::ToolFinished { call: id, outcome }));
+        let barred = || (!may_run(&call.name)).then(|| Outcome::failed("not run: it may not be used any more"));
+        let outcome = choice.outcome(known).or_else(barred);
+        entries.extend(outcome.map(|outcome| Entry::ToolFinished { call: id, outcome }));
     }
     Some(entries)
 }

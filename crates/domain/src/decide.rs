@@ -1,9 +1,11 @@
 //! What a turn does next: a pure function of what has happened in it.
 
 mod request; // What the model reads in a step.
+mod room; // What of its steps fits.
 
 pub(crate) use request::with_found;
 pub use request::{found, messages, request};
+pub(crate) use room::tokens;
 
 use crate::approval::{self, Question};
 use crate::carry;
@@ -65,22 +67,21 @@ pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
     }
     let Some(context) = &state.context else { return Next::NoContext };
     if !state.stops.is_empty() {
-        return conclude(state, context, ReplyKind::Stopped, stopped("Stopped.", state));
+        return conclude(state, context, ReplyKind::Stopped, with_done("Stopped.", state));
     }
     if state.interrupted.is_some() {
-        return conclude(state, context, ReplyKind::Stopped, stopped("Stopped, for your next message.", state));
+        return conclude(state, context, ReplyKind::Stopped, with_done("Stopped, for your next message.", state));
     }
     if state.idle_claims > limits.idle_claims {
         let text = "I tried to answer several times and was interrupted each time, so I gave up. \
-                    Please send your message again."
-            .to_owned();
-        return conclude(state, context, ReplyKind::Failed, text);
+                    Please send your message again.";
+        return conclude(state, context, ReplyKind::Failed, with_done(text, state));
     }
     let Some(last) = state.steps.last() else {
         return Next::AskModel { step: 0, tier: context.tier, tools: Tools::Offered };
     };
     if let Some(fault) = &last.fault {
-        return conclude(state, context, ReplyKind::Failed, fault.told_user());
+        return conclude(state, context, ReplyKind::Failed, with_done(&fault.told_user(), state));
     }
     let index = (state.steps.len() - 1) as u32;
     let Some(answer) = &last.answer else {
@@ -89,7 +90,7 @@ pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
     };
     if answer.calls.is_empty() || withheld(state, limits, index) {
         return match answer.text.trim() {
-            "" => conclude(state, context, ReplyKind::Failed, Fault::Transient.told_user()),
+            "" => conclude(state, context, ReplyKind::Failed, with_done(&Fault::Transient.told_user(), state)),
             _ => conclude(state, context, ReplyKind::Answered, answer.text.clone()),
         };
     }
@@ -130,9 +131,9 @@ fn withheld(state: &TurnState, limits: &TurnLimits, step: u32) -> bool {
     ended || step >= limits.steps
 }
 
-/// What a stop could not undo is said: the person must know, and so must the
-/// model that reads this in the history.
-fn stopped(text: &str, state: &TurnState) -> String {
+/// What cannot be undone is said when a turn ends before its work does: the person must know, and so
+/// must the model that reads this in the history, or it is done once more.
+fn with_done(text: &str, state: &TurnState) -> String {
     let mut text = text.to_owned();
     for call in state.calls().filter(|call| call.effect == Effect::Once) {
         match call.outcome.as_ref().map(|outcome| outcome.kind) {
@@ -215,6 +216,7 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
     let mut entries = Vec::new();
     let found = guard::find_loop(state, &answer.calls);
     let is_tainted = is_tainted(state, context);
+    let mut room = approval::Room::new();
     for (index, asked) in answer.calls.iter().enumerate() {
         let call = CallId { turn: context.request.turn, step, index: index as u32 };
         let spec = context.tool(&asked.name);
@@ -236,11 +238,11 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
         };
         let needs_word =
             spec.is_some_and(|spec| spec.consent == Consent::Asked || (is_tainted && spec.is_consequential()));
-        let waits = needs_word.then(|| match approval::can_be_shown(&asked.arguments) {
-            true => Outcome { kind: OutcomeKind::Unapproved, text: WAITS.to_owned(), elapsed_ms: 0 },
-            false => Outcome::failed(TOO_LONG),
-        });
-        if let Some(outcome) = refusal.map(Outcome::failed).or(waits) {
+        let waits = || match room.take(&asked.arguments) {
+            Ok(()) => Outcome { kind: OutcomeKind::Unapproved, text: WAITS.to_owned(), elapsed_ms: 0 },
+            Err(why) => Outcome::failed(why),
+        };
+        if let Some(outcome) = refusal.map(Outcome::failed).or_else(|| needs_word.then(waits)) {
             entries.push(Entry::ToolFinished { call, outcome });
         }
     }
@@ -252,10 +254,6 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
 
 /// What stands in the journal for a call that waits for a person's word.
 const WAITS: &str = "it waits for the person's word";
-
-/// What the model is told of a call that nobody could look through.
-const TOO_LONG: &str = "not run: it needs the person's word, and its arguments are too long to be shown; make them \
-                        shorter, or go in steps";
 
 fn unknown_tool(asked: &ToolCall, context: &TurnContext) -> String {
     let names: Vec<&str> = context.tools.iter().map(|tool| tool.name.as_str()).take(40).collect();

@@ -89,6 +89,8 @@ pub struct TurnContext {
     pub notices: Vec<String>,
     /// Whether it holds text that somebody else wrote.
     pub is_tainted: bool,
+    /// How many tokens what comes of its steps may have, beside all this.
+    pub room: usize,
 }
 
 impl TurnContext {

@@ -79,16 +79,38 @@ const NEAR: usize = 4;
 const SEARCHED: usize = 200_000;
 
 /// Whether a character is one that a reader cannot see, or that changes how others are
-/// shown: zero-width ones, those that turn the direction of text, tags.
+/// shown: zero-width ones, those that turn the direction of text, tags, fillers, selectors of variants
+/// (`Default_Ignorable_Code_Point` and `Bidi_Control` of Unicode's `DerivedCoreProperties.txt` and
+/// `PropList.txt`), but for the two that emoji have.
 fn is_hidden(c: char) -> bool {
     matches!(c,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
-        | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether a character chooses how the one before it is shown: as text, or as an emoji.
+fn is_style(c: char) -> bool {
+    matches!(c, '\u{fe0e}' | '\u{fe0f}')
+}
+
+/// The characters of a text, each with whether nobody sees it. One style after a character that may
+/// have one is seen; more of them say something that nobody reads.
+fn seen(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let mut before = ' ';
+    text.chars().map(move |c| {
+        let is_loose = is_style(c) && (before.is_ascii_alphabetic() || before.is_whitespace() || is_style(before));
+        before = c;
+        (c, is_hidden(c) || is_loose)
+    })
 }
 
 /// A text without hidden and control characters; line ends and tabs stay.
 pub fn visible(text: &str) -> String {
-    text.chars().filter(|c| !is_hidden(*c) && (!c.is_control() || matches!(c, '\n' | '\t'))).collect()
+    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    seen(text).filter(|(c, hidden)| !hidden && plain(*c)).map(|(c, _)| c).collect()
 }
 
 /// A text with hidden and control characters written out, so that nothing in it is unseen;
@@ -96,7 +118,7 @@ pub fn visible(text: &str) -> String {
 pub fn escaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        match is_hidden(c) || (c.is_control() && !matches!(c, '\n' | '\t')) {
+        match is_hidden(c) || is_style(c) || (c.is_control() && !matches!(c, '\n' | '\t')) {
             true => plain.extend(c.escape_unicode()),
             false => plain.push(c),
         }
@@ -107,7 +129,7 @@ pub fn escaped(text: &str) -> String {
 /// Searches a text for signs that it wants to be obeyed.
 pub fn suspicion(text: &str) -> Suspicion {
     let searched = &text[..text.floor_char_boundary(SEARCHED)];
-    let hidden = searched.chars().any(is_hidden);
+    let hidden = seen(searched).any(|(_, hidden)| hidden);
     let lower = visible(searched).to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let signs: u32 = SIGNS.iter().filter(|(sign, _)| stands_in(&words, sign)).map(|(_, weight)| weight).sum();
@@ -154,6 +176,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_nobody_sees_is_taken_out_or_written_out() {
+        let smuggled: String =
+            "a".chars().chain(['\u{fe00}', '\u{e0101}', '\u{e01ef}', '\u{61c}', '\u{3164}']).collect();
+        assert_eq!((visible(&smuggled).as_str(), suspicion(&smuggled)), ("a", Suspicion::Low));
+        assert!(escaped(&smuggled).contains("\\u{e0101}") && escaped(&smuggled).is_ascii());
+        // What emoji have is seen, once.
+        assert_eq!(
+            (visible("\u{2764}\u{fe0f}").chars().count(), suspicion("\u{2764}\u{fe0f}!")),
+            (2, Suspicion::Clean)
+        );
+        assert_eq!(visible("\u{2764}\u{fe0f}\u{fe0e}\u{fe0f}x\u{fe0f}").chars().count(), 3);
+    }
 
     #[test]
     fn texts_that_want_to_be_obeyed_are_suspicious() {

@@ -134,6 +134,7 @@ fn context() -> TurnContext {
         reminders: vec![Reminder { id: "r".into(), content: "Buy milk".into() }],
         notices: vec![],
         is_tainted: true,
+        room: 9000,
     }
 }
 

@@ -69,6 +69,7 @@ impl From<&TurnContext> for v1::RunTurn {
             passages: raws(&value.passages),
             reminders: raws(&value.reminders),
             tainted: value.is_tainted,
+            room: u64::try_from(value.room).ok().filter(|_| value.room < usize::MAX).unwrap_or(0),
         }
     }
 }
@@ -89,6 +90,8 @@ impl TryFrom<v1::RunTurn> for TurnContext {
             passages: raw.passages.into_iter().map(Into::into).collect(),
             reminders: raw.reminders.into_iter().map(Into::into).collect(),
             is_tainted: raw.tainted,
+            // An older build named none.
+            room: if raw.room == 0 { usize::MAX } else { usize::try_from(raw.room).unwrap_or(usize::MAX) },
         })
     }
 }

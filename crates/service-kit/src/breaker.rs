@@ -49,6 +49,14 @@ impl Breaker {
         may
     }
 
+    /// Takes a claim back of which nothing was learnt: another may probe.
+    pub fn give_back(&self, now_ms: i64) {
+        let mut state = self.state();
+        if state.until_ms > 0 {
+            state.until_ms = now_ms;
+        }
+    }
+
     /// Whether it did not answer when it was asked last.
     pub fn is_failing(&self) -> bool {
         self.state().failures > 0
@@ -103,6 +111,8 @@ mod tests {
         assert!(!breaker.claim(299_999));
         assert!(breaker.claim(300_000) && !breaker.claim(300_001), "one");
         assert!(breaker.claim(600_001), "a probe that nobody noted is given up");
+        breaker.give_back(600_002);
+        assert!(breaker.claim(600_002) && !breaker.claim(600_003), "nothing was learnt: one more probes");
         breaker.note(true, 600_002);
         assert!(breaker.claim(600_003) && breaker.claim(600_003));
     }

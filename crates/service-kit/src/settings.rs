@@ -216,8 +216,7 @@ impl Settings {
 
     /// Everything secret that somebody set, to be kept out of what leaves.
     pub fn secrets(&self) -> KnownSecrets {
-        let secret = CATALOGUE.iter().filter(|known| matches!(known.kind, Kind::Secret));
-        KnownSecrets::new(secret.filter_map(|known| self.optional(known.name)))
+        KnownSecrets::new(CATALOGUE.iter().flat_map(|known| known.kind.secrets(&self.text(known.name))))
     }
 
     /// The number of a setting; was checked when it was read.
@@ -361,6 +360,20 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert!(lines.iter().any(|line| line.contains("TOOL_MODEL is known from MyPalClara")), "{lines:?}");
         assert!(lines[0].contains("did you mean CLARA_DATA_DIR?"), "{lines:?}");
+    }
+
+    #[test]
+    fn secrets_are_known_wherever_they_stand_in_a_value() {
+        let settings = Settings::from_map([
+            ("CLARA_MCP_TOKENS", "ann=canary-of-ann-12345678, bob=canary-of-bob-12345678"),
+            ("DATABASE_URL", "postgres://clara:canary-password@db.example.org:5432/clara"),
+            ("NATS_TOKEN", "canary-token"),
+        ]);
+        let known = settings.unwrap().secrets();
+        for canary in ["canary-of-ann-12345678", "canary-of-bob-12345678", "canary-password", "canary-token"] {
+            assert!(known.are_in(&format!("look: {canary}.")), "{canary}");
+        }
+        assert!(!known.are_in("clara at db.example.org"));
     }
 
     #[test]

@@ -70,8 +70,9 @@ impl Claim {
             Err(ModelError { fault: Fault::Transient, .. }) => self.cost_so_far(),
             Err(_) => Cost::default(),
         };
-        let accounts = std::mem::take(&mut self.accounts);
-        self.budgets.settle(&accounts, &self.call, cost).await;
+        self.budgets.settle(&self.accounts, &self.call, cost).await;
+        // Only now: what breaks off before settles when it is dropped, and twice is once.
+        self.accounts.clear();
     }
 
     fn cost_so_far(&self) -> Cost {

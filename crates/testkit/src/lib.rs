@@ -29,18 +29,27 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until `check` gives something, looking every 20 ms.
 #[track_caller]
-pub fn eventually<T, F>(what: &'static str, mut check: F) -> impl Future<Output = T>
+pub fn eventually<T, F>(what: &'static str, check: F) -> impl Future<Output = T>
+where
+    F: AsyncFnMut() -> Option<T>,
+{
+    within(DEADLINE, what, check)
+}
+
+/// The same, for what takes its time.
+#[track_caller]
+pub fn within<T, F>(limit: Duration, what: &'static str, mut check: F) -> impl Future<Output = T>
 where
     F: AsyncFnMut() -> Option<T>,
 {
     let place = std::panic::Location::caller();
     async move {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(found) = check().await {
                 return found;
             }
-            assert!(Instant::now() < deadline, "{place}: waited {DEADLINE:?} for: {what}");
+            assert!(Instant::now() < deadline, "{place}: waited {limit:?} for: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -98,6 +98,7 @@ impl Ingested {
             reminders: Vec::new(),
             notices: Vec::new(),
             is_tainted: false,
+            room: usize::MAX,
         };
         let mut journal = self.bus.journals().await?.read(&self.conversation, turn).await?;
         journal.claim("eval", 0, vec![Entry::ContextFixed(std::sync::Arc::new(context))], session.at_ms).await?;

@@ -90,6 +90,30 @@ async fn an_approval_outlives_every_process_and_is_used_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_answered_in_time_is_not_done() {
+    let (model, tools, folder) = (charging().await, ToolServer::start().await, tempfile::tempdir().unwrap());
+    let plan = asking(Sandbox::plan().with(model.as_openai()).set("CLARA_LEDGER", tools.address), folder.path(), ASK);
+    let sandbox = plan.set("CLARA_APPROVAL_MINUTES", 1).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let question = terminal.asks("charge the card").await;
+    asks(&question);
+    let mut waiting = command("clara", sandbox.folder());
+    waiting.env("NATS_URL", sandbox.nats.url()).env("CLARA_APPROVAL_MINUTES", "1").args(["approval", "--json", "list"]);
+    let mut waits = || !waiting.output().unwrap().stdout.is_empty();
+    eventually("it waits", async || waits().then_some(())).await;
+    // Then nobody is shown it any more, and a word that comes now is told that it comes too late.
+    testkit::within(2 * testkit::DEADLINE, "its time is up", async || (!waits()).then_some(())).await;
+    let turn = question.turn.to_string();
+    let late = clara(&sandbox, "cli-user", &["approve", &turn]);
+    let said = format!("{}{}", String::from_utf8_lossy(&late.stdout), String::from_utf8_lossy(&late.stderr));
+    assert!(said.contains("too long ago"), "{said}");
+    asks(&terminal.asks("charge the card").await);
+    assert_eq!(tools.runs().len(), 0);
+    assert!(terminal.asks("yes").await.text.starts_with("result: "), "the next question is another");
+    assert_eq!(tools.runs().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_question_is_answered_in_chat_from_another_conversation() {
     let (model, tools, folder) = (charging().await, ToolServer::start().await, tempfile::tempdir().unwrap());
     let plan = asking(Sandbox::plan().with(model.as_openai()).set("CLARA_LEDGER", tools.address), folder.path(), ASK);

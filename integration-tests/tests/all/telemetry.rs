@@ -18,11 +18,12 @@ async fn one_trace_spans_every_service_and_holds_no_text() {
     let plan = Sandbox::plan().set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
     let mut sandbox = plan.set("CLARA_POLICY_FILE", policy.display()).start().await;
     install(&sandbox.bus().await, ANN, "ours", rogue(folder.path()), false).await.unwrap();
-    let mut terminal = sandbox.terminal("main").await;
-    terminal.asks("remember that my canary is yellow").await;
+    // Each in a conversation of its own: what comes while a turn is ending waits for it, and begins
+    // in the trace of that end.
+    sandbox.terminal("main").await.asks("remember that my canary is yellow").await;
     // Nor what a server is given, and what it gives, also when it fails.
-    for how in ["canary", "crash"] {
-        let reply = terminal.asks(&format!(r#"call ours__do with {{"how": "{how}"}}"#)).await;
+    for (channel, how) in [("one", "canary"), ("two", "crash")] {
+        let reply = sandbox.terminal(channel).await.asks(&format!(r#"call ours__do with {{"how": "{how}"}}"#)).await;
         assert!(how == "crash" || reply.text.contains("done: "), "{}", reply.text);
     }
     let expected = SERVICES.map(|service| format!("clara-{service}"));

@@ -42,10 +42,12 @@ pub(crate) struct TurnRows {
     pub reminded: Vec<String>,
 }
 
-/// The kind under which a reply is stored; `failed` is no part of the history.
-pub(crate) fn kind(reply: ReplyKind) -> &'static str {
-    match reply {
+/// The kind under which a reply is stored; `failed` is no part of the history. One that failed after
+/// tools had run is: what was done already is not to be done again.
+pub(crate) fn kind(reply: &Reply) -> &'static str {
+    match reply.kind {
         ReplyKind::Answered => "answered",
+        ReplyKind::Failed if reply.tool_calls > 0 => "broken",
         ReplyKind::Failed => "failed",
         ReplyKind::Stopped => "stopped",
         ReplyKind::Refused => "refused",
@@ -140,7 +142,7 @@ fn reply_row(reply: &Reply, owner: &str, at_ms: i64, position: i64) -> MessageRo
         text: reply.text.clone(),
         attachments: Vec::new(),
         at_ms,
-        kind: kind(reply.kind),
+        kind: kind(reply),
         position,
     }
 }

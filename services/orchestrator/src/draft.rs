@@ -64,6 +64,15 @@ impl Draft {
         self.epoch == 0 || self.gathered.iter().any(|entry| !is_fact(entry))
     }
 
+    /// How much of what tools gave waits to be stored, in bytes.
+    pub(crate) fn gathered_bytes(&self) -> usize {
+        let of = |entry: &Entry| match entry {
+            Entry::ToolFinished { outcome, .. } => outcome.text.len(),
+            _ => 0,
+        };
+        self.gathered.iter().map(of).sum()
+    }
+
     /// Stores what was gathered, with the claim if there is none yet.
     pub(crate) async fn store(&mut self) -> Result<Stored, AppendError> {
         let claiming = self.epoch == 0;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus::{Bus, Claim, LiveError, PublishError, Records, Subject, Subscription};
+use bus::{Bus, Claim, LiveError, PublishError, Records, Subject, Subscription, Versioned};
 use domain::ids::TurnId;
 use domain::journal::Call;
 use domain::tool::{Outcome, OutcomeKind, ToolClass, ToolRecord, ToolRequest};
@@ -67,18 +67,22 @@ impl ToolCalls {
         })
     }
 
-    /// Ends the wait for a call. One that nobody began is barred for good, so
-    /// that it cannot begin later; one that began may have happened.
+    /// Ends the wait for a call, for good: one that nobody began cannot begin later, and one that began
+    /// is not begun again; it may have happened.
     pub(crate) async fn end(&self, call: &Call, why: &str) -> Result<Outcome, PublishError> {
-        let outcome = |kind, text: &str| Outcome { kind, text: text.to_owned(), elapsed_ms: 0 };
-        let barred = outcome(OutcomeKind::Skipped, why);
-        if let Claim::Won { .. } = self.records.write(call.id, 0, &ToolRecord::Done(barred.clone())).await? {
-            return Ok(barred);
+        let outcome = |kind| Outcome { kind, text: why.to_owned(), elapsed_ms: 0 };
+        let lost = if call.effect.may_run_again() { OutcomeKind::Failed } else { OutcomeKind::Unknown };
+        // A runner may be first, when it begins and when it ends.
+        for _ in 0..3 {
+            let (place, ended) = match self.records.read(call.id).await? {
+                None => (0, outcome(OutcomeKind::Skipped)),
+                Some(Versioned { value: ToolRecord::Started { .. }, sequence }) => (sequence, outcome(lost)),
+                Some(Versioned { value: ToolRecord::Done(done), .. }) => return Ok(done),
+            };
+            if let Claim::Won { .. } = self.records.write(call.id, place, &ToolRecord::Done(ended.clone())).await? {
+                return Ok(ended);
+            }
         }
-        Ok(match self.look(call).await? {
-            Heard::Done(done) => done,
-            Heard::Started | Heard::Nothing if call.effect.may_run_again() => outcome(OutcomeKind::Failed, why),
-            Heard::Started | Heard::Nothing => outcome(OutcomeKind::Unknown, why),
-        })
+        Ok(outcome(lost))
     }
 }

@@ -2,7 +2,7 @@
 //! come in.
 
 use domain::attachment::IMAGE_TOKENS;
-use domain::budget::{MESSAGE_TOKENS, history_to_drop, prompt_budget, system_prompt};
+use domain::budget::{MESSAGE_TOKENS, history_to_drop, prompt_budget, steps_budget, system_prompt};
 use domain::chat::ChatMessage;
 use domain::memory::{Fact, HistoryMessage, Passage, Recalled, Reminder, Role};
 use domain::message::{Audience, Principal};
@@ -127,6 +127,7 @@ pub(crate) fn assemble(
     };
     let of_tools: usize = tools.iter().map(cost).sum();
     let fixed = count(&system) + of_tools + asked.iter().map(tokens).sum::<usize>();
+    let of_prompt = fixed;
     let of_history: Vec<usize> = history.iter().map(tokens).collect();
     let by_tokens = history_to_drop(fixed, &of_history, prompt_budget(voice.window));
     let bytes = |message: &ChatMessage| message.texts().into_iter().map(str::len).sum::<usize>();
@@ -137,6 +138,8 @@ pub(crate) fn assemble(
     // Too large even without history: the model will say so, and the person hears it.
     let dropped = by_tokens.unwrap_or(history.len()).max(by_bytes.unwrap_or(history.len()));
 
+    let taken = of_prompt + of_history[dropped..].iter().sum::<usize>();
+    let room = steps_budget(voice.window, taken);
     let messages = history.into_iter().skip(dropped).chain(asked).collect();
     TurnContext {
         request,
@@ -151,6 +154,7 @@ pub(crate) fn assemble(
         reminders: recalled.reminders,
         notices,
         is_tainted,
+        room,
     }
 }
 

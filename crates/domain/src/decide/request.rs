@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Tools, ended};
+use super::{Tools, ended, room};
 use crate::chat::{ChatMessage, ChatRequest};
 use crate::guard::repetition;
 use crate::journal::{Call, Injected, StepState, TurnState};
@@ -71,6 +71,7 @@ pub fn messages(state: &TurnState, context: &TurnContext, step: u32, tools: Tool
         messages.extend(injected(state, context, index, Some(index)));
         messages.extend(exchange(known, &mut calls, context));
     }
+    room::fit(&mut messages[context.messages.len()..], context.room);
     messages.extend(injected(state, context, step, Some(step)));
     messages.extend(injected(state, context, step, None));
     if tools == Tools::Withheld {

@@ -22,7 +22,7 @@ impl Setting {
     /// The value as it may be shown.
     pub fn disguise(&self, value: &str) -> String {
         match self.kind {
-            Kind::Secret if !value.is_empty() => "***".to_owned(),
+            Kind::Secret | Kind::Secrets if !value.is_empty() => "***".to_owned(),
             // Passwords travel in URLs.
             Kind::Url(_) => bus::shown_url(value),
             _ => value.to_owned(),
@@ -265,7 +265,7 @@ const FIRST: &[Setting] = &[
         "GATEWAY_MAX_TOOL_RESULT_CHARS",
         Kind::Number { min: 100, max: 1_000_000 },
         "50000",
-        "Longest tool result that a model reads",
+        "Longest tool result that a model reads, in characters; what a tool says when it failed is cut at 100,000",
     ),
     setting(
         "CLARA_MAX_PARALLEL_TOOL_CALLS",
@@ -277,7 +277,7 @@ const FIRST: &[Setting] = &[
         "CLARA_TOOL_TIMEOUT_SECONDS",
         Kind::Number { min: 1, max: 3600 },
         "60",
-        "How long an answer waits for a tool before it counts as unknown",
+        "How long a turn waits for a call that says nothing, at least; 15 seconds more than the tool's own time if that is longer",
     ),
     setting(
         "CLARA_TURN_SECONDS",
@@ -356,7 +356,7 @@ const LAST: &[Setting] = &[
         "DATABASE_URL",
         Kind::Url(&["postgres", "postgresql", "sqlite"]),
         "",
-        "PostgreSQL database of the memory service; SQLite in the data folder if not set",
+        "PostgreSQL database of the memory service and the tool runner, which several replicas need; SQLite in the data folder if not set",
     ),
     setting(
         "CLARA_EMBEDDING_FOLDER",

@@ -10,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 pub enum Kind {
     Text,
     Secret,
+    /// Secrets of several people: `name=secret`, with commas between.
+    Secrets,
     /// A whole number between two bounds.
     Number {
         min: u64,
@@ -30,11 +32,14 @@ pub enum Kind {
     File,
 }
 
+/// Shortest password in a URL that is looked for in texts, in bytes.
+const PASSWORD: usize = 12;
+
 impl Kind {
     /// Checks a value; the error is the remedy.
     pub fn check(self, value: &str) -> Result<(), String> {
         match self {
-            Kind::Text | Kind::Secret | Kind::Path => Ok(()),
+            Kind::Text | Kind::Secret | Kind::Secrets | Kind::Path => Ok(()),
             Kind::Number { min, max } => match value.parse::<u64>() {
                 Ok(number) if (min..=max).contains(&number) => Ok(()),
                 _ => Err(format!("give a whole number from {min} to {max}")),
@@ -62,6 +67,27 @@ impl Kind {
                 Ok(_) => Ok(()),
                 Err(err) => Err(format!("give a file that can be read ({err})")),
             },
+        }
+    }
+}
+
+impl Kind {
+    /// What of a value is nobody's to read.
+    pub(super) fn secrets(self, value: &str) -> Vec<String> {
+        match self {
+            Kind::Secret => vec![value.to_owned()],
+            Kind::Secrets => {
+                let pairs = value.split(',').map(|pair| pair.split_once('=').map_or(pair, |(_, secret)| secret));
+                pairs.map(|secret| secret.trim().to_owned()).collect()
+            }
+            // Passwords travel in URLs. A short one is often a word, such as "postgres", that answers hold.
+            Kind::Url(_) => {
+                let authority = value.split_once("://").map_or("", |(_, rest)| rest).split('/').next();
+                let login = authority.unwrap_or_default().rsplit_once('@').map_or("", |(login, _)| login);
+                let password = login.split_once(':').map(|(_, password)| password.to_owned());
+                password.filter(|password| password.len() >= PASSWORD).into_iter().collect()
+            }
+            _ => Vec::new(),
         }
     }
 }

@@ -94,6 +94,17 @@ pub(crate) struct State {
     hears_tools: bool,
 }
 
+impl State {
+    /// What the journal fixed that the turn works from, which another delivery's context may not be.
+    fn context(&self) -> &Arc<TurnContext> {
+        self.draft.state().context.as_ref().unwrap_or(&self.context)
+    }
+
+    fn has_open_calls(&self) -> bool {
+        self.draft.state().calls().any(|call| call.outcome.is_none())
+    }
+}
+
 type Handled = Result<(), ActorProcessingErr>;
 
 #[async_trait]
@@ -153,7 +164,7 @@ impl Turn {
     async fn advance(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
         loop {
             if state.draft.state().is_stopped() && state.draft.state().reply.is_none() {
-                self.halt(state).await?;
+                self.halt(state, "the turn was stopped").await?;
             }
             let stored = match decide(state.draft.state(), &self.with.limits) {
                 Next::NoContext => {
@@ -163,6 +174,11 @@ impl Turn {
                 }
                 Next::Plan(entries) => {
                     state.draft.gather(entries);
+                    continue;
+                }
+                // What it leaves behind is ended first: nothing begins after it.
+                Next::Conclude(_) if state.has_open_calls() => {
+                    self.halt(state, "the turn was given up").await?;
                     continue;
                 }
                 Next::Conclude(reply) => {
@@ -182,7 +198,12 @@ impl Turn {
                     }
                 }
                 Next::AwaitTools(open) => {
-                    let stored = if state.draft.holds_decisions() { state.draft.store().await? } else { Stored::Yes };
+                    // Results of many calls need not fit into one record.
+                    let is_much = state.draft.gathered_bytes() > self.with.bus.max_payload() / 4;
+                    let stored = match state.draft.holds_decisions() || is_much {
+                        true => state.draft.store().await?,
+                        false => Stored::Yes,
+                    };
                     match stored {
                         Stored::Yes => return self.ask_tools(me, state, open).await,
                         other => other,

@@ -34,8 +34,7 @@ fn a_call_that_needs_a_word_asks_and_runs_once_it_is_given() {
     assert_eq!((reply.kind, reply.asks, reply.tool_calls), (ReplyKind::Question, Some(Question::Approval), 1));
     assert!(reply.text.contains("`send`") && reply.text.contains(r#""to": "bob""#), "{}", reply.text);
 
-    let mut fresh = context(Tier::Mid);
-    fresh.request.turn = TurnId::derive(&fresh.request.conversation, &MessageId::parse("cli:2").unwrap());
+    let fresh = later(with_send(Consent::Asked));
     for (choice, expected) in [(Choice::Approve, None), (Choice::Deny, Some(OutcomeKind::Skipped))] {
         let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 }];
         all.extend(carry(&old, &fresh, Carry::Answered(choice)).unwrap());
@@ -48,6 +47,38 @@ fn a_call_that_needs_a_word_asks_and_runs_once_it_is_given() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// What another turn would work from.
+fn later(mut context: TurnContext) -> TurnContext {
+    context.request.turn = TurnId::derive(&context.request.conversation, &MessageId::parse("cli:2").unwrap());
+    context
+}
+
+#[test]
+fn what_was_allowed_then_is_not_allowed_for_ever() {
+    let old = TurnState::fold(&run_with(with_send(Consent::Asked), &[answer("", &[("send", "{}")])]));
+    let goes_on = |fresh: TurnContext| {
+        let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 }];
+        all.extend(carry(&old, &later(fresh), Carry::Answered(Choice::Approve)).unwrap());
+        TurnState::fold(&[record(all)])
+    };
+    // The policy denies it now: the person's word does not let it run, nor may the model try again.
+    let denied = goes_on(context(Tier::Mid));
+    assert_eq!(kinds(&denied), [Some(OutcomeKind::Failed)]);
+    assert!(denied.context.as_ref().unwrap().tool("send").is_none());
+    // Nobody says now what there is: the word counts, and whatever comes after is asked for.
+    let unknown = goes_on(TurnContext { tools: [].into(), ..context(Tier::Mid) });
+    assert_eq!(kinds(&unknown), [None]);
+    let consents = |state: &TurnState| state.context.as_ref().unwrap().tools.iter().map(|tool| tool.consent).collect();
+    let asked: Vec<Consent> = consents(&unknown);
+    assert_eq!(asked, [Consent::Asked, Consent::Asked]);
+    // What ran by itself is asked for in a fork, if it is now.
+    let free =
+        TurnState::fold(&run_with(with_send(Consent::Given), &[answer("", &[("look", "{}")]), answer("x", &[])]));
+    let entries = carry(&free, &later(with_send(Consent::Asked)), Carry::Fork { at: 1 }).unwrap();
+    let forked: Vec<Consent> = consents(&TurnState::fold(&[record(entries)]));
+    assert_eq!(forked, [Consent::Given, Consent::Asked]);
 }
 
 #[test]

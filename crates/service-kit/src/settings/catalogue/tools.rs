@@ -19,7 +19,7 @@ pub(super) const TOOLS: &[Setting] = &[
         "SANDBOX_MODE",
         Kind::Choice(&["auto", "bubblewrap", "docker", "incus", "incus-vm", "off"]),
         "auto",
-        "Where code runs; what does not hold here is not used, and then no code runs at all",
+        "Where code runs: auto (the best that holds here), bubblewrap, docker, incus, off; what does not hold is not used, and then no code runs at all",
     ),
     setting("DOCKER_HOST", Kind::Text, "unix:///var/run/docker.sock", "The Docker daemon's socket, for that sandbox"),
     setting(
@@ -131,7 +131,7 @@ pub(super) const TOOLS: &[Setting] = &[
     setting("CLARA_MCP_CONFIG", Kind::Path, "", "A file with `mcpServers`, such as MCPOmni's servers_config.json"),
     setting(
         "CLARA_MCP_TOKENS",
-        Kind::Secret,
+        Kind::Secrets,
         "",
         "Who may use `clara mcp serve --http`: user=token, with commas between",
     ),

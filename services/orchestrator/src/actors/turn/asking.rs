@@ -17,11 +17,10 @@ use super::{Handled, State, Turn, TurnMsg, hear};
 impl Turn {
     /// Gathers the start of a step, and gives what the model is asked.
     pub(super) fn request(&self, state: &mut State, step: u32, tier: Tier, tools: Tools) -> ChatRequest {
-        // What the journal fixed, which another delivery's context may not be.
-        let context = state.draft.state().context.as_deref().unwrap_or(&state.context);
+        let context = Arc::clone(state.context());
         let model = context.request.model.clone().unwrap_or_else(|| self.with.models.model(tier).to_owned());
         let max_tokens = self.with.models.max_tokens;
-        let request = decide::request(state.draft.state(), context, step, model.clone(), tools, max_tokens);
+        let request = decide::request(state.draft.state(), &context, step, model.clone(), tools, max_tokens);
         let request_hash = request.hash();
         state.draft.gather([Entry::StepStarted { step, tier, model, request_hash, tools, max_tokens }]);
         request
@@ -39,7 +38,7 @@ impl Turn {
         let resumed = state.draft.epoch() > 1 && state.asking.is_none() && step == 0;
         state.show.status(if resumed { Activity::Resuming } else { Activity::Thinking }).await;
         let span = info_span!("chat", gen_ai.request.model = request.model, step);
-        let paying = self.with.budgets.clone().map(|budgets| (budgets, Arc::clone(&state.context), tier));
+        let paying = self.with.budgets.clone().map(|budgets| (budgets, Arc::clone(state.context()), tier));
         let asking = hear::model(Arc::clone(&self.with.model), me.clone(), step, request, paying).instrument(span);
         state.asking = Some(hear::spawn("ask-model", asking));
         Ok(())

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use domain::decide;
 use domain::ids::CallId;
 use domain::journal::{Call, Entry};
-use domain::tool::Outcome;
+use domain::tool::{Outcome, OutcomeKind};
 use domain::tool_search;
-use proto::live::Activity;
+use proto::live::{Activity, StopTurn};
 use ractor::ActorRef;
 use service_kit::crash::{CrashPoint, crash_point};
 use service_kit::task::{self, TaskKind};
@@ -36,7 +36,7 @@ impl Turn {
             state.asked.insert(call.id, Instant::now());
             state.show.status(Activity::ToolStarted { tool: call.name.clone() }).await;
             if searching::is_one(&call) {
-                let (bus, tools, me) = (self.with.bus.clone(), Arc::clone(&state.context.later), me.clone());
+                let (bus, tools, me) = (self.with.bus.clone(), Arc::clone(&state.context().later), me.clone());
                 let found = decide::found(state.draft.state(), call.id.step);
                 let found: Vec<String> = found.into_iter().map(str::to_owned).collect();
                 // Those that run side by side share what there is.
@@ -56,7 +56,7 @@ impl Turn {
                 continue;
             }
             crash_point(CrashPoint::ToolIntended);
-            self.with.tools.ask(&state.context, &call).await?;
+            self.with.tools.ask(state.context(), &call).await?;
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Turn {
         for call in open_calls(state) {
             let Some(asked) = state.asked.get(&call.id) else { continue };
             let heard = self.with.tools.look(&call).await?;
-            let patience = self.with.tools.patience(&state.context, &call);
+            let patience = self.with.tools.patience(state.context(), &call);
             let outcome = match heard {
                 Heard::Done(outcome) => outcome,
                 Heard::Nothing | Heard::Started if asked.elapsed() < patience => continue,
@@ -94,11 +94,22 @@ impl Turn {
     }
 
     /// Ends what is in flight, so that nothing begins after the stop.
-    pub(super) async fn halt(&self, state: &mut State) -> Handled {
+    pub(super) async fn halt(&self, state: &mut State, why: &str) -> Handled {
         state.asking = None;
+        let mut runs = false;
         for call in open_calls(state) {
-            let outcome = self.with.tools.end(&call, "the turn was stopped").await?;
+            let outcome = self.with.tools.end(&call, why).await?;
+            runs |= matches!(outcome.kind, OutcomeKind::Failed | OutcomeKind::Unknown);
             state.draft.gather([Entry::ToolFinished { call: call.id, outcome }]);
+        }
+        if runs {
+            // One that was handed out as the stop came did not hear it.
+            let known = state.draft.state();
+            let by = known.stops.first().or(known.interrupted.as_ref()).cloned();
+            let first = || state.context().request.messages.first().map(|message| message.id.clone());
+            if let Some(stop) = by.or_else(first) {
+                self.with.bus.tell_control(state.context().request.turn, &StopTurn { stop }).await;
+            }
         }
         Ok(())
     }
