@@ -277,6 +277,8 @@ async fn a_server_that_misbehaves_is_nobody_elses_trouble() {
             "{rude}: {text}"
         );
     }
+    let text = calls_tool(&mut terminal, "bad__do", r#"{"how": "rude-question"}"#).await.text;
+    assert!(text.contains("who[2J?") && !text.contains(['\u{200b}', '\u{202e}', '\u{1b}']), "{text}");
     let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "nested"}"#).await;
     assert!(reply.text.contains("[[[[") && reply.text.len() < 200_000, "{}", reply.text.len());
     let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "long"}"#).await;
@@ -305,6 +307,21 @@ async fn when_it_is_there(terminal: &mut Terminal, how: &str) -> Reply {
         }
         assert!(tokio::time::Instant::now() < deadline, "it starts anew");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hears_nothing_any_more_is_found_out_before_somebody_needs_it() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let sandbox = plan(&model, folder.path()).start().await;
+    let (bus, mut terminal) = (sandbox.bus().await, sandbox.terminal("main").await);
+    install(&bus, ANN, "bad", rogue(folder.path()), false).await.unwrap();
+    assert!(calls_tool(&mut terminal, "bad__do", r#"{"how": "deaf"}"#).await.text.contains("done: deaf"));
+    testkit::within(2 * testkit::DEADLINE, "it is ended", async || {
+        let listed = mcp(&bus, ANN, McpCommand::List).await.unwrap().servers;
+        (listed[0].status == Status::Failed).then_some(())
+    })
+    .await;
+    assert!(when_it_is_there(&mut terminal, "well").await.text.contains("done: well"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

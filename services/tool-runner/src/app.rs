@@ -45,6 +45,7 @@ pub struct App {
     reporter: Arc<Reporter>,
     plugins: Arc<Plugins>,
     watched: Arc<Watched>,
+    has_sandbox: bool,
 }
 
 impl App {
@@ -95,7 +96,8 @@ impl App {
                     format!("open CLARA_FILES_DIR={}: name a folder that can be written", files.display())
                 })?;
         built_in.extend(of_web(settings, &web));
-        built_in.extend(tools::subagents::all(bus, &children));
+        let stops = Stops::default();
+        built_in.extend(tools::subagents::all(bus, &children, &stops));
         built_in.extend(place.iter().flat_map(|place| tools::processes::all(place, &backgrounds)));
         let registry = Registry::new(built_in, Arc::clone(&plugins), Outgoing { known: settings.secrets() })
             .context("register the built-in tools")?;
@@ -105,11 +107,12 @@ impl App {
             registry: Arc::clone(&registry),
             replica: bus.replica().to_owned(),
             result_chars: limits.result_chars,
-            stops: Stops::default(),
+            stops,
             breakers: Breakers::default(),
         };
         Ok(Self {
             bus: bus.clone(),
+            has_sandbox: place.is_some(),
             runner: Arc::new(runner),
             lister: Arc::new(Lister { registry, children }),
             reporter: Arc::new(reporter),
@@ -125,7 +128,7 @@ impl App {
 
     /// The parts that run until the process stops.
     pub fn service(self) -> anyhow::Result<Service> {
-        let Self { bus, runner, lister, reporter, plugins, watched } = self;
+        let Self { bus, runner, lister, reporter, plugins, watched, has_sandbox } = self;
         let (of_sandbox, of_stops, of_reports) = (bus.clone(), bus.clone(), bus.clone());
         let (for_sandbox, stops) = (Arc::clone(&runner), runner.stops.clone());
         let (of_lister, of_servers, of_plugins) = (bus.clone(), bus.clone(), bus.clone());
@@ -154,7 +157,14 @@ impl App {
                 }),
                 Part::new("tool-runner/sandbox", move |stop| {
                     let (bus, runner) = (of_sandbox.clone(), Arc::clone(&for_sandbox));
-                    async move { Ok(bus.consume(Consumer::ToolSandbox, CALLS, runner, stop).await?) }
+                    async move {
+                        if !has_sandbox {
+                            // Other replicas may have one: their calls are left to them.
+                            stop.cancelled().await;
+                            return Ok(());
+                        }
+                        Ok(bus.consume(Consumer::ToolSandbox, CALLS, runner, stop).await?)
+                    }
                 }),
                 Part::new("tool-runner/mcp-files", move |stop| {
                     let (plugins, watched) = (Arc::clone(&watching), Arc::clone(&watched));

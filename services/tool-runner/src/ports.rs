@@ -32,6 +32,9 @@ pub(crate) enum McpError {
     /// It wants to know who asks.
     #[error("it wants to know who asks: `clara mcp oauth-start` authorises it, or give a header such as Authorization")]
     Unauthorized,
+    /// The way to it was closed before it heard of this: nothing was done.
+    #[error("it was not asked: the way to it had ended")]
+    Unsent,
     /// It said no: nothing was done.
     #[error("{0}")]
     Refused(String),
@@ -84,6 +87,8 @@ pub(crate) trait Connection: Send + Sync {
     async fn prompts(&self) -> Result<Vec<McpPrompt>, McpError>;
     /// A prompt, filled in.
     async fn prompt(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, McpError>;
+    /// Whether it is ending or has ended: then nobody new should ask it.
+    fn is_ending(&self) -> bool;
     /// Asks whether it is there, and ends the way to it if it does not say so; waits for neither.
     fn ping(&self);
     /// Waits until its list of tools has changed.

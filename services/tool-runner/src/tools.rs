@@ -14,6 +14,7 @@ pub(crate) mod sandbox; // Code in the sandbox, and its files.
 pub(crate) mod subagents; // Turns that do a part of the work.
 mod time; // What time it is.
 pub(crate) mod web; // Pages and searches.
+mod whole; // Files that are written whole or not at all.
 
 use std::path::Path;
 use std::sync::Arc;

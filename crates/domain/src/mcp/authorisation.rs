@@ -42,12 +42,14 @@ pub struct Callback {
     pub code: String,
     pub state: String,
     pub issuer: Option<String>,
+    /// Why the page gave no code, in its own words (RFC 6749, 4.1.2.1); anybody's.
+    pub refusal: Option<String>,
 }
 
 /// Reads it from the whole address that the page led to, or takes the code with its state.
 pub fn callback(code: &str, state: &str) -> Callback {
     let Some((_, query)) = code.trim().split_once('?') else {
-        return Callback { code: code.trim().to_owned(), state: state.trim().to_owned(), issuer: None };
+        return Callback { code: code.trim().to_owned(), state: state.trim().to_owned(), ..Callback::default() };
     };
     let query = query.split('#').next().unwrap_or_default();
     let mut found = Callback::default();
@@ -56,6 +58,7 @@ pub fn callback(code: &str, state: &str) -> Callback {
             "code" => found.code = decoded(value),
             "state" => found.state = decoded(value),
             "iss" => found.issuer = Some(decoded(value)),
+            "error" => found.refusal = Some(decoded(value)),
             _ => {}
         }
     }
@@ -103,11 +106,15 @@ mod tests {
     #[test]
     fn what_a_page_led_back_with_is_read_from_its_address() {
         let issuer = Some("https://as.example".to_owned());
-        let expected = Callback { code: "a b/c".into(), state: "x=y".into(), issuer };
+        let expected = Callback { code: "a b/c".into(), state: "x=y".into(), issuer, refusal: None };
         let address = "http://127.0.0.1:1/callback?code=a+b%2Fc&state=x%3Dy&iss=https%3A%2F%2Fas.example#z";
         assert_eq!(callback(address, ""), expected);
-        assert_eq!(callback(" abc ", "def"), Callback { code: "abc".into(), state: "def".into(), issuer: None });
-        assert_eq!(callback("http://x/?error=access_denied", ""), Callback::default());
+        assert_eq!(
+            callback(" abc ", "def"),
+            Callback { code: "abc".into(), state: "def".into(), ..Callback::default() }
+        );
+        let refused = Callback { refusal: Some("access_denied".into()), ..Callback::default() };
+        assert_eq!(callback("http://x/?error=access_denied", ""), refused);
         assert_eq!(callback("?code=%zz%4", "").code, "%zz%4");
     }
 }

@@ -13,7 +13,8 @@ impl From<&Authorisation> for What {
                 client_id: client_id.unwrap_or_default(),
                 client_secret: client_secret.unwrap_or_default(),
             }),
-            Authorisation::Complete(Callback { code, state, issuer }) => {
+            // Whoever was refused has nothing to complete.
+            Authorisation::Complete(Callback { code, state, issuer, refusal: _ }) => {
                 What::Complete(Complete { code, state, issuer: issuer.unwrap_or_default() })
             }
             Authorisation::Status => What::Status(Status {}),
@@ -45,7 +46,7 @@ impl From<What> for Authorisation {
                 client_secret: optional_text(client_secret),
             },
             What::Complete(Complete { code, state, issuer }) => {
-                Authorisation::Complete(Callback { code, state, issuer: optional_text(issuer) })
+                Authorisation::Complete(Callback { code, state, issuer: optional_text(issuer), refusal: None })
             }
             What::Status(Status {}) => Authorisation::Status,
             What::Machine(Machine { client_id, secret, algorithm }) => {

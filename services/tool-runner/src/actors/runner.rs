@@ -64,13 +64,15 @@ impl Runner {
             Resume::Finished => Ok(()),
             Resume::GiveUnknown => self.finish_unknown(request.call, found.as_ref()).await,
             Resume::Run | Resume::RunAgain => {
+                // Heard from before anybody can see that it began.
+                let stopped = self.stops.of(request.call.turn);
                 let started = ToolRecord::Started { runner: self.replica.clone() };
                 match self.records.write(request.call, place, &started).await? {
                     // Another runner has it, or the turn was stopped.
                     Claim::Lost => Ok(()),
                     Claim::Won { sequence } => {
                         crash_point(CrashPoint::ToolStarted);
-                        let outcome = self.execute(request, tool.as_ref(), arguments).await;
+                        let outcome = self.execute(request, tool.as_ref(), arguments, stopped).await;
                         crash_point(CrashPoint::ToolRan);
                         self.finish(request.call, sequence, outcome).await
                     }
@@ -94,7 +96,13 @@ impl Runner {
         self.records.write(call, place, &ToolRecord::Done(outcome)).await.map(|_| ())
     }
 
-    async fn execute(&self, request: &ToolRequest, tool: &dyn Tool, arguments: Value) -> Outcome {
+    async fn execute(
+        &self,
+        request: &ToolRequest,
+        tool: &dyn Tool,
+        arguments: Value,
+        stopped: impl Future<Output = ()>,
+    ) -> Outcome {
         let begun = Instant::now();
         let limit = Duration::from_millis(tool.spec().timeout_ms);
         let breaker = self.breakers.of(&request.principal.user, tool.spec());
@@ -104,7 +112,6 @@ impl Runner {
                 REST.as_secs() / 60
             ));
         }
-        let stopped = self.stops.of(request.call.turn);
         let called = async {
             tokio::select! {
                 // What is dropped here ends, with every process of it.
@@ -114,9 +121,9 @@ impl Runner {
         };
         let ended = tokio::time::timeout(limit, called).await;
         match &ended {
-            Ok(None) => {}
+            Ok(None) => breaker.give_back(now_ms()),
             // A server that is not there rests by itself.
-            Ok(Some(Ended::Unreachable(_))) if tool.spec().class == ToolClass::Mcp => {}
+            Ok(Some(Ended::Unreachable(_))) if tool.spec().class == ToolClass::Mcp => breaker.give_back(now_ms()),
             Ok(Some(Ended::Gave(_) | Ended::Failed(_))) => breaker.note(true, now_ms()),
             Ok(Some(Ended::Unreachable(_) | Ended::MayHaveHappened(_))) | Err(_) => breaker.note(false, now_ms()),
         }

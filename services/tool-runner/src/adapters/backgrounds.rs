@@ -70,10 +70,14 @@ impl Backgrounds for SqlBackgrounds {
         let state = [of.seen_at_ms.into(), of.ended.as_str().into()];
         let values: Vec<store::Value> = key.iter().cloned().chain(state).chain(output.map(stored)).collect();
         let printed = if output.is_some() { ", output = $5" } else { "" };
+        // One that was given up meanwhile, since nobody heard of it, does not come back.
         let sql = format!(
-            "UPDATE sandbox_processes SET seen_at = $3, ended = $4{printed} WHERE owner = $1 AND begun_by = $2"
+            "UPDATE sandbox_processes SET seen_at = $3, ended = $4{printed} \
+             WHERE owner = $1 AND begun_by = $2 AND ended = ''"
         );
-        self.database.execute(&sql, &values).await?;
+        if self.database.execute(&sql, &values).await? == 0 {
+            return Ok(true);
+        }
         let sql = "SELECT stop_wanted FROM sandbox_processes WHERE owner = $1 AND begun_by = $2";
         let rows = self.database.fetch(sql, &key).await?;
         // One that nobody can look at any more has no reason to run.

@@ -51,10 +51,14 @@ pub(crate) struct Bubblewrap {
     runs: AtomicU64,
 }
 
+/// How old a way out is that no run has any more.
+const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Bubblewrap {
     /// Finds out whether it holds here, by trying; the error says why it does not.
     pub(crate) async fn probe(limits: Limits, web: Web) -> Result<Self, String> {
         let program = find("bwrap").ok_or("the program bwrap is not installed (Debian: bubblewrap)")?;
+        egress::remove_older_than(&std::env::temp_dir(), LEFT);
         Self::tried(program, limits, web).await
     }
 

@@ -57,6 +57,8 @@ keyctl errno 1
 add_key errno 1
 request_key errno 1
 personality errno 1
+socket errno 1 [0,38,SCMP_CMP_EQ]
+socket errno 1 [0,40,SCMP_CMP_EQ]
 clone3 errno 38
 clone errno 1 [0,0x00020000,SCMP_CMP_MASKED_EQ,0x00020000]
 clone errno 1 [0,0x02000000,SCMP_CMP_MASKED_EQ,0x02000000]

@@ -5,6 +5,7 @@ mod blocks; // What servers give, as text.
 mod connection; // One server that is there.
 #[expect(deprecated, reason = "roots go with the next protocol; servers of today ask for them")]
 mod host; // What servers ask of us.
+mod in_work; // The calls that a server works on.
 mod oauth; // Authorising.
 #[expect(deprecated, reason = "servers of today know no other way to subscribe")]
 mod reading; // What servers let people read.

@@ -66,6 +66,11 @@ const NAMESPACES: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP) as u64;
 
+/// Families of sockets that code may have: its own machine's and the network's, which are those of
+/// its namespace, and the kernel's own word on them. Others, such as those of a virtual machine's host
+/// (vsock), are not told apart by namespaces.
+const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
 /// The filters, as the kernel reads them; the error says why there are none.
 pub(super) fn filters() -> Result<Vec<Vec<u8>>, String> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|err| err.to_string())?;
@@ -78,6 +83,13 @@ pub(super) fn filters() -> Result<Vec<Vec<u8>>, String> {
         SeccompRule::new(vec![condition]).map_err(|err| err.to_string())
     });
     refused.insert(libc::SYS_clone, rules.collect::<Result<_, String>>()?);
+    let no_other = FAMILIES.map(|family| {
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs()))
+    });
+    let no_other = no_other.into_iter().collect::<Result<Vec<_>, _>>().map_err(|err| err.to_string())?;
+    let no_other = SeccompRule::new(no_other).map_err(|err| err.to_string())?;
+    refused.insert(libc::SYS_socket, vec![no_other.clone()]);
+    refused.insert(libc::SYS_socketpair, vec![no_other]);
     // What it is given stands in memory, where no filter can look: libraries fall back to clone.
     let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let by_number = [(refused, libc::EPERM), (absent, libc::ENOSYS)].into_iter().map(|(rules, errno)| {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use domain::mcp::{Authorisation, Launch, McpAnswer, VouchedBy};
+use domain::untrusted::visible;
 use service_kit::clock::now_ms;
 use service_kit::settings::CATALOGUE;
 use tracing::info;
@@ -49,6 +50,10 @@ impl Plugins {
                 return Ok(McpAnswer { text, ..McpAnswer::default() });
             }
             Authorisation::Complete(given) => {
+                if let Some(why) = given.refusal.as_ref().filter(|_| given.code.is_empty()) {
+                    let why: String = visible(why).chars().take(200).collect();
+                    return Err(format!("not authorised: the page led back with {why:?}; begin again to agree there"));
+                }
                 if given.code.is_empty() || given.state.is_empty() {
                     return Err("give the whole address that the page led to: it holds `code` and `state`".to_owned());
                 }

@@ -7,7 +7,7 @@ use domain::mcp::Launch;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::source::{check_launch, check_name};
+use super::launch::{check_launch, check_name};
 
 /// Servers that one file declares, at most.
 const SERVERS: usize = 100;
@@ -52,8 +52,9 @@ pub(crate) fn declared(stem: &str, text: &str) -> (Vec<Declared>, Vec<String>) {
         Ok(file) => file,
         Err(err) => return (Vec::new(), vec![format!("it is no JSON: {err}")]),
     };
-    let mut entries: Vec<(String, Value)> = match file.get("mcpServers").and_then(Value::as_object) {
-        Some(servers) => servers.clone().into_iter().collect(),
+    let mut entries: Vec<(String, Value)> = match file.get("mcpServers") {
+        Some(Value::Object(servers)) => servers.clone().into_iter().collect(),
+        Some(_) => return (Vec::new(), vec!["`mcpServers` is no object of servers by their names".to_owned()]),
         None if file.get("LLM").is_some() => Vec::new(),
         None => vec![(stem.to_owned(), file)],
     };

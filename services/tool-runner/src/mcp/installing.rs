@@ -7,9 +7,11 @@ use service_kit::clock::now_ms;
 use tracing::info;
 
 use super::Plugins;
+use super::launch::{check_launch, check_name};
 use super::link::start;
 use super::offer::agreeable;
-use super::source::{Found, check_launch, check_name, github_repository, plan, repository};
+use super::package::github_repository;
+use super::source::{Found, plan, repository};
 use super::watcher::MARK;
 use crate::ports::{Installed, Key, McpError};
 use crate::web::GitHub;
@@ -42,7 +44,8 @@ impl Plugins {
         check_name(&key.name)?;
         check_launch(&launch)?;
         let known = self.of(user).await?;
-        let before = known.iter().find(|known| known.key.name == key.name);
+        // Somebody's own may have the name of everybody's, and hides it from them.
+        let before = known.iter().find(|known| known.key == key);
         if before.is_none() && known.len() >= SERVERS {
             return Err(format!("{SERVERS} servers are installed already, and that is the limit"));
         }
@@ -101,15 +104,16 @@ impl Plugins {
         if is_there_still {
             now.approved.extend(before.approved.iter().cloned());
         }
-        // Another replica may have come first.
-        if !self.installations.replace(&now, &before.launch).await.map_err(|err| err.to_string())? {
-            return Ok(());
-        }
+        // What was given to another address goes before that is taken: whatever ends this in the middle,
+        // it is seen again that something else is declared.
         if !is_there_still {
             self.authorities.forget(&now.key).await?;
             self.installations.remove_parts(&now.key.name).await.map_err(|err| err.to_string())?;
         }
-        self.servers.end(&now.key);
+        // Another replica may have come first.
+        if self.installations.replace(&now, &before.launch).await.map_err(|err| err.to_string())? {
+            self.servers.end(&now.key);
+        }
         Ok(())
     }
 }
@@ -153,7 +157,9 @@ fn look(path: &str) -> Found {
 /// (<https://packaging.python.org/en/latest/specifications/pyproject-toml/#entry-points>).
 fn python_program(manifest: &str) -> Option<String> {
     let manifest: toml::Table = manifest.parse().ok()?;
-    let project = manifest.get("project")?;
+    // Poetry had a table of its own before there was a common one.
+    let poetry = || manifest.get("tool").and_then(|tools| tools.get("poetry"));
+    let project = manifest.get("project").filter(|project| project.get("name").is_some()).or_else(poetry)?;
     let name = project.get("name")?.as_str()?;
     let programs = project.get("scripts").and_then(toml::Value::as_table);
     let first = programs.filter(|programs| !programs.contains_key(name)).and_then(|programs| programs.keys().next());
@@ -193,7 +199,9 @@ mod tests {
         assert_eq!(of("").as_deref(), Some("weather"));
         assert_eq!(of("[project.scripts]\nweather = \"a:b\"\nother = \"a:c\"").as_deref(), Some("weather"));
         assert_eq!(of("[project.scripts]\nserve-weather = \"a:b\"").as_deref(), Some("serve-weather"));
-        for none in ["", "[project]", "[tool.poetry]\nname = \"x\"", "{"] {
+        let poetry = "[tool.poetry]\nname = \"x\"\n[tool.poetry.scripts]\nserve-x = \"x:main\"";
+        assert_eq!(python_program(poetry).as_deref(), Some("serve-x"));
+        for none in ["", "[project]", "[tool.poetry]", "{"] {
             assert_eq!(python_program(none), None, "{none}");
         }
     }

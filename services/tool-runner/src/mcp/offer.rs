@@ -15,6 +15,10 @@ const NAME_BYTES: usize = 64;
 const DESCRIPTION_CHARS: usize = 1024;
 /// Longest schema that models read, in bytes; a tool with a longer one is left out.
 const SCHEMA_BYTES: usize = 32 * 1024;
+/// Longest description that is kept, in bytes: whoever agrees to it is shown so much.
+const KEPT_BYTES: usize = 16 * 1024;
+/// What is kept of all tools of one server, in bytes: it is read again for every call.
+const TOGETHER_BYTES: usize = 1 << 20;
 /// Tools of one server, at most.
 pub(crate) const TOOLS: usize = 256;
 
@@ -61,7 +65,9 @@ impl Offered {
 
     /// How much of what a model would read of it looks like an attack.
     pub(crate) fn suspicion(&self) -> Suspicion {
-        suspicion(&self.description).max(suspicion(&self.schema))
+        // Names are read too, with what stands for spaces in them.
+        let name = self.name.replace(['_', '-'], " ");
+        suspicion(&self.description).max(suspicion(&self.schema)).max(suspicion(&name))
     }
 
     /// As the model and the policy see it: moderate, and anybody's words.
@@ -95,6 +101,7 @@ pub(crate) fn usable(mut offered: Vec<Offered>) -> Vec<Offered> {
         if tool.name.is_empty() || tool.name.len() > 200 || tool.schema.len() > SCHEMA_BYTES {
             return false;
         }
+        tool.description.truncate(tool.description.floor_char_boundary(KEPT_BYTES));
         // Vendors of models refuse a whole request for one tool whose arguments are no object.
         let Ok(Value::Object(mut schema)) = serde_json::from_str(&tool.schema) else { return false };
         let kind = schema.entry("type").or_insert_with(|| "object".into());
@@ -105,6 +112,11 @@ pub(crate) fn usable(mut offered: Vec<Offered>) -> Vec<Offered> {
     offered.sort_by(|one, other| one.name.cmp(&other.name));
     offered.dedup_by(|one, other| one.name == other.name);
     offered.truncate(TOOLS);
+    let mut left = TOGETHER_BYTES;
+    offered.retain(|tool| {
+        let bytes = tool.name.len() + tool.description.len() + tool.schema.len();
+        left.checked_sub(bytes).map(|rest| left = rest).is_some()
+    });
     offered
 }
 

@@ -202,15 +202,16 @@ impl Plugins {
     async fn uninstall(&self, user: &str, name: &str) -> Result<McpAnswer, String> {
         let installed = self.find(user, name).await?;
         let own = installed.for_one(user).key;
-        let key = if installed.is_personal || (!self.is_admin(user) && self.has_begun(&installed, &own).await?) {
-            own
+        let is_part = installed.is_personal || (!self.is_admin(user) && self.has_begun(&installed, &own).await?);
+        let (key, text) = if is_part {
+            (own, format!("`{name}` has nothing of yours any more. It is everybody's, and stays."))
         } else {
             self.admin(user)?;
-            self.undeclared(user, name).await?
+            (self.undeclared(user, name).await?, format!("`{name}` is gone."))
         };
         self.remove(&key).await?;
         info!(server = name, by = user, "uninstalled an MCP server");
-        Ok(McpAnswer::default())
+        Ok(McpAnswer { text, ..McpAnswer::default() })
     }
 
     /// Whether something is kept that somebody has authorised everybody's server with for themselves,

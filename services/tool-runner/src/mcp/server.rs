@@ -1,17 +1,21 @@
 //! One server: started when it is called, ended when nobody has called it for a while,
 //! started anew after it ended, with longer and longer pauses.
 
+mod back_off; // How long it is left alone after it failed.
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::mcp::{Launch, Status};
+use domain::mcp::Status;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, async_trait};
 use service_kit::task::{self, TaskKind};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use self::back_off::BackOff;
 use super::link::{Link, list, start};
+use super::version::Version;
 use crate::ports::{Connection, Connector, Installations, Installed, Key};
 
 /// How long a server may take to start and to list its tools.
@@ -19,12 +23,7 @@ const START: Duration = Duration::from_secs(60);
 /// How long a server runs that nobody calls.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 /// How often it is looked after.
-const LOOK: Duration = Duration::from_secs(60);
-/// The pause after a failure; doubles up to the longest one.
-const PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// A server that ran for so long is not one that fails again and again.
-const STEADY: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(30);
 /// Calls that wait for a server to start, at most.
 const WAITING: usize = 64;
 
@@ -42,26 +41,6 @@ pub(super) enum ServerMsg {
     Read(u64),
     Look,
     Report(RpcReplyPort<(Status, String)>),
-}
-
-/// What a server is run as: an actor runs one of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Version {
-    pub(super) launch: Launch,
-    /// What was installed anew under the same name is another.
-    installed_at_ms: i64,
-    restarts: i64,
-}
-
-impl Version {
-    pub(super) fn of(installed: &Installed) -> Self {
-        let Installed { installed_at_ms, restarts, .. } = *installed;
-        Self { launch: installed.launch.clone(), installed_at_ms, restarts }
-    }
-
-    pub(super) fn is_no_older_than(&self, other: &Self) -> bool {
-        self.launch == other.launch && (self.installed_at_ms, self.restarts) >= (other.installed_at_ms, other.restarts)
-    }
 }
 
 pub(super) struct Server {
@@ -83,9 +62,7 @@ pub(super) struct State {
     since: Instant,
     /// What it offers is being read; and whether that must be done once more after it.
     reading: Option<bool>,
-    failures: u32,
-    not_before: Instant,
-    last_error: String,
+    back_off: BackOff,
 }
 
 type Handled = Result<(), ActorProcessingErr>;
@@ -115,9 +92,7 @@ impl Actor for Server {
             used: now,
             since: now,
             reading: None,
-            failures: 0,
-            not_before: now,
-            last_error: String::new(),
+            back_off: BackOff::new(now),
         })
     }
 
@@ -143,14 +118,19 @@ impl Actor for Server {
 impl Server {
     fn on_connect(&self, me: &ActorRef<ServerMsg>, state: &mut State, reply: RpcReplyPort<Connected>) {
         state.used = Instant::now();
+        // One that is being cleared away takes nobody any more.
+        if state.link.as_ref().is_some_and(|link| link.connection.is_ending()) {
+            state.link = None;
+            state.watch = None;
+        }
         // Whoever asked may have gone.
         if let Some(link) = &state.link {
             let _ = reply.send(Ok(link.clone()));
             return;
         }
-        let wait = state.not_before.saturating_duration_since(Instant::now());
+        let wait = state.back_off.wait(Instant::now());
         if !wait.is_zero() {
-            let why = format!("{}; it is tried again in {} seconds", state.last_error, wait.as_secs() + 1);
+            let why = format!("{}; it is tried again in {} seconds", state.back_off.last_error, wait.as_secs() + 1);
             let _ = reply.send(Err(why));
             return;
         }
@@ -201,7 +181,7 @@ impl Server {
                 Ok(link)
             }
             Err(why) => {
-                self.fail(state, &why).await;
+                self.fail(state, &why, Duration::ZERO).await;
                 Err(why)
             }
         };
@@ -213,10 +193,7 @@ impl Server {
     async fn on_ended(&self, state: &mut State, number: u64) {
         if number == state.number && state.link.take().is_some() {
             state.watch = None;
-            if state.since.elapsed() >= STEADY {
-                state.failures = 0;
-            }
-            self.fail(state, "it ended by itself").await;
+            self.fail(state, "it ended by itself", state.since.elapsed()).await;
         }
     }
 
@@ -255,7 +232,7 @@ impl Server {
         let is_called = state.link.as_ref().is_some_and(Link::is_asked);
         if !is_called && state.used.elapsed() >= IDLE {
             self.close(state);
-            state.failures = 0;
+            state.back_off.forget();
         }
         // One that is there in name only is found out before somebody needs it. While it is at work
         // it may have no ear for anything else.
@@ -276,21 +253,18 @@ impl Server {
     }
 
     fn on_report(&self, state: &State, reply: RpcReplyPort<(Status, String)>) {
-        let status = match (&state.link, state.failures) {
-            (Some(_), _) => Status::Running,
-            (None, _) if !state.waiting.is_empty() => Status::Starting,
-            (None, 0) => Status::Stopped,
-            (None, _) => Status::Failed,
+        let status = match &state.link {
+            Some(_) => Status::Running,
+            None if !state.waiting.is_empty() => Status::Starting,
+            None if state.back_off.has_failed() => Status::Failed,
+            None => Status::Stopped,
         };
-        let _ = reply.send((status, state.last_error.clone()));
+        let _ = reply.send((status, state.back_off.last_error.clone()));
     }
 
-    async fn fail(&self, state: &mut State, why: &str) {
+    async fn fail(&self, state: &mut State, why: &str, ran: Duration) {
         warn!(server = self.key.name, why, "an MCP server failed");
-        let pause = PAUSE.saturating_mul(1 << state.failures.min(10)).min(LONGEST_PAUSE);
-        state.failures += 1;
-        state.not_before = Instant::now() + pause;
-        state.last_error = why.to_owned();
+        state.back_off.fail(why, ran, Instant::now());
         if let Err(err) = self.installations.note_error(&self.key, why).await {
             warn!(error = %err, "failed to note why an MCP server failed");
         }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::mcp::Status;
+use ractor::rpc::CallResult;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, async_trait};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::link::Link;
-use super::server::{Connected, Server, ServerMsg, Version};
+use super::server::{Server, ServerMsg};
+use super::version::Version;
 use crate::ports::{Connector, Installations, Installed, Key};
 
 /// How long whoever calls waits for a server to start: longer than it may take.
@@ -57,9 +59,16 @@ impl Servers {
     pub(crate) async fn connect(&self, installed: &Installed) -> Result<Link, String> {
         let (key, version) = (installed.key.clone(), Version::of(installed));
         let parent = self.parent().await?;
-        let actor = answered(parent.call(|reply| ServersMsg::Of(key, version, reply), Some(PATIENCE)).await)?;
-        let connected: Connected = answered(actor.call(ServerMsg::Connect, Some(PATIENCE)).await)?;
-        connected
+        // One that is ended while somebody asks it, to be started anew, tells nobody: the next one does.
+        for _ in 0..2 {
+            let of = |reply| ServersMsg::Of(key.clone(), version.clone(), reply);
+            let actor = answered(parent.call(of, Some(PATIENCE)).await)?;
+            match actor.call(ServerMsg::Connect, Some(PATIENCE)).await {
+                Ok(CallResult::SenderError) | Err(_) => {}
+                given => return answered(given)?,
+            }
+        }
+        Err("it was ended meanwhile".to_owned())
     }
 
     /// Where a server stands, and why it failed last.
@@ -87,11 +96,11 @@ impl Servers {
     }
 }
 
-fn answered<T, E>(result: Result<ractor::rpc::CallResult<T>, E>) -> Result<T, String> {
+fn answered<T, E>(result: Result<CallResult<T>, E>) -> Result<T, String> {
     match result {
-        Ok(ractor::rpc::CallResult::Success(value)) => Ok(value),
-        Ok(ractor::rpc::CallResult::Timeout) => Err("it gave no answer in time".to_owned()),
-        Ok(ractor::rpc::CallResult::SenderError) | Err(_) => Err(STOPPING.to_owned()),
+        Ok(CallResult::Success(value)) => Ok(value),
+        Ok(CallResult::Timeout) => Err("it gave no answer in time".to_owned()),
+        Ok(CallResult::SenderError) | Err(_) => Err(STOPPING.to_owned()),
     }
 }
 

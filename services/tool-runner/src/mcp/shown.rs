@@ -25,7 +25,7 @@ pub(super) fn server(installed: Installed, status: Status, last_error: String, s
     McpServer {
         name: installed.key.name,
         owner: installed.key.owner,
-        source: url(&installed.source),
+        source: if sees.how_it_is_run { url(&installed.source) } else { kind(&installed.source) },
         launch: if sees.how_it_is_run { masked(installed.launch) } else { hidden(installed.launch) },
         status,
         tools: u32::try_from(installed.tools.len()).unwrap_or(u32::MAX),
@@ -69,7 +69,9 @@ fn masked(launch: Launch) -> Launch {
         values.into_iter().map(|(name, value)| (name, hidden(value))).collect()
     };
     match launch {
-        Launch::Stdio { command, env } => Launch::Stdio { command, env: hide(env) },
+        Launch::Stdio { command, env } => {
+            Launch::Stdio { command: command.iter().map(|part| url(part)).collect(), env: hide(env) }
+        }
         Launch::Http { url: address, headers } => Launch::Http { url: url(&address), headers: hide(headers) },
     }
 }
@@ -79,6 +81,17 @@ fn hidden(launch: Launch) -> Launch {
     match launch {
         Launch::Stdio { .. } => Launch::Stdio { command: vec!["…".to_owned()], env: BTreeMap::new() },
         Launch::Http { .. } => Launch::Http { url: "…".to_owned(), headers: BTreeMap::new() },
+    }
+}
+
+/// What kind of source a server was installed from. Where that is on somebody's disk, or under which
+/// address, is theirs.
+fn kind(source: &str) -> String {
+    match source.split_once(':') {
+        Some((kind @ ("npm" | "pypi" | "uvx" | "github" | "docker" | "smithery" | "smithery-hosted"), _)) => {
+            kind.to_owned()
+        }
+        _ => "…".to_owned(),
     }
 }
 
@@ -106,5 +119,9 @@ mod tests {
             "{shown}"
         );
         assert_eq!(url("npm:@acme/a?b"), "npm:@acme/a?b");
+        let command = ["npx", "-y", "mcp-remote", "https://h.example/mcp?key=secret"].map(str::to_owned).to_vec();
+        let shown = format!("{:?}", masked(Launch::Stdio { command, env: BTreeMap::new() }));
+        assert!(!shown.contains("secret") && shown.contains("mcp-remote"), "{shown}");
+        assert_eq!((kind("docker:acme/db").as_str(), kind("/srv/secret/x.py").as_str()), ("docker", "…"));
     }
 }

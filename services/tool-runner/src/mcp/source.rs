@@ -3,17 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use domain::mcp::{Launch, NAME_BYTES};
+use domain::mcp::Launch;
 
-use crate::web::is_trustworthy;
+use super::launch::{check_name, check_url};
+use super::package::{docker, github_repository, is_in_a_registry, npm, pypi, short};
 
 /// Longest source, in bytes.
 const SOURCE_BYTES: usize = 500;
-/// Most arguments of a command, and longest of them, in bytes.
-const ARGUMENTS: usize = 64;
-const ARGUMENT_BYTES: usize = 4096;
-/// Hosts that serve images of containers.
-const REGISTRIES: &[&str] = &["docker.io", "ghcr.io", "gcr.io", "quay.io", "registry.", "public.ecr.aws"];
 
 /// What is there under a path, or in a repository at GitHub (`github:<owner>/<repository>`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +43,7 @@ pub(crate) fn plan(source: &str, name: &str, look: impl Fn(&str) -> Found) -> Re
 }
 
 const FORMS: &str = "npm:<package>, pypi:<package>, github:<owner>/<repository>, docker:<image>, smithery:<name>, \
-                     a path, or a URL";
+                     smithery-hosted:<name>, a path, or a URL";
 
 fn launch(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String), String> {
     let with = |program: &[&str], last: &str, name: &str| {
@@ -55,6 +51,8 @@ fn launch(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String)
         (Launch::Stdio { command, env: BTreeMap::new() }, short(name))
     };
     const NPX: &[&str] = &["npx", "-y", "-q"];
+    // The first process of a container hears no signal that it has not asked for: so it is another.
+    const DOCKER: &[&str] = &["docker", "run", "-i", "--rm", "--init"];
     if let Some(package) = source.strip_prefix("npm:") {
         return Ok(with(NPX, npm(package)?, package));
     }
@@ -62,7 +60,7 @@ fn launch(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String)
         return Ok(with(&["uvx"], pypi(package)?, package));
     }
     if let Some(image) = source.strip_prefix("docker:") {
-        return Ok(with(&["docker", "run", "-i", "--rm"], docker(image)?, image));
+        return Ok(with(DOCKER, docker(image)?, image));
     }
     if let Some(name) = source.strip_prefix("smithery-hosted:") {
         let name = npm(name)?;
@@ -96,7 +94,7 @@ fn launch(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String)
         return Ok(with(NPX, npm(source)?, source));
     }
     if is_in_a_registry(source) {
-        return Ok(with(&["docker", "run", "-i", "--rm"], docker(source)?, source));
+        return Ok(with(DOCKER, docker(source)?, source));
     }
     Ok(with(NPX, npm(source)?, source))
 }
@@ -109,25 +107,8 @@ pub(super) fn repository(source: &str) -> Option<&str> {
     Some(repository.trim_end_matches('/').trim_end_matches(".git"))
 }
 
-/// Whether a source begins with a host that serves images of containers.
-fn is_in_a_registry(source: &str) -> bool {
-    let Some((host, _)) = source.split_once('/') else { return false };
-    REGISTRIES.iter().any(|registry| host.starts_with(registry)) || host.ends_with(".amazonaws.com")
-}
-
 fn url(source: &str) -> Result<(Launch, String), String> {
-    let rest = source.split_once("://").map_or("", |(_, rest)| rest);
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if host.is_empty() || host.contains(['@', '$']) {
-        return Err(format!(
-            "{source:?} names no host, or holds a password or a variable there: give headers for that"
-        ));
-    }
-    if !is_trustworthy(source) {
-        return Err(
-            "a server elsewhere must be reached by https://: what is said to it could be read on the way".to_owned()
-        );
-    }
+    let host = check_url(source)?;
     let name = host.split(':').next().unwrap_or_default().trim_start_matches("www.").trim_start_matches("mcp.");
     let name = name.split('.').next().unwrap_or_default();
     Ok((Launch::Http { url: source.to_owned(), headers: BTreeMap::new() }, short(name)))
@@ -154,102 +135,6 @@ fn path(source: &str, look: impl Fn(&str) -> Found) -> Result<(Launch, String), 
         Found::NodePackage { program } => run(&["node", &format!("{file}/{program}")]),
         Found::PythonProject { name } => run(&["uv", "run", "--directory", file, pypi(&name)?]),
     }
-}
-
-/// Whether a server may be called so.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.len() <= NAME_BYTES
-        && !name.contains("__")
-        && !name.ends_with('_')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'));
-    match fits {
-        true => Ok(()),
-        false => Err(format!(
-            "{name:?} is no name for a server: at most {NAME_BYTES} of a-z, 0-9, - and _, beginning with a letter, no \
-             two _ in a row"
-        )),
-    }
-}
-
-/// Whether what would be run is what somebody could have planned: the fields are whole,
-/// bounded, and hold nothing that a terminal would obey.
-pub(crate) fn check_launch(launch: &Launch) -> Result<(), String> {
-    let plain = |text: &str| text.len() <= ARGUMENT_BYTES && !text.chars().any(char::is_control);
-    let named = |name: &str| {
-        !name.is_empty()
-            && name.len() <= 100
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-    };
-    match launch {
-        Launch::Stdio { command, env } => {
-            let program = command.first().filter(|program| !program.is_empty() && !program.starts_with('-'));
-            let fits = program.is_some() && command.len() <= ARGUMENTS && command.iter().all(|part| plain(part));
-            if !fits {
-                return Err(format!(
-                    "a command has a program and at most {ARGUMENTS} arguments without control characters"
-                ));
-            }
-            if env.len() > ARGUMENTS || !env.iter().all(|(name, value)| named(name) && plain(value)) {
-                return Err("a variable of the environment has a name of letters, digits and _".to_owned());
-            }
-            Ok(())
-        }
-        Launch::Http { url: address, headers } => {
-            url(address)?;
-            if headers.len() > ARGUMENTS || !headers.iter().all(|(name, value)| named(name) && plain(value)) {
-                return Err("a header has a name of letters, digits and -, and a value on one line".to_owned());
-            }
-            Ok(())
-        }
-    }
-}
-
-/// A name for a server, from what it was installed by.
-fn short(text: &str) -> String {
-    let last = text.trim_start_matches('@').rsplit('/').next().unwrap_or_default();
-    let last = last.split(['@', ':', '=']).next().unwrap_or_default().to_ascii_lowercase();
-    let plain: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let plain = plain.trim_start_matches("mcp-server-").trim_start_matches("server-").trim_start_matches("mcp-");
-    let plain = plain.trim_end_matches("-mcp-server").trim_end_matches("-mcp").trim_end_matches("-server");
-    let begins = plain.trim_start_matches(|c: char| !c.is_ascii_lowercase());
-    begins.chars().take(NAME_BYTES).collect::<String>().trim_end_matches('-').to_owned()
-}
-
-/// A package of the npm registry, with its version if it has one.
-fn npm(package: &str) -> Result<&str, String> {
-    let bare = package.strip_prefix('@').unwrap_or(package);
-    let parts: Vec<&str> = bare.split('/').collect();
-    let is_scoped = package.starts_with('@');
-    let fits = parts.len() == if is_scoped { 2 } else { 1 } && parts.iter().all(|part| is_plain(part, "-_.@"));
-    let fits = fits && parts.iter().map(|part| part.matches('@').count()).sum::<usize>() <= 1;
-    if fits { Ok(package) } else { Err(format!("{package:?} is no package of npm")) }
-}
-
-/// A package of PyPI, with its version if it has one.
-fn pypi(package: &str) -> Result<&str, String> {
-    let (name, version) = package.split_once("==").unwrap_or((package, "0"));
-    let fits = is_plain(name, "-_.") && is_plain(version, "-_.+!");
-    if fits { Ok(package) } else { Err(format!("{package:?} is no package of PyPI")) }
-}
-
-fn docker(image: &str) -> Result<&str, String> {
-    let fits = image.split('/').all(|part| is_plain(part, "-_.:@"));
-    if fits { Ok(image) } else { Err(format!("{image:?} is no image of a container")) }
-}
-
-pub(super) fn github_repository(repository: &str) -> Result<&str, String> {
-    let parts: Vec<&str> = repository.split('/').collect();
-    let fits = parts.len() == 2 && parts.iter().all(|part| is_plain(part, "-_."));
-    if fits { Ok(repository) } else { Err(format!("{repository:?} is no <owner>/<repository>")) }
-}
-
-/// Whether a part of a name is made of letters, digits and these, and begins with the former.
-fn is_plain(part: &str, others: &str) -> bool {
-    part.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && part.len() <= 214
-        && !part.contains("..")
-        && part.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
 #[cfg(test)]
@@ -295,8 +180,8 @@ mod tests {
         check("acme/weather-mcp", "weather", python);
         check("acme/weather", "weather", "npx -y -q github:acme/weather");
         check("https://github.com/acme/weather.git", "weather", "npx -y -q github:acme/weather");
-        check("ghcr.io/acme/mcp-db:1.2", "db", "docker run -i --rm ghcr.io/acme/mcp-db:1.2");
-        check("docker:mcp/time", "time", "docker run -i --rm mcp/time");
+        check("ghcr.io/acme/mcp-db:1.2", "db", "docker run -i --rm --init ghcr.io/acme/mcp-db:1.2");
+        check("docker:mcp/time", "time", "docker run -i --rm --init mcp/time");
         check("smithery:exa", "exa", "npx -y -q @smithery/cli run exa");
         check("smithery-hosted:exa", "exa", "https://server.smithery.ai/exa/mcp");
         check("https://mcp.linear.app/mcp", "linear", "https://mcp.linear.app/mcp");

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bus::Bus;
-use domain::guard::cut_middle;
 use domain::ids::TurnId;
 use domain::tool::{ToolRequest, ToolSpec};
 use proto::live::ToolProgress;
@@ -77,23 +76,38 @@ impl Tool for McpTool {
         if let Err(why) = self.limits.begin(self.rate_limits.as_ref(), self.calls.as_ref(), &called).await {
             return Ended::Unreachable(why);
         }
+        let called = Called { error: Some(CUT_OFF), ..called };
+        let mut noting = Noting { calls: Arc::clone(&self.calls), called, begun };
         let (mut ended, mut error) = self.ask(&link, request.call.turn, arguments.clone(), sampler.clone()).await;
-        if error == Some(UNASKED) {
-            // What it is authorised with was too old, and is made anew with the way to it.
+        if matches!(error, Some(UNASKED | UNSENT)) {
+            // What it is authorised with was too old, and is made anew with the way to it; or that had
+            // ended a moment before.
             if let Ok(link) = self.servers.connect(&self.installed).await {
                 (ended, error) = self.ask(&link, request.call.turn, arguments, sampler).await;
             }
         }
-        let duration_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let called = Called { duration_ms, error, ..called };
-        let calls = Arc::clone(&self.calls);
+        noting.called.error = error;
+        ended
+    }
+}
+
+/// Notes a call when it is over, however it ended.
+struct Noting {
+    calls: Arc<dyn Calls>,
+    called: Called,
+    begun: Instant,
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        let duration_ms = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let (calls, called) = (Arc::clone(&self.calls), Called { duration_ms, ..self.called.clone() });
         // Nobody waits for the books: the result goes on its way.
         task::spawn(TaskKind::Work, "note-mcp-call", async move {
             if let Err(err) = calls.note_call(&called).await {
                 warn!(error = %err, "failed to note a call");
             }
         });
-        ended
     }
 }
 
@@ -106,6 +120,12 @@ const AGREE: &str = "somebody must look at it and agree: `clara mcp tools`, `cla
 
 /// What is noted of a call that nobody was authorised to make, and so was not made.
 const UNASKED: &str = "unauthorized";
+
+/// What is noted of a call whose server had ended before it heard of it.
+const UNSENT: &str = "unsent";
+
+/// What is noted of a call that a stop, the end of its time or of this runner cut off.
+const CUT_OFF: &str = "cut off";
 
 /// How often a person is told how far a call is, at most.
 const TELL: Duration = Duration::from_millis(300);
@@ -131,7 +151,9 @@ impl McpTool {
     async fn tell_progress(&self, turn: TurnId, mut said: watch::Receiver<String>) -> Infallible {
         while said.changed().await.is_ok() {
             let text = said.borrow_and_update().clone();
-            let text = cut_middle(&format!("{}: {text}", self.spec.name), PROGRESS_CHARS);
+            // One line, whatever it says: it stands where Clara says what she does.
+            let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let text = format!("{}: {words}", self.spec.name).chars().take(PROGRESS_CHARS).collect();
             self.bus.show_tool_progress(turn, &ToolProgress { text }).await;
             tokio::time::sleep(TELL).await;
         }
@@ -174,6 +196,7 @@ impl McpTool {
             Ok(given) if given.is_error => (Ended::Failed(with_questions(given)), Some("tool")),
             Ok(given) => (Ended::Gave(with_questions(given)), None),
             Err(err @ McpError::Unauthorized) => (Ended::Failed(err.to_string()), Some(UNASKED)),
+            Err(err @ McpError::Unsent) => (Ended::Unreachable(err.to_string()), Some(UNSENT)),
             Err(err @ (McpError::Refused(_) | McpError::Start(_))) => (Ended::Failed(err.to_string()), Some("refused")),
             Err(err @ McpError::Gone(_)) => (Ended::MayHaveHappened(err.to_string()), Some("gone")),
             Err(err @ McpError::TimedOut(_)) => (Ended::MayHaveHappened(err.to_string()), Some("timeout")),

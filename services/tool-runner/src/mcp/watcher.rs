@@ -3,7 +3,7 @@
 //! stands in them by putting it there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +136,10 @@ impl Plugins {
                         self.allow(&there.key, server.is_enabled).await;
                     }
                 }
-                None if faulty.contains(known.sources.get(&there.key.name).unwrap_or(&there.source)) => {}
+                // Which file declared it last is not known after a start: then any may be the one.
+                None if known.sources.get(&there.key.name).map_or(!faulty.is_empty(), |of| faulty.contains(of)) => {}
+                // Its folder is away, as a volume that is not mounted is: that takes nothing away either.
+                None if is_away(&there.source) => {}
                 // It says something else now, which takes its place when that has started.
                 Some((_, server)) => {
                     known.missing.remove(&there.key.name);
@@ -240,6 +243,12 @@ impl Plugins {
             }
         }
     }
+}
+
+/// Whether the folder of a file is not there. It blocks for no longer than other looks at files do.
+fn is_away(source: &str) -> bool {
+    let folder = Path::new(source.strip_prefix(MARK).unwrap_or(source)).parent();
+    folder.is_some_and(|folder| !folder.exists())
 }
 
 /// How often in a row a server was declared by no file.

@@ -1,6 +1,6 @@
 //! Copies of files: from a person's own folder into the one that code works in, and back.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use cap_std::fs::{Dir, OpenOptions};
 use domain::tool::{Effect, Intent, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::files::{self, folder_name, name_schema, relative};
-use super::sandbox::{Place, blocking, made, open, regular, within};
+use super::sandbox::{Place, blocking, on_disk_of, open, regular, within};
+use super::whole::put;
 use super::{Limits, of_group, spec, text};
 use crate::registry::{Builtin, Tool};
 
@@ -78,7 +78,7 @@ impl Builtin for CopyTool {
         let working = self.place.of(&request.principal)?;
         match self.doing {
             Doing::Upload => self.place.has_room(&working).await?,
-            Doing::Download => self.place.has_disk(&working)?,
+            Doing::Download => on_disk_of(self.own.as_ref())?,
         }
         let (doing, own, limit) = (self.doing, Arc::clone(&self.own), self.limits.file_bytes);
         let user = folder_name(&request.principal.user);
@@ -114,25 +114,8 @@ fn copy((from, file): (&Dir, &Path), (to, new): (&Dir, &Path), limit: u64) -> Re
     if bytes.len() as u64 > limit {
         return Err(format!("{} has more than {limit} bytes, which is the limit of a file", file.display()));
     }
-    if let Some(parent) = new.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        to.create_dir_all(parent).map_err(|err| failed(new, err))?;
-    }
-    // Beside it first: whatever ends this in the middle, the older one is whole.
-    let beside = format!(".clara-copy-{}", Uuid::new_v4());
-    let written = written(to, Path::new(&beside), &bytes)
-        .and_then(|()| to.rename(&beside, to, new).map_err(|err| failed(new, err)));
-    if let Err(why) = written {
-        // It may not have come to be.
-        let _ = to.remove_file(&beside);
-        return Err(why);
-    }
+    put(to, new, &bytes)?;
     Ok(format!("Copied {} to {} ({} bytes).", file.display(), new.display(), bytes.len()))
-}
-
-fn written(to: &Dir, file: &Path, bytes: &[u8]) -> Result<(), String> {
-    let mut target = made(to, file)?;
-    let done = target.write_all(bytes).and_then(|()| target.sync_all());
-    done.map_err(|err| format!("{}: {err}", file.display()))
 }
 
 #[cfg(test)]
@@ -155,8 +138,7 @@ mod tests {
             std::os::unix::fs::symlink(outside.path().join("secret"), folder.join("out")).unwrap();
         }
         assert!(copy((&from, Path::new("out")), (&to, Path::new("c")), 100).is_err());
-        copy((&from, Path::new("a.bin")), (&to, Path::new("out")), 100).unwrap();
-        assert_eq!(to.read("out").unwrap(), [3; 4], "in the place of the link");
+        assert!(copy((&from, Path::new("a.bin")), (&to, Path::new("out")), 100).is_err());
         to.create_dir("folder").unwrap();
         assert!(copy((&from, Path::new("a.bin")), (&to, Path::new("folder")), 100).is_err());
         let left =

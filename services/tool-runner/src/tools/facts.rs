@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::{Bus, Endpoints};
+use bus::{Bus, Endpoints, RequestError};
 use domain::memory::{Asking, FactAnswer, FactCommand, FactRequest, Intention};
 use domain::message::Audience;
-use domain::tool::{ToolRequest, ToolSpec};
+use domain::tool::{Effect, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
 use self::specs::Doing;
 use super::text;
-use crate::registry::{Builtin, Tool};
+use crate::registry::{Ended, Tool};
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,32 +37,56 @@ pub(super) fn all(bus: &Bus) -> Vec<Arc<dyn Tool>> {
 }
 
 #[async_trait]
-impl Builtin for FactTool {
+impl Tool for FactTool {
     fn spec(&self) -> &ToolSpec {
         &self.spec
     }
 
-    async fn run(&self, request: &ToolRequest, arguments: Value) -> Result<String, String> {
-        let answer = ask(&self.bus, request, self.command(request, &arguments), self.doing.patience()).await?;
-        Ok(self.told(&answer, &arguments))
+    async fn call(&self, request: &ToolRequest, arguments: Value) -> Ended {
+        match ask(&self.bus, request, self.command(request, &arguments), self.doing.patience()).await {
+            Ok(answer) => Ended::Gave(self.told(&answer, &arguments)),
+            Err(Unanswered::Lost(why)) if self.spec.effect == Effect::Once => Ended::MayHaveHappened(why),
+            Err(Unanswered::Refused(why) | Unanswered::Lost(why)) => Ended::Failed(why),
+        }
     }
 }
 
-/// Asks the memory service for whoever speaks, in a direct conversation alone. The error is
-/// for the model.
+/// Why there is no answer of the memory service, in words for the model.
+pub(super) enum Unanswered {
+    /// Nothing was done.
+    Refused(String),
+    /// It may have done what it was asked for.
+    Lost(String),
+}
+
+impl From<Unanswered> for String {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Refused(why) | Unanswered::Lost(why) => why,
+        }
+    }
+}
+
+/// Asks the memory service for whoever speaks, in a direct conversation alone.
 pub(super) async fn ask(
     bus: &Bus,
     request: &ToolRequest,
     command: FactCommand,
     patience: Duration,
-) -> Result<FactAnswer, String> {
+) -> Result<FactAnswer, Unanswered> {
     if request.route.heard_by() == Audience::Group {
-        return Err("memories are private: ask me in a direct conversation".to_owned());
+        return Err(Unanswered::Refused("memories are private: ask me in a direct conversation".to_owned()));
     }
     let (conversation, turn, after) = (request.conversation.clone(), request.call.turn, request.after);
     let asking = Some(Asking { conversation, turn, after });
     let asked = FactRequest { principal: request.principal.clone(), asking, command };
-    bus.request(Endpoints::MemoryFacts, &asked, patience).await.map_err(|err| format!("memory unavailable: {err}"))
+    bus.request(Endpoints::MemoryFacts, &asked, patience).await.map_err(|err| {
+        let why = format!("memory unavailable: {err}");
+        match err {
+            RequestError::NobodyServes(_) | RequestError::Refused(_) => Unanswered::Refused(why),
+            RequestError::TimedOut(_) | RequestError::Unavailable { .. } => Unanswered::Lost(why),
+        }
+    })
 }
 
 impl FactTool {

@@ -4,16 +4,17 @@
 //! with RESOLVE_BENEATH on Linux), so that no `..`, absolute path or symlink
 //! leads out of it, also while somebody swaps a link.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::Dir;
 use domain::tool::{Effect, Risk, ToolRequest, ToolSpec};
 use serde_json::{Value, json};
 
+use super::whole::put;
 use super::{Limits, of_group, spec, text};
 use crate::registry::{Builtin, Tool};
 
@@ -156,13 +157,7 @@ fn run(root: &Dir, user: &str, doing: Doing, name: &str, content: &str, limits: 
             if content.len() as u64 > limits.file_bytes {
                 return Err(format!("the content has {} bytes; the limit is {}", content.len(), limits.file_bytes));
             }
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                folder.create_dir_all(parent).map_err(refused)?;
-            }
-            let mut options = OpenOptions::new();
-            let mut file = folder.open_with(&path, options.write(true).create(true).truncate(true)).map_err(refused)?;
-            file.write_all(content.as_bytes()).map_err(refused)?;
-            file.sync_all().map_err(refused)?;
+            put(&folder, &path, content.as_bytes())?;
             Ok(format!("Saved {name} ({} bytes).", content.len()))
         }
         Doing::Delete => {

@@ -69,10 +69,7 @@ impl Builtin for PluginTool {
                 let answer = ask(McpCommand::Install { source, name: name.clone(), launch, for_all }).await?;
                 Ok(format!("Installed `{name}`. It offers:\n{}", tools(&answer)))
             }
-            Doing::Uninstall => {
-                ask(McpCommand::Uninstall { name: name.clone() }).await?;
-                Ok(format!("`{name}` is gone."))
-            }
+            Doing::Uninstall => Ok(ask(McpCommand::Uninstall { name }).await?.text),
             Doing::Enable => Ok(servers(&ask(McpCommand::Enable { name, is_enabled: true }).await?)),
             Doing::Disable => Ok(servers(&ask(McpCommand::Enable { name, is_enabled: false }).await?)),
             Doing::Restart => Ok(servers(&ask(McpCommand::Restart { name }).await?)),

@@ -1,21 +1,24 @@
 //! Processes in the background of the sandbox: begun in one turn, looked at and stopped in
 //! later ones, by whichever replica is asked. Each ends with the runner that runs it.
 
+mod specs; // What models read of them.
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::guard::cut_middle;
-use domain::tool::{Effect, Intent, Risk, ToolClass, ToolRequest, ToolSpec};
+use domain::tool::{ToolRequest, ToolSpec};
 use domain::untrusted::visible;
-use serde_json::{Value, json};
+use serde_json::Value;
 use service_kit::clock::now_ms;
 use service_kit::task::{self, TaskKind};
 use tracing::warn;
 
+use self::specs::Doing;
 use super::sandbox::{Place, ended, within};
-use super::{of_group, spec, text};
+use super::text;
 use crate::ports::{Background, Backgrounds, Begun, LOST};
 use crate::registry::{Builtin, Tool};
 use crate::sandbox::{Keeps, Printed, Run};
@@ -40,15 +43,6 @@ const MOST_LINES: u64 = 1000;
 /// How much of a command a list shows, in characters.
 const COMMAND_CHARS: usize = 200;
 
-#[derive(Clone, Copy)]
-enum Doing {
-    Start,
-    Status,
-    Output,
-    Stop,
-    List,
-}
-
 struct ProcessTool {
     spec: ToolSpec,
     doing: Doing,
@@ -57,81 +51,11 @@ struct ProcessTool {
 }
 
 pub(crate) fn all(place: &Arc<Place>, backgrounds: &Arc<dyn Backgrounds>) -> Vec<Arc<dyn Tool>> {
-    let tool = |spec: ToolSpec, doing| {
-        let reaches = !place.hosts.is_empty();
-        let intent = match doing {
-            Doing::Start if reaches => Intent::Network,
-            Doing::Start => Intent::Execute,
-            Doing::Stop => Intent::Write,
-            Doing::Status | Doing::Output | Doing::List => Intent::Read,
-        };
-        // Who can be reached may have answered anything.
-        let is_untrusted = reaches && matches!(doing, Doing::Status | Doing::Output | Doing::List);
-        let spec = ToolSpec { class: ToolClass::Sandbox, intent, is_untrusted, ..of_group("sandbox", spec) };
+    let tool = |(spec, doing)| {
         let (place, backgrounds) = (Arc::clone(place), Arc::clone(backgrounds));
         Arc::new(ProcessTool { spec, doing, place, backgrounds }) as Arc<dyn Tool>
     };
-    let name = json!({"type": "string", "minLength": 1, "maxLength": 40, "description": "The process's name"});
-    let minutes = place.background.as_secs() / 60;
-    vec![
-        tool(
-            spec(
-                "process_start",
-                &format!(
-                    "Starts a command by /bin/sh in the sandbox, in the background: for what takes longer than \
-                     run_shell allows, {minutes} minutes at most. Look at it with process_output."
-                ),
-                // The call's id is the process's: again is the same.
-                Effect::Idempotent,
-                Risk::Moderate,
-                json!({
-                    "command": {"type": "string", "minLength": 1, "maxLength": 100_000},
-                    "name": {"type": "string", "minLength": 1, "maxLength": 40, "description": "What to call it"},
-                    "cwd": {"type": "string", "maxLength": 500, "description": "A folder within the working folder"},
-                    "timeout": {"type": "integer", "minimum": 1, "maximum": place.background.as_secs(), "description": "Seconds that it may take"},
-                }),
-                &["command"],
-            ),
-            Doing::Start,
-        ),
-        tool(
-            spec(
-                "process_status",
-                "Says how a background process is.",
-                Effect::ReadOnly,
-                Risk::Safe,
-                json!({"name": name}),
-                &["name"],
-            ),
-            Doing::Status,
-        ),
-        tool(
-            spec(
-                "process_output",
-                "Gives the last lines that a background process printed.",
-                Effect::ReadOnly,
-                Risk::Safe,
-                json!({"name": name, "lines": {"type": "integer", "minimum": 1, "maximum": MOST_LINES}}),
-                &["name"],
-            ),
-            Doing::Output,
-        ),
-        tool(
-            spec(
-                "process_stop",
-                "Ends a background process, with all that it started.",
-                Effect::Idempotent,
-                Risk::Safe,
-                json!({"name": name}),
-                &["name"],
-            ),
-            Doing::Stop,
-        ),
-        tool(
-            spec("process_list", "Lists the background processes.", Effect::ReadOnly, Risk::Safe, json!({}), &[]),
-            Doing::List,
-        ),
-    ]
+    specs::all(place).into_iter().map(tool).collect()
 }
 
 #[async_trait]

@@ -18,6 +18,7 @@ pub(super) use self::folder::{made, open, regular, within};
 pub(crate) use self::packages::Packages;
 pub(crate) use self::place::Place;
 pub(super) use self::place::{blocking, ended};
+pub(super) use self::room::on_disk_of;
 use super::{of_group, spec, text};
 use crate::registry::{Ended, Tool};
 use crate::sandbox::Run;

@@ -1,27 +1,29 @@
 //! Sub-agents: turns of their own, each in a conversation of its own, which do a part of the
 //! work beside the turn that began them. Whatever is killed, they are ordinary turns.
 
+mod saying; // How they are spoken to.
 mod specs; // What models read of them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bus::{Bus, Endpoints};
+use bus::Bus;
 use domain::guard::cut_middle;
 use domain::ids::{ConversationId, MessageId, TurnId};
-use domain::message::{Parent, Principal, SUBAGENT};
 use domain::queue::QueueMode;
 use domain::tool::{ToolRequest, ToolSpec};
 use domain::turn::{Reply, ReplyKind};
-use proto::terminal::{PLATFORM, Said, Say, Saying, place};
+use proto::terminal::{PLATFORM, Saying, place};
 use serde_json::Value;
 use service_kit::clock::now_ms;
 use service_kit::task::{self, TaskKind};
 use tokio::sync::Semaphore;
 
+use self::saying::{StopWithTurn, Unsaid, channel, say, stop};
 use self::specs::Doing;
 use super::text;
+use crate::actors::stops::Stops;
 use crate::ports::{Child, Children};
 use crate::registry::{Builtin, Tool};
 
@@ -35,23 +37,23 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Calls of one process that wait for a sub-agent, at most: fewer than it has at work, or those
 /// that a sub-agent makes would find no place.
 const WAITING: usize = 32;
-/// How long the adapter may take to take a message.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Longest result in a list, in characters.
 const LISTED_CHARS: usize = 2000;
+
 struct SubagentTool {
     spec: ToolSpec,
     doing: Doing,
     bus: Bus,
     children: Arc<dyn Children>,
     waiting: Arc<Semaphore>,
+    stops: Stops,
 }
 
-pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>) -> Vec<Arc<dyn Tool>> {
+pub(crate) fn all(bus: &Bus, children: &Arc<dyn Children>, stops: &Stops) -> Vec<Arc<dyn Tool>> {
     let waiting = Arc::new(Semaphore::new(WAITING));
     let tool = |(spec, doing)| {
         let (bus, children, waiting) = (bus.clone(), Arc::clone(children), Arc::clone(&waiting));
-        Arc::new(SubagentTool { spec, doing, bus, children, waiting }) as Arc<dyn Tool>
+        Arc::new(SubagentTool { spec, doing, bus, children, waiting, stops: stops.clone() }) as Arc<dyn Tool>
     };
     specs::all().into_iter().map(tool).collect()
 }
@@ -90,8 +92,13 @@ impl SubagentTool {
             id,
         };
         self.take_place(parent, &child).await?;
-        let mut stopping =
-            StopOnDrop { bus: self.bus.clone(), speaker: speaker.clone(), channel: Some(channel(&child.id)) };
+        let mut stopping = StopWithTurn {
+            bus: self.bus.clone(),
+            speaker: speaker.clone(),
+            channel: Some(channel(&child.id)),
+            turn: request.call.turn,
+            stops: self.stops.clone(),
+        };
         // One that may have begun keeps its place until its time is up.
         if let Err(unsaid) = self.begin(request, &child, arguments).await {
             if let Unsaid::Refused(_) = unsaid {
@@ -119,7 +126,11 @@ impl SubagentTool {
             return Ok(format!("Begun as `{}`: {why}.", child.id));
         }
         let found = tokio::time::timeout(LONGEST, result).await;
-        let reply = found.map_err(|_| format!("it took longer than {LONGEST:?} and was stopped"))??;
+        let Ok(reply) = found else {
+            stop(&self.bus, speaker, channel(&child.id)).await;
+            return Err(format!("it took longer than {LONGEST:?} and was stopped"));
+        };
+        let reply = reply?;
         stopping.channel = None;
         match reply.kind {
             ReplyKind::Failed | ReplyKind::Refused => Err(reply.text),
@@ -129,13 +140,13 @@ impl SubagentTool {
 
     async fn begin(&self, request: &ToolRequest, child: &Child, arguments: &Value) -> Result<(), Unsaid> {
         let call = request.call.to_string();
-        self.say(request, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
+        say(&self.bus, request, &child.id, format!("{call}-mode"), Saying::Mode(QueueMode::Steer)).await?;
         let tier = match text(arguments, "tier") {
             "" => "mid",
             tier => tier,
         };
         let task = format!("!{tier} {}", text(arguments, "task"));
-        self.say(request, &child.id, call, Saying::text(task)).await
+        say(&self.bus, request, &child.id, call, Saying::text(task)).await
     }
 
     /// Takes a place among those that may run, which is its own from then on. Of several that
@@ -177,10 +188,13 @@ impl SubagentTool {
             .collect();
         for child in &meant {
             let message = format!("{}-{}", request.call, child.id);
-            self.say(request, &child.id, message, Saying::Stop).await?;
+            say(&self.bus, request, &child.id, message, Saying::Stop).await?;
         }
+        let is_known = id == "all" || known.iter().any(|(child, _)| child.id == id);
         match meant.len() {
-            0 => Err(format!("no sub-agent {id:?} runs; subagent_list shows them")),
+            // Again is the same.
+            0 if is_known => Ok("None of that runs any more.".to_owned()),
+            0 => Err(format!("there is no sub-agent {id:?}; subagent_list shows them")),
             stopped => Ok(format!("Stopped {stopped}.")),
         }
     }
@@ -189,7 +203,7 @@ impl SubagentTool {
         let known = self.of(&request.conversation).await?;
         let meant = known.iter().find(|(child, reply)| child.id == id && reply.is_none());
         let (child, _) = meant.ok_or_else(|| format!("no sub-agent {id:?} runs; subagent_list shows them"))?;
-        self.say(request, &child.id, request.call.to_string(), Saying::text(instruction)).await?;
+        say(&self.bus, request, &child.id, request.call.to_string(), Saying::text(instruction)).await?;
         Ok("It reads that at its next step.".to_owned())
     }
 
@@ -206,20 +220,6 @@ impl SubagentTool {
         }
         Ok(all)
     }
-
-    /// Says something to a sub-agent, on behalf of the conversation that began it.
-    async fn say(&self, request: &ToolRequest, id: &str, message: String, what: Saying) -> Result<(), Unsaid> {
-        let ToolRequest { conversation, route, approval, .. } = request;
-        let parent = Parent {
-            conversation: conversation.clone(),
-            platform: route.platform.clone(),
-            channel: route.channel.clone(),
-            audience: route.audience,
-            approval: *approval,
-        };
-        let (speaker, channel) = (request.principal.clone(), channel(id));
-        send(&self.bus, &Say { id: message, channel, speaker, parent: Some(parent), what }).await
-    }
 }
 
 /// Waits for what it found.
@@ -233,43 +233,8 @@ async fn result(bus: Bus, child: Child) -> Result<Reply, String> {
     Err("the message bus is gone".to_owned())
 }
 
-/// Why something was not said to a sub-agent.
-#[derive(Debug, thiserror::Error)]
-enum Unsaid {
-    #[error("{0}")]
-    Refused(String),
-    /// It may have been heard.
-    #[error("{0}")]
-    Unheard(String),
-}
-
-impl From<Unsaid> for String {
-    fn from(unsaid: Unsaid) -> Self {
-        unsaid.to_string()
-    }
-}
-
-async fn send(bus: &Bus, say: &Say) -> Result<(), Unsaid> {
-    match bus.request(Endpoints::CliSay, say, PATIENCE).await {
-        Ok(Said::Accepted { .. }) => Ok(()),
-        Ok(Said::Refused { because }) => Err(Unsaid::Refused(because)),
-        Err(err) => Err(Unsaid::Unheard(err.to_string())),
-    }
-}
-
-async fn stop(bus: &Bus, speaker: &Principal, channel: String) {
-    let id = format!("{channel}-stop");
-    let say = Say { id, channel, speaker: speaker.clone(), parent: None, what: Saying::Stop };
-    // It ends by its own limits, if nobody hears this.
-    let _ = send(bus, &say).await;
-}
-
 fn texts(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
-}
-
-fn channel(id: &str) -> String {
-    format!("{SUBAGENT}{id}")
 }
 
 /// Whether it may still be running.
@@ -286,22 +251,5 @@ fn shown(reply: &Reply) -> String {
         }
         ReplyKind::Stopped => format!("It was stopped. {}", reply.text),
         _ => reply.text.clone(),
-    }
-}
-
-/// Stops a sub-agent that nobody waits for any more: the turn was stopped, or time is up.
-struct StopOnDrop {
-    bus: Bus,
-    speaker: Principal,
-    channel: Option<String>,
-}
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        let Some(channel) = self.channel.take() else { return };
-        let (bus, speaker) = (self.bus.clone(), self.speaker.clone());
-        task::spawn(TaskKind::Work, "stop-subagent", async move {
-            stop(&bus, &speaker, channel).await;
-        });
     }
 }

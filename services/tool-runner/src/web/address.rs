@@ -9,12 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether an address is on the internet, for anybody to ask.
 pub(super) fn is_public(address: IpAddr) -> bool {
-    match address {
+    match plain(address) {
         IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match carried(address) {
-            Some(carried) => is_public_v4(carried),
-            None => is_public_v6(address),
-        },
+        IpAddr::V6(address) => is_public_v6(address),
     }
 }
 
@@ -24,6 +21,14 @@ pub(crate) fn is_trustworthy(address: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(address) else { return false };
     let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     url.scheme() == "https" || (url.scheme() == "http" && is_local)
+}
+
+/// The address that is connected to: an address of IPv6 that carries one of IPv4 leads there.
+pub(super) fn plain(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(carrier) => carried(carrier).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
 }
 
 /// Whether an address shares the first bits of another one.

@@ -6,7 +6,7 @@ use domain::untrusted::visible;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tracing::warn;
 
-use super::address::{is_public, is_within};
+use super::address::{is_public, is_within, plain};
 
 const NOT_PUBLIC: &str = "it is at an address that is not on the public internet, and such are not asked \
                           (CLARA_WEB_PRIVATE_HOSTS names exceptions)";
@@ -24,7 +24,10 @@ pub(super) fn near() -> std::io::Result<Vec<(IpAddr, u32)>> {
 
 /// Whether an address is on the internet, and in none of these networks.
 pub(super) fn may_be_asked(address: IpAddr, near: &[(IpAddr, u32)]) -> bool {
-    is_public(address) && !near.iter().any(|(own, bits)| is_within(address, *own, *bits))
+    // Also where it is written as an address of IPv6.
+    let leads_near =
+        |(own, bits): &(IpAddr, u32)| is_within(address, *own, *bits) || is_within(plain(address), plain(*own), *bits);
+    is_public(address) && !near.iter().any(leads_near)
 }
 
 /// Of the addresses of a host those that may be asked: whatever else a name leads to, now or
@@ -66,14 +69,24 @@ mod tests {
     /// Attack S15: a name that is on the internet when it is looked at, and near when it is asked.
     #[test]
     fn a_name_that_changes_its_mind_leads_nowhere_near() {
-        let near = [("192.0.2.7".parse().unwrap(), 24)];
+        let near = [("192.0.2.7".parse().unwrap(), 24), ("8.8.4.7".parse().unwrap(), 24)];
         let leads = |found: &[&str]| {
             let found = found.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 80));
             public("rebinding.example", found, &near).map(|found| found.len())
         };
         // Each connection is made to what was looked at for it, and to nothing else.
         assert_eq!(leads(&["1.1.1.1"]), Ok(1));
-        for later in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "::1", "192.0.2.9"] {
+        for later in [
+            "10.0.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "::ffff:10.0.0.1",
+            "::1",
+            "192.0.2.9",
+            "8.8.4.9",
+            "::ffff:8.8.4.9",
+            "64:ff9b::808:409",
+        ] {
             assert!(leads(&[later]).unwrap_err().contains("not on the public internet"), "{later}");
             assert_eq!(leads(&["1.1.1.1", later]), Ok(1), "{later}");
         }

@@ -3,6 +3,7 @@
 //! reads it. Here it ends a reader.
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
@@ -31,13 +32,20 @@ struct Head {
     charset: String,
 }
 
+/// This program as it runs: on Linux also after another was put in its place.
+fn program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe()
+}
+
 /// The title and text of a page, if it has any; the error is for the model.
 pub(crate) async fn taken_apart(page: Fetched) -> Result<Option<(String, String)>, String> {
     let failed = |why: &dyn std::fmt::Display| format!("the page cannot be taken apart: {why}");
     let head = serde_json::to_string(&Head { kind: page.kind, charset: page.charset });
     let head = head.map_err(|err| failed(&err))?;
-    let this = std::env::current_exe().map_err(|err| failed(&err))?;
-    let mut reader = Command::new(this);
+    let mut reader = Command::new(program().map_err(|err| failed(&err))?);
     reader.arg(ARGUMENT).env_clear().kill_on_drop(true);
     reader.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut reader = reader.spawn().map_err(|err| failed(&err))?;

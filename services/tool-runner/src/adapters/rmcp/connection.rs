@@ -13,6 +13,7 @@ use rmcp::model::{
 };
 use rmcp::service::{PeerRequestOptions, RunningService};
 use rmcp::transport::auth::AuthError;
+use rmcp::transport::streamable_http_client::StreamableHttpError;
 use rmcp::{Peer, RoleClient, ServiceError};
 use serde_json::{Map, Value};
 use service_kit::task::{self, TaskKind};
@@ -84,6 +85,8 @@ impl RmcpConnection {
                     let _ = tokio::time::timeout(END, waiting).await;
                 }
             }
+            // Also of one that ended by itself, nobody new is let in while it is cleared away.
+            stopped.cancel();
             if let Some(group) = group {
                 group.end(END).await;
             }
@@ -93,6 +96,10 @@ impl RmcpConnection {
     }
 
     async fn list(&self) -> Result<Vec<Offered>, ServiceError> {
+        // Many offer resources or prompts alone, and do not know the question.
+        if self.peer.peer_info().is_some_and(|info| info.capabilities.tools.is_none()) {
+            return Ok(Vec::new());
+        }
         let page = |from| async move {
             let page = self.peer.list_tools(from).await?;
             Ok((page.tools, page.next_cursor))
@@ -117,6 +124,14 @@ impl RmcpConnection {
             // More than was given is wanted for this one call: the others go on.
             err if err.auth_challenge().is_some() => McpError::Unauthorized,
             ServiceError::McpError(refused) => McpError::Refused(visible(&refused.message)),
+            ServiceError::TransportSend(ref failed) if let Some(status) = http_status(failed.error.as_ref()) => {
+                // One answer of many: others go on by the same way.
+                match status {
+                    429 => McpError::Refused("it was asked too often (HTTP 429): try again later".to_owned()),
+                    400..=499 => McpError::Refused(format!("it refused that (HTTP {status})")),
+                    _ => McpError::Gone(format!("it answered with HTTP {status}")),
+                }
+            }
             ServiceError::Timeout { .. } => {
                 self.ping();
                 McpError::TimedOut(limit)
@@ -172,18 +187,25 @@ impl Connection for RmcpConnection {
         let request = ClientRequest::CallToolRequest(Request::new(params));
         // Whatever it says of its progress: after this time it is over, and it is told so.
         let options = PeerRequestOptions::with_timeout(limit);
-        let call = self.host.begin(with);
-        let asked = async {
-            let handle = self.peer.send_cancellable_request(request, options).await?;
-            call.is_named(handle.progress_token.clone());
-            let unheard = Unheard { peer: self.peer.clone(), request: Some(handle.id.clone()) };
-            let answer = handle.await_response().await;
-            unheard.heard();
-            answer
-        };
-        let answer = match asked.await {
+        let call = self.host.calls.begin(with);
+        // What cannot even be handed over was not sent.
+        let handle = self.peer.send_cancellable_request(request, options).await.map_err(|_| McpError::Unsent)?;
+        call.is_named(handle.progress_token.clone());
+        let unheard = Unheard { peer: self.peer.clone(), request: Some(handle.id.clone()) };
+        let answer = handle.await_response().await;
+        unheard.heard();
+        let answer = match answer {
             Ok(answer) => answer,
-            Err(err) => return Err(self.fault(err, limit).await),
+            Err(err) => {
+                let fault = self.fault(err, limit).await;
+                return match (fault, call.questions()) {
+                    // What it wanted to know is why it refused.
+                    (McpError::Refused(text), questions) if !questions.is_empty() => {
+                        Ok(Given { text, is_error: true, questions })
+                    }
+                    (fault, _) => Err(fault),
+                };
+            }
         };
         match answer {
             ServerResult::CallToolResult(result) => {
@@ -216,6 +238,10 @@ impl Connection for RmcpConnection {
 
     async fn prompt(&self, name: &str, arguments: &BTreeMap<String, String>) -> Result<String, McpError> {
         self.fill_prompt(name, arguments).await
+    }
+
+    fn is_ending(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     fn ping(&self) {
@@ -260,6 +286,18 @@ fn offered(tool: RawTool) -> Offered {
         schema: Value::Object(tool.input_schema.as_ref().clone()).to_string(),
         says_read_only: tool.annotations.and_then(|annotations| annotations.read_only_hint).unwrap_or(false),
     }
+}
+
+/// The status of an answer that was no result, where a server is asked by HTTP: everything but a
+/// challenge, a session that is over, and what broke the way itself.
+fn http_status(err: &(dyn std::error::Error + 'static)) -> Option<u16> {
+    let mut chain = std::iter::successors(Some(err), |err| err.source());
+    chain.find_map(|err| match err.downcast_ref::<StreamableHttpError<reqwest::Error>>()? {
+        StreamableHttpError::HttpStatus(failed) => Some(failed.status),
+        // rmcp keeps other statuses in words alone: "HTTP 400 Bad Request: …".
+        StreamableHttpError::UnexpectedServerResponse(words) => words.strip_prefix("HTTP ")?.get(..3)?.parse().ok(),
+        _ => None,
+    })
 }
 
 /// Whether a request failed before it was sent: nobody had the right to send it.

@@ -180,7 +180,7 @@ impl Authorities for OAuth {
             return Err("its authorisation server is another than when this began: begin anew".to_owned());
         }
         manager.configure_client(client.config()).map_err(refused)?;
-        let Callback { code, state, issuer } = given;
+        let Callback { code, state, issuer, .. } = given;
         let exchanged = manager.exchange_code_for_token_with_issuer(code, state, issuer.as_deref()).await;
         exchanged.map_err(refused)?;
         // From now on it renews what was given.

@@ -47,7 +47,7 @@ pub(super) fn all() -> Vec<(ToolSpec, Doing)> {
         (spec, doing)
     };
     let (read, again) = (Effect::ReadOnly, Effect::Idempotent);
-    let source = json!({"type": "string", "minLength": 1, "maxLength": 500, "description": "npm:<package>, pypi:<package>, github:<owner>/<repository>, docker:<image>, smithery:<name>, a path, or a URL"});
+    let source = json!({"type": "string", "minLength": 1, "maxLength": 500, "description": "npm:<package>, pypi:<package>, github:<owner>/<repository>, docker:<image>, smithery:<name>, smithery-hosted:<name>, a path, or a URL"});
     let chosen =
         json!({"type": "string", "maxLength": 32, "description": "What to call it; left out: after the source"});
     let arguments = json!({"type": "array", "items": {"type": "string", "maxLength": 4096}, "maxItems": 32, "description": "More arguments for a server that runs here, such as a folder"});
@@ -101,7 +101,16 @@ pub(super) fn all() -> Vec<(ToolSpec, Doing)> {
             &["source", "command"],
             Doing::Install,
         ),
-        tool("mcp_uninstall", "Removes an MCP server.", again, Risk::Moderate, name(), named, Doing::Uninstall),
+        tool(
+            "mcp_uninstall",
+            "Removes an MCP server; of everybody's, what this person has authorised it with, if they have.",
+            // A second time takes what the first one left.
+            Effect::Once,
+            Risk::Moderate,
+            name(),
+            named,
+            Doing::Uninstall,
+        ),
         tool("mcp_enable", "Lets an MCP server be used again.", again, Risk::Moderate, name(), named, Doing::Enable),
         tool(
             "mcp_disable",

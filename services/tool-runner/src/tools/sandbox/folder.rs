@@ -3,7 +3,7 @@
 
 mod deleting; // Folders, however deep they are.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
@@ -12,6 +12,7 @@ use domain::untrusted::visible;
 
 use self::deleting::remove_tree;
 use crate::sandbox::INSIDE;
+use crate::tools::whole::put;
 
 /// Files that one listing names, and how deep it looks.
 const LISTED: usize = 500;
@@ -117,10 +118,7 @@ pub(super) fn read(root: &Dir, path: &str, rows: Rows, limit: usize) -> Result<S
 
 pub(super) fn write(root: &Dir, path: &str, content: &str) -> Result<String, String> {
     let file = within(path)?;
-    let failed = |err: std::io::Error| format!("{}: {err}", file.display());
-    let mut opened = made(root, &file)?;
-    opened.set_len(0).map_err(failed)?;
-    opened.write_all(content.as_bytes()).map_err(failed)?;
+    put(root, &file, content.as_bytes())?;
     Ok(format!("Wrote {} ({} bytes).", file.display(), content.len()))
 }
 
@@ -147,9 +145,12 @@ pub(in crate::tools) fn regular(root: &Dir, file: &Path, how: &mut OpenOptions) 
 pub(super) fn delete(root: &Dir, path: &str) -> Result<String, String> {
     let file = within(path)?;
     let failed = |err: std::io::Error| format!("{}: {err}", file.display());
-    match root.symlink_metadata(&file).map_err(failed)?.is_dir() {
-        true => remove_tree(root, &file).map_err(failed)?,
-        false => root.remove_file(&file).map_err(failed)?,
+    match root.symlink_metadata(&file) {
+        Ok(found) if found.is_dir() => remove_tree(root, &file).map_err(failed)?,
+        Ok(_) => root.remove_file(&file).map_err(failed)?,
+        // Again is the same.
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(format!("There is no {}.", file.display())),
+        Err(err) => return Err(failed(err)),
     }
     Ok(format!("Deleted {}.", file.display()))
 }

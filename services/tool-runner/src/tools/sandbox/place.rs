@@ -77,11 +77,6 @@ impl Place {
         }
     }
 
-    /// Whether there is room on the disk for what comes out of a folder.
-    pub(in crate::tools) fn has_disk(&self, folder: &Path) -> Result<(), String> {
-        room::on_disk(folder)
-    }
-
     /// Whether a person's folder has not grown too large.
     pub(in crate::tools) async fn has_room(&self, folder: &Path) -> Result<(), String> {
         room::is_left(folder, self.limits.folder_bytes).await

@@ -48,7 +48,16 @@ pub(super) async fn filled(folder: &Path, bytes: u64) {
 
 /// Whether its disk has room left; the error says that it has not.
 pub(super) fn on_disk(folder: &Path) -> Result<(), String> {
-    match rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) > SPARE) {
+    enough(rustix::fs::statvfs(folder))
+}
+
+/// The same of an open folder.
+pub(in crate::tools) fn on_disk_of(folder: &impl rustix::fd::AsFd) -> Result<(), String> {
+    enough(rustix::fs::fstatvfs(folder))
+}
+
+fn enough(disk: rustix::io::Result<rustix::fs::StatVfs>) -> Result<(), String> {
+    match disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) > SPARE) {
         true => Ok(()),
         false => Err("the disk is nearly full: whoever runs Clara has to make room".to_owned()),
     }
