@@ -34,7 +34,7 @@ const HELP: &str = "\
 !queue followup|collect|steer|interrupt   what becomes of what you send while she works
 !mode auto|chat   which calls of tools you are asked for: those that the policy says, or every one
 !approvals   what waits for your word, in any conversation; !approve <id>, !deny <id>; without an id what was just asked here
-/tools, /resources, /resource:<uri>, /subscribe:/resource:<uri>, /prompts, /prompt:<name>/<argument>=<value>, /refresh   of MCP servers
+/tools, /resources, /resource:<uri>, /subscribe:/resource:<uri>, /prompts, /prompt:<name>/<argument>=<value>, /refresh, /remove_server:<name>   of MCP servers
 !attach <file>   goes with your next message: texts and images are read; !attach none takes it back
 !project <name>, !project, !project none   what is said here belongs to a project of yours, with memories of its own
 !link <platform> <id>, !link status, !unlink   one memory for several accounts of yours

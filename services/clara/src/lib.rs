@@ -59,6 +59,16 @@ pub fn run(cli: Cli) -> ExitCode {
     })
 }
 
+/// What became of writing to standard output: whoever reads it may have seen enough.
+pub(crate) fn written<T>(result: std::io::Result<T>) -> std::io::Result<T> {
+    if let Err(err) = &result
+        && err.kind() == std::io::ErrorKind::BrokenPipe
+    {
+        std::process::exit(0);
+    }
+    result
+}
+
 /// `clara turn list | head` ends when head has seen enough: that is no fault.
 fn end_quietly_on_broken_pipe() {
     let usual = std::panic::take_hook();

@@ -28,8 +28,9 @@ use crate::local::Folder;
 
 /// How long one try to speak waits for an answer: the adapter gives up after 5 s.
 const ANSWER: Duration = Duration::from_secs(8);
-/// How long a terminal goes on trying; the same id makes that safe.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a terminal goes on trying; the same id makes that safe. A Clara that is started again has
+/// the time for it.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a local Clara is looked after.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long a question is waited for that somebody answers.

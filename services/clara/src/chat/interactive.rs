@@ -1,43 +1,31 @@
-//! For people: line editing, streaming, a line that says what she is doing.
+//! For people: a conversation at a terminal, answers as they come, and Ctrl-C.
 
-use std::io::{IsTerminal, Write, stdout};
+mod keyboard; // Reads lines.
+mod screen; // Writes them, and says what she is doing.
+
+use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::Context;
-use crossterm::cursor::MoveToColumn;
-use crossterm::execute;
-use crossterm::style::Stylize;
-use crossterm::terminal::{self, Clear, ClearType};
 use domain::ids::MessageId;
 use domain::message::without_controls;
 use domain::turn::{Reply, ReplyKind};
 use model::ModelConfig;
 use proto::terminal::Saying;
-use reedline::{DefaultPrompt, DefaultPromptSegment, ExternalPrinter, FileBackedHistory, Reedline, Signal};
 use service_kit::settings::Settings;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::time::Instant;
 
+use self::keyboard::{Typed, keyboard};
+use self::screen::{Doing, Screen};
 use super::client::{Client, Own, Seen, Spoken};
 use super::live::{Show, Viewer, in_words};
 use super::markdown::Markdown;
 use super::{HELP, saying};
 
-/// Lines of history that are kept.
-const HISTORY: usize = 2000;
 /// How often the status line moves.
 const TICK: Duration = Duration::from_millis(120);
-const SPINNER: [char; 8] = ['⣾', '⣽', '⣻', '⢿', '⡿', '⣟', '⣯', '⣷'];
-
-/// What the keyboard gave.
-enum Typed {
-    Line(String),
-    Interrupt,
-    End,
-}
 
 /// What is done after an answer.
 enum After {
@@ -45,11 +33,6 @@ enum After {
     /// The answer was stopped by Ctrl-C: the next one leaves.
     Stopped,
     Leave,
-}
-
-struct Screen {
-    colours: bool,
-    name: String,
 }
 
 pub(super) async fn run(
@@ -73,6 +56,9 @@ pub(super) async fn run(
     }
     let history = settings.data_dir().join("chat_history");
     let (ask, mut typed, printer) = keyboard(history)?;
+    // One listener for the whole conversation: it keeps a signal that comes while something else is
+    // awaited, and after the first the system's own way of ending is gone.
+    let mut interrupts = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
     // A note of our own stops; their late notices are not shown.
     let mut stops: Vec<MessageId> = Vec::new();
     let mut warned = false;
@@ -81,6 +67,7 @@ pub(super) async fn run(
         let line = loop {
             tokio::select! {
                 line = typed.recv() => break line.unwrap_or(Typed::End),
+                _ = interrupts.recv() => break Typed::Interrupt,
                 seen = client.next() => {
                     if let Seen::Reply(reply) = seen?
                         && !reply.answers.iter().all(|answered| stops.contains(answered))
@@ -114,7 +101,10 @@ pub(super) async fn run(
                 continue;
             }
             "quit" | "exit" => break,
-            own => match client.own(settings, own).await {
+            own => match tokio::select! {
+                done = client.own(settings, own) => done,
+                _ = interrupts.recv() => Some(Err("Interrupted; it may have been done.".to_owned())),
+            } {
                 Some(Ok(Own::Done { text, .. })) => {
                     println!("{}", without_controls(&text));
                     continue;
@@ -133,52 +123,25 @@ pub(super) async fn run(
                 },
             },
         };
-        match client.say(what).await? {
-            Spoken::Refused(because) => println!("{}", screen.bad(&because)),
-            Spoken::Accepted(message) => match answer(&mut client, &message, timeout, &screen, &mut stops).await? {
-                After::GoOn => {}
-                After::Stopped => warned = true,
-                After::Leave => break,
-            },
+        let said = tokio::select! {
+            said = client.say(what) => said,
+            _ = interrupts.recv() => Ok(Spoken::Refused("Interrupted; it may have been heard.".to_owned())),
+        };
+        match said {
+            Ok(Spoken::Refused(because)) => println!("{}", screen.bad(&because)),
+            // She may be back for the next one.
+            Err(err) => println!("{}", screen.bad(&format!("{err:#}"))),
+            Ok(Spoken::Accepted(message)) => {
+                match answer(&mut client, &message, timeout, &screen, &mut stops, &mut interrupts).await? {
+                    After::GoOn => {}
+                    After::Stopped => warned = true,
+                    After::Leave => break,
+                }
+            }
         }
     }
     println!("Goodbye. What was not answered yet will be here when you come back.");
     Ok(ExitCode::SUCCESS)
-}
-
-type Keyboard = (SyncSender<()>, mpsc::Receiver<Typed>, SyncSender<String>);
-
-/// Reads lines on a thread of its own: an editor blocks. One line is read for
-/// every token sent; the last sender prints above the line being edited.
-fn keyboard(history: std::path::PathBuf) -> anyhow::Result<Keyboard> {
-    let (ask, asked) = sync_channel::<()>(1);
-    let (tell, typed) = mpsc::channel(1);
-    let printer = ExternalPrinter::new(64);
-    let print = printer.sender();
-    let history = FileBackedHistory::with_file(HISTORY, history).context("open the chat's history")?;
-    std::thread::Builder::new()
-        .name("keyboard".into())
-        .spawn(move || {
-            let mut editor = Reedline::create().with_history(Box::new(history)).with_external_printer(printer);
-            let prompt = DefaultPrompt::new(DefaultPromptSegment::Basic("you".into()), DefaultPromptSegment::Empty);
-            while asked.recv().is_ok() {
-                let line = match editor.read_line(&prompt) {
-                    Ok(Signal::Success(line)) => {
-                        // At once: the thread may not live to its end. A history
-                        // that cannot be written is no reason to stop talking.
-                        let _ = editor.sync_history();
-                        Typed::Line(line)
-                    }
-                    Ok(Signal::CtrlC) => Typed::Interrupt,
-                    Ok(_) | Err(_) => Typed::End,
-                };
-                if tell.blocking_send(line).is_err() {
-                    return;
-                }
-            }
-        })
-        .context("start the keyboard's thread")?;
-    Ok((ask, typed, print))
 }
 
 /// Shows the answer to a message as it comes. Ctrl-C stops it, twice leaves.
@@ -188,6 +151,7 @@ async fn answer(
     timeout: Duration,
     screen: &Screen,
     stops: &mut Vec<MessageId>,
+    interrupts: &mut SignalStream,
 ) -> anyhow::Result<After> {
     let turn = client.turn_of(message);
     let mut viewer = Viewer::new(turn);
@@ -195,10 +159,7 @@ async fn answer(
     let mut doing = Doing::new(screen.colours);
     let mut tick = tokio::time::interval(TICK);
     let deadline = Instant::now() + timeout;
-    // One listener for the whole answer: it keeps a signal that comes while
-    // something else is awaited.
-    let mut interrupted = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
-    let mut interrupts = 0;
+    let mut interrupted = 0;
     loop {
         let seen = tokio::select! {
             seen = client.next() => seen?,
@@ -206,9 +167,9 @@ async fn answer(
                 doing.draw()?;
                 continue;
             }
-            _ = interrupted.recv() => {
-                interrupts += 1;
-                if interrupts > 1 {
+            _ = interrupts.recv() => {
+                interrupted += 1;
+                if interrupted > 1 {
                     doing.clear()?;
                     return Ok(After::Leave);
                 }
@@ -249,7 +210,7 @@ async fn answer(
             Seen::Reply(reply) if reply.answers.contains(message) => {
                 doing.clear()?;
                 finish(screen, &mut markdown, &viewer, &reply)?;
-                return Ok(if interrupts > 0 { After::Stopped } else { After::GoOn });
+                return Ok(if interrupted > 0 { After::Stopped } else { After::GoOn });
             }
             Seen::Reply(_) => {}
         }
@@ -281,73 +242,4 @@ fn finish(
         println!("{}", screen.dim(&format!("({notice})")));
     }
     Ok(())
-}
-
-impl Screen {
-    fn markdown(&self) -> Markdown<std::io::Stdout> {
-        let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns));
-        Markdown::new(stdout(), width, self.colours)
-    }
-
-    fn bold(&self, text: &str) -> String {
-        if self.colours { text.bold().to_string() } else { text.to_owned() }
-    }
-
-    fn dim(&self, text: &str) -> String {
-        if self.colours { text.dim().to_string() } else { text.to_owned() }
-    }
-
-    fn bad(&self, text: &str) -> String {
-        if self.colours { text.red().to_string() } else { text.to_owned() }
-    }
-}
-
-/// The line that says what she is doing, and for how long.
-struct Doing {
-    words: String,
-    since: Instant,
-    frame: usize,
-    shown: bool,
-    speaking: bool,
-    colours: bool,
-}
-
-impl Doing {
-    fn new(colours: bool) -> Self {
-        Self { words: "reading".into(), since: Instant::now(), frame: 0, shown: false, speaking: false, colours }
-    }
-
-    fn says(&mut self, words: &str) {
-        self.words = words.to_owned();
-        self.since = Instant::now();
-        self.speaking = false;
-    }
-
-    /// Text is being written: the line goes.
-    fn quiet(&mut self) -> std::io::Result<()> {
-        self.speaking = true;
-        self.clear()
-    }
-
-    fn draw(&mut self) -> std::io::Result<()> {
-        if self.speaking {
-            return Ok(());
-        }
-        self.frame += 1;
-        let line =
-            format!("{} {} … {} s", SPINNER[self.frame % SPINNER.len()], self.words, self.since.elapsed().as_secs());
-        let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns));
-        let line: String = line.chars().take(width.saturating_sub(1)).collect();
-        execute!(stdout(), MoveToColumn(0), Clear(ClearType::CurrentLine))?;
-        write!(stdout(), "{}", if self.colours { line.dim().to_string() } else { line })?;
-        self.shown = true;
-        stdout().flush()
-    }
-
-    fn clear(&mut self) -> std::io::Result<()> {
-        if std::mem::take(&mut self.shown) {
-            execute!(stdout(), MoveToColumn(0), Clear(ClearType::CurrentLine))?;
-        }
-        Ok(())
-    }
 }

@@ -19,12 +19,14 @@ pub(crate) enum Show {
 
 /// What she is doing, in words.
 pub(crate) fn in_words(activity: &Activity) -> String {
+    // One line: it stands where others will.
+    let line = |text: &str| without_controls(text).split_whitespace().collect::<Vec<_>>().join(" ");
     match activity {
         Activity::Thinking | Activity::ToolFinished { .. } => "thinking".to_owned(),
-        Activity::ToolStarted { tool } => format!("using {}", without_controls(tool)),
-        Activity::Retrying { detail } => without_controls(detail),
+        Activity::ToolStarted { tool } => format!("using {}", line(tool)),
+        Activity::Retrying { detail } => line(detail),
         Activity::Resuming => "resuming".to_owned(),
-        Activity::ToolProgressed { text } => without_controls(text),
+        Activity::ToolProgressed { text } => line(text),
     }
 }
 

@@ -12,12 +12,13 @@ use proto::terminal::Saying;
 use serde_json::{Value, json};
 use service_kit::settings::Settings;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::client::{Client, Own, Seen, Spoken};
 use super::live::{Show, Viewer};
 use super::{HELP, saying};
+use crate::written;
 
 /// Exit status after Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -42,9 +43,16 @@ pub(super) async fn run(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut input = BufReader::new(tokio::io::stdin());
+    // One listener for the whole run: after the first the system's own way of ending is gone.
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let mut failed = false;
     let mut number = 0;
-    while let Some(line) = read_line(&mut input).await? {
+    loop {
+        let line = tokio::select! {
+            line = read_line(&mut input) => line?,
+            _ = interrupts.recv() => return Ok(ExitCode::from(INTERRUPTED)),
+        };
+        let Some(line) = line else { break };
         number += 1;
         let what = match line {
             Line::Text(text) => match text.trim() {
@@ -60,7 +68,10 @@ pub(super) async fn run(
                     crate::commands::run_status(settings, json).await?;
                     continue;
                 }
-                own => match client.own(settings, own).await {
+                own => match tokio::select! {
+                    done = client.own(settings, own) => done,
+                    _ = interrupts.recv() => return Ok(ExitCode::from(INTERRUPTED)),
+                } {
                     Some(Ok(Own::Say(what))) => what,
                     Some(Ok(Own::Done { event, text })) => {
                         match json {
@@ -90,16 +101,26 @@ pub(super) async fn run(
                 continue;
             }
         };
-        let message = match client.say(what).await? {
-            Spoken::Accepted(message) => message,
-            Spoken::Refused(because) => {
+        let said = tokio::select! {
+            said = client.say(what) => said,
+            _ = interrupts.recv() => return Ok(ExitCode::from(INTERRUPTED)),
+        };
+        let because = match said {
+            Ok(Spoken::Accepted(message)) => Ok(message),
+            Ok(Spoken::Refused(because)) => Err(because),
+            // The lines that follow may be heard.
+            Err(err) => Err(format!("{err:#}")),
+        };
+        let message = match because {
+            Ok(message) => message,
+            Err(because) => {
                 failed = true;
                 refuse(json, None, &format!("line {number}: {because}"))?;
                 continue;
             }
         };
         emit(json, json!({"event": "accepted", "message": message.as_str()}))?;
-        match answer(&mut client, &message, timeout, json).await? {
+        match answer(&mut client, &message, timeout, json, &mut interrupts).await? {
             Ended::Well => {}
             Ended::Badly => failed = true,
             Ended::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
@@ -109,15 +130,20 @@ pub(super) async fn run(
 }
 
 /// Waits for the reply that names a message; Ctrl-C stops its turn, twice leaves.
-async fn answer(client: &mut Client, message: &MessageId, timeout: Duration, json: bool) -> anyhow::Result<Ended> {
+async fn answer(
+    client: &mut Client,
+    message: &MessageId,
+    timeout: Duration,
+    json: bool,
+    interrupts: &mut Signal,
+) -> anyhow::Result<Ended> {
     let mut viewer = Viewer::new(client.turn_of(message));
     let deadline = Instant::now() + timeout;
-    let mut signals = signal(SignalKind::interrupt())?;
     let mut interrupted = false;
     loop {
         let seen = tokio::select! {
             seen = client.next() => seen?,
-            _ = signals.recv() => {
+            _ = interrupts.recv() => {
                 if std::mem::replace(&mut interrupted, true) {
                     return Ok(Ended::Interrupted);
                 }
@@ -192,11 +218,11 @@ fn print_reply(as_json: bool, reply: &Reply) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     // A file gets the text as it is; a terminal must not obey it.
-    match out.is_terminal() {
-        true => writeln!(out, "{}", without_controls(&reply.text))?,
-        false => writeln!(out, "{}", reply.text)?,
-    }
-    Ok(out.flush()?)
+    let shown = match out.is_terminal() {
+        true => writeln!(out, "{}", without_controls(&reply.text)),
+        false => writeln!(out, "{}", reply.text),
+    };
+    Ok(written(shown.and_then(|()| out.flush()))?)
 }
 
 fn refuse(as_json: bool, message: Option<&MessageId>, why: &str) -> anyhow::Result<()> {
@@ -211,8 +237,7 @@ fn refuse(as_json: bool, message: Option<&MessageId>, why: &str) -> anyhow::Resu
 fn emit(as_json: bool, event: Value) -> anyhow::Result<()> {
     if as_json {
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{event}")?;
-        out.flush()?;
+        written(writeln!(out, "{event}").and_then(|()| out.flush()))?;
     }
     Ok(())
 }

@@ -77,8 +77,12 @@ pub(super) async fn ask(bus: &Bus, person: &Principal, asked: Result<Asked, Stri
         Asked::Resources => {
             let found = servers.each(|name| McpCommand::Resources { name }).await?;
             let line = |(server, answer): &(String, McpAnswer)| {
-                let resources = answer.resources.iter().map(|one| (one.uri.as_str(), one.name.as_str()));
-                lines(server, resources)
+                let words = |one: &McpResource| match one.has_changed {
+                    true => format!("{} (changed since it was read)", one.name),
+                    false => one.name.clone(),
+                };
+                let named: Vec<_> = answer.resources.iter().map(|one| (one.uri.as_str(), words(one))).collect();
+                lines(server, named.iter().map(|(uri, words)| (*uri, words.as_str())))
             };
             found.iter().map(line).collect()
         }
@@ -116,10 +120,7 @@ pub(super) async fn ask(bus: &Bus, person: &Principal, asked: Result<Asked, Stri
             let answer = servers.answer(McpCommand::Refresh { name: String::new() }).await?;
             format!("Started anew: {} servers. /tools shows what they offer.", answer.servers.len())
         }
-        Asked::Remove(name) => {
-            servers.answer(McpCommand::Uninstall { name: name.clone() }).await?;
-            format!("`{name}` is gone.")
-        }
+        Asked::Remove(name) => servers.answer(McpCommand::Uninstall { name }).await?.text,
     };
     let text = if text.trim().is_empty() { "There is nothing.".to_owned() } else { visible(text.trim_end()) };
     Ok(Own::done("servers", text))

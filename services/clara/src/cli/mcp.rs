@@ -9,7 +9,7 @@ pub enum McpCommand {
     /// Install a server: shows what would be run, starts it once, lists its tools, and keeps it.
     ///
     /// Sources: npm:PACKAGE (or @scope/name, or a bare name), pypi:PACKAGE,
-    /// github:OWNER/REPOSITORY, docker:IMAGE, smithery:NAME, a path, or a URL.
+    /// github:OWNER/REPOSITORY, docker:IMAGE, smithery:NAME, smithery-hosted:NAME, a path, or a URL.
     /// Nothing goes through a shell. In a value of --env or --header, ${NAME} stands for
     /// the tool runner's own variable of that name, so that no secret is stored.
     #[command(after_help = "Examples:\n  clara mcp install npm:@modelcontextprotocol/server-everything\n  \
@@ -17,7 +17,7 @@ pub enum McpCommand {
                             clara mcp install https://mcp.example.org/mcp --header 'Authorization=Bearer ${EXAMPLE_TOKEN}'\n  \
                             clara mcp install ./my-server --name mine -- --verbose")]
     Install(Install),
-    /// Remove a server.
+    /// Remove a server; of everybody's, first what you have authorised it with for yourself.
     #[command(visible_alias = "remove")]
     Uninstall { name: String },
     /// The servers that you may use.

@@ -46,8 +46,12 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
     match what {
         McpCommand::Install(install) => mcp.install(install).await,
         McpCommand::Uninstall { name } => {
-            mcp.ask(Asked::Uninstall { name: name.clone() }).await?;
-            mcp.report("uninstalled", &name)
+            let text = mcp.ask(Asked::Uninstall { name: name.clone() }).await?.text;
+            match json {
+                true => println!("{}", json!({"uninstalled": name, "text": text})),
+                false => println!("{text}"),
+            }
+            Ok(ExitCode::SUCCESS)
         }
         McpCommand::List => {
             let answer = mcp.ask(Asked::List).await?;
@@ -86,7 +90,9 @@ pub(super) async fn run(settings: &Settings, what: McpCommand, json: bool) -> an
         }
         McpCommand::OauthComplete { name, address, whose } => {
             let server = Server { name, for_all: whose.all };
-            mcp.tools(&mcp.authorise(&server, Authorisation::Complete(callback(&address, ""))).await?)
+            let back = callback(&address, "");
+            authorise::agreed(&back)?;
+            mcp.tools(&mcp.authorise(&server, Authorisation::Complete(back)).await?)
         }
         McpCommand::OauthStatus { name, whose } => {
             mcp.text(&mcp.authorise(&Server { name, for_all: whose.all }, Authorisation::Status).await?)
@@ -159,7 +165,10 @@ impl Mcp {
         if !self.json {
             println!("`{name}` would run, with the rights of the tool runner:\n    {}", shown(&launch));
         }
-        if !yes && !confirmed("Install it?")? {
+        if !yes && self.json {
+            println!("{}", json!({"planned": name, "runs": shown(&launch)}));
+        }
+        if !yes && !self.confirmed("Install it?")? {
             bail!("not installed");
         }
         if !self.json {
@@ -183,6 +192,18 @@ impl Mcp {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Asks whoever sits at the terminal, who was shown what it is about. Scripts say it beforehand.
+    fn confirmed(&self, question: &str) -> anyhow::Result<bool> {
+        if self.json || !std::io::stdin().is_terminal() {
+            bail!("nobody is there to agree: say --yes after you have looked at it");
+        }
+        print!("{question} [y/N] ");
+        std::io::stdout().flush()?;
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line)?;
+        Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+
     /// Agrees to what is shown, and to nothing that came after it.
     async fn approve(&self, name: String, yes: bool) -> anyhow::Result<ExitCode> {
         let mut seen = self.ask(Asked::Tools { name: name.clone() }).await?;
@@ -193,10 +214,10 @@ impl Mcp {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        if !self.json {
+        if !self.json || !yes {
             self.tools(&seen)?;
         }
-        if !yes && !confirmed("Let models read and call this?")? {
+        if !yes && !self.confirmed("Let models read and call this?")? {
             bail!("not approved");
         }
         let hashes = seen.tools.into_iter().map(|tool| tool.hash).collect();
@@ -255,15 +276,4 @@ fn pairs(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
         Ok((name.to_owned(), value.to_owned()))
     };
     given.iter().map(pair).collect()
-}
-
-fn confirmed(question: &str) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        bail!("nobody is there to agree: say --yes after you have looked at it");
-    }
-    print!("{question} [y/N] ");
-    std::io::stdout().flush()?;
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }

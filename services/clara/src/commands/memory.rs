@@ -249,7 +249,7 @@ impl Memories {
 
     async fn clear(&self, yes: bool) -> anyhow::Result<ExitCode> {
         if !yes {
-            if !std::io::stdin().is_terminal() {
+            if self.json || !std::io::stdin().is_terminal() {
                 bail!("this erases everything of {}: say --yes if that is meant", self.principal.user);
             }
             print!(

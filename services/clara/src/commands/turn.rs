@@ -7,6 +7,8 @@ use anyhow::{Context, bail};
 use bus::{JournalStore, Recorded, TurnSummary};
 use domain::journal::{Entry, Record, TurnState};
 use domain::message::without_controls;
+use domain::turn::Reply;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use service_kit::settings::Settings;
 
@@ -19,6 +21,8 @@ mod why; // What led to the answer.
 
 /// Turns that are looked through, at most.
 const TURNS: usize = 100_000;
+/// Journals that are read at the same time.
+const PARALLEL: usize = 16;
 /// Longest text that a line shows, in characters.
 const LINE: usize = 100;
 
@@ -37,37 +41,48 @@ pub(super) async fn run(settings: &Settings, what: TurnCommand, json: bool) -> a
 }
 
 async fn list(journals: &JournalStore, limit: usize, json: bool) -> anyhow::Result<()> {
-    let mut turns = Vec::new();
-    for turn in journals.turns(TURNS).await? {
-        let records = journals.records(&turn.conversation, turn.turn).await?;
-        let begun = records.first().map_or(0, |recorded| recorded.record.at_ms);
-        turns.push((begun, turn, TurnState::fold(records.iter().map(|recorded| &recorded.record))));
-    }
-    turns.sort_by_key(|(begun, ..)| std::cmp::Reverse(*begun));
+    let read = stream::iter(journals.turns(TURNS).await?).map(|turn| Listed::read(journals, turn));
+    let mut turns: Vec<Listed> = read.buffer_unordered(PARALLEL).try_collect().await?;
+    turns.sort_by_key(|turn| std::cmp::Reverse(turn.begun_ms));
     if turns.is_empty() && !json {
         println!("There are no turns yet.");
     }
-    for (begun, turn, state) in turns.into_iter().take(limit) {
-        let asked = state
-            .context
-            .as_ref()
-            .and_then(|context| context.request.messages.first())
-            .map_or("", |message| &message.text);
-        let outcome =
-            state.reply.as_ref().map_or("running".to_owned(), |reply| format!("{:?}", reply.kind).to_lowercase());
+    for Listed { turn, begun_ms, asked, outcome, steps } in turns.into_iter().take(limit) {
         if json {
             println!(
                 "{}",
                 json!({
-                    "turn": turn.turn.to_string(), "conversation": turn.conversation.to_string(), "begun_ms": begun,
-                    "asked": asked, "outcome": outcome, "steps": state.steps.len(), "records": turn.records,
+                    "turn": turn.turn.to_string(), "conversation": turn.conversation.to_string(), "begun_ms": begun_ms,
+                    "asked": asked, "outcome": outcome, "steps": steps, "records": turn.records,
                 })
             );
         } else {
-            println!("{}  {}  {outcome:<9} {}", turn.turn, time(begun), one_line(asked));
+            println!("{}  {}  {outcome:<9} {}", turn.turn, time(begun_ms), one_line(&asked));
         }
     }
     Ok(())
+}
+
+/// What a list shows of a turn: no more of its journal is kept.
+struct Listed {
+    turn: TurnSummary,
+    begun_ms: i64,
+    asked: String,
+    outcome: String,
+    steps: usize,
+}
+
+impl Listed {
+    async fn read(journals: &JournalStore, turn: TurnSummary) -> anyhow::Result<Self> {
+        let records = journals.records(&turn.conversation, turn.turn).await?;
+        let begun_ms = records.first().map_or(0, |recorded| recorded.record.at_ms);
+        let state = TurnState::fold(records.iter().map(|recorded| &recorded.record));
+        let first = state.context.as_ref().and_then(|context| context.request.messages.first());
+        let asked = first.map(|message| message.text.clone()).unwrap_or_default();
+        let ended = |reply: &Reply| format!("{:?}", reply.kind).to_lowercase();
+        let outcome = state.reply.as_deref().map_or("running".to_owned(), ended);
+        Ok(Self { turn, begun_ms, asked, outcome, steps: state.steps.len() })
+    }
 }
 
 /// The turn whose id begins so, with its journal.

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(3);
 /// How long `down` waits.
 const DOWN: Duration = Duration::from_secs(40);
 
-pub(super) async fn run(settings: Settings, until_idle: bool, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mut settings: Settings, until_idle: bool, json: bool) -> anyhow::Result<ExitCode> {
     // Before anything slow: a signal during the start is heard too.
     let stop = signal::shutdown().context("listen for signals")?;
     let folder = Folder::open(&settings)?;
@@ -38,6 +38,8 @@ pub(super) async fn run(settings: Settings, until_idle: bool, json: bool) -> any
         let own = NatsServer::start(&settings, &folder).await?;
         named.url = own.url();
         named.login = bus::Login::token(own.token());
+        // Known as a secret, it is kept out of what leaves.
+        settings = settings.with([("NATS_TOKEN", own.token())]);
         nats = Some(own);
     }
     let served = serve(&settings, &folder, named, &mut nats, stop, until_idle, json).await;

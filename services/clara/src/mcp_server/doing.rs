@@ -20,6 +20,8 @@ use crate::commands::time;
 
 /// How long the memory service may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often is looked whether a turn runs that is to be stopped.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long an erasure may take, which goes through every store and stream.
 const ERASING: Duration = Duration::from_secs(120);
 /// Memories that are given at once.
@@ -171,15 +173,21 @@ impl Way {
             Spoken::Refused(because) => return Err(because),
         };
         let deadline = tokio::time::Instant::now() + self.patience;
-        let mut is_stopped = false;
+        let (mut is_cancelled, mut is_stopped) = (false, false);
+        let mut looks = tokio::time::interval(LOOK);
         let (mut viewer, mut told_of) = (Viewer::new(terminal.turn_of(&message)), 0);
         loop {
             let seen = tokio::select! {
                 seen = terminal.next() => seen.map_err(told)?,
-                () = client.cancelled.cancelled(), if !is_stopped => {
-                    is_stopped = true;
-                    // One that waits stops nobody else's turn.
+                () = client.cancelled.cancelled(), if !is_cancelled => {
+                    is_cancelled = true;
+                    continue;
+                }
+                // A turn that waits or is prepared yet is stopped when it runs: before, a stop would be
+                // another's.
+                _ = looks.tick(), if is_cancelled && !is_stopped => {
                     if terminal.snapshot(terminal.turn_of(&message)).await.is_some() {
+                        is_stopped = true;
                         terminal.say(Saying::Stop).await.map_err(told)?;
                     }
                     continue;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use domain::mcp::{Authorisation, callback};
+use domain::mcp::{Authorisation, Callback, callback};
+use domain::message::without_controls;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -36,14 +37,24 @@ impl Mcp {
         let back = tokio::time::timeout(patience, led_back(&listener)).await;
         let back = back.context("nobody agreed in time; begin again")??;
         let back = callback(&back, "");
-        if back.code.is_empty() {
-            bail!("not authorised: the page led back without a code");
-        }
+        agreed(&back)?;
         let answer = self.authorise(server, Authorisation::Complete(back)).await?;
         if !self.json {
             println!("`{}` is authorised. It offers:", server.name);
         }
         self.tools(&answer)
+    }
+}
+
+/// Whether somebody agreed there.
+pub(super) fn agreed(back: &Callback) -> anyhow::Result<()> {
+    match &back.refusal {
+        Some(why) if back.code.is_empty() => {
+            let why = without_controls(why);
+            bail!("not authorised: the page led back with {why:?}; begin again to agree there")
+        }
+        None if back.code.is_empty() => bail!("not authorised: the page led back without a code; begin again"),
+        _ => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@ impl Memories {
             before = Some(last.id.clone());
             let mut out = std::io::stdout().lock();
             for fact in &answer.facts {
-                writeln!(out, "{}", to_line(fact))?;
+                crate::written(writeln!(out, "{}", to_line(fact)))?;
             }
         }
     }
