@@ -93,6 +93,35 @@ async fn code_runs_in_a_folder_that_lasts_and_is_ones_own() {
     assert_eq!(bob.asks("call list_files {}").await.text, "result: There are no files.");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_programs_define_is_there_for_the_next_ones() {
+    let (model, folder) = (obedient().await, tempfile::tempdir().unwrap());
+    let mut sandbox = plan(&model, folder.path()).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let mut python = async |code: &str| terminal.asks(&format!("python {code}")).await.text;
+    let defined = python(
+        "import math\nclass Trip:\n    def __init__(self, to):\n        self.to = to\n\
+         def far(most=3):\n    return math.floor(2.7) + most\ntrip, n = Trip('Oslo'), [1, 2]",
+    );
+    assert_eq!(defined.await, "result: It ended well, and printed nothing.");
+    sandbox.kill("tool-runner", 0);
+    sandbox.start_service("tool-runner", 0);
+    sandbox.ready(1).await;
+    assert_eq!(python("print(trip.to, far(), sum(n))").await, "result: Oslo 5 3\n");
+    // What a program did before it failed counts, and its lines are its own.
+    let failed = python("y = 7\n1/0").await;
+    assert!(
+        failed.contains("ZeroDivisionError") && failed.contains("line 2") && failed.contains("status 1"),
+        "{failed}"
+    );
+    let lock = python("import threading; lock = threading.Lock(); print(y)").await;
+    assert_eq!(lock, "result: 7\n[not kept for the next program: lock]\n");
+    let mut bob = Terminal::open(sandbox.bus().await, "cli-bob", "main").await;
+    assert_eq!(bob.asks("python print('trip' in globals())").await.text, "result: False\n");
+    let reset = r#"call execute_python {"code": "print('trip' in globals())", "reset": true}"#;
+    assert_eq!(terminal.asks(reset).await.text, "result: False\n");
+}
+
 /// What an attempt prints that succeeded.
 const SUCCEEDED: &str = "it-succeeded";
 

@@ -76,11 +76,16 @@ pub(super) fn all(place: &Arc<Place>) -> Vec<Arc<dyn Tool>> {
             spec(
                 "execute_python",
                 &format!(
-                    "Runs Python 3 in a sandbox {network}, in the person's working folder, and gives what it prints."
+                    "Runs Python 3 in a sandbox {network}, in the person's working folder, and gives what it prints. \
+                     What earlier programs imported and defined is there, as far as it can be kept."
                 ),
                 Effect::Once,
                 Risk::Moderate,
-                json!({"code": code("The program"), "description": {"type": "string", "maxLength": 500, "description": "What it is for"}}),
+                json!({
+                    "code": code("The program"),
+                    "description": {"type": "string", "maxLength": 500, "description": "What it is for"},
+                    "reset": {"type": "boolean", "description": "Forget first what earlier programs defined"},
+                }),
                 &["code"],
             ),
             Doing::Python,
@@ -193,7 +198,11 @@ impl Tool for SandboxTool {
         };
         let run = |command: &[&str], input: &str| self.place.plan(&folder, command, input);
         match self.doing {
-            Doing::Python => self.place.run(run(&["python3", "-"], text(&arguments, "code"))).await,
+            Doing::Python => {
+                let reset = arguments.get("reset").and_then(Value::as_bool).unwrap_or(false).then_some("reset");
+                let command: Vec<&str> = ["python3", "-c", PROGRAM].into_iter().chain(reset).collect();
+                self.place.run(run(&command, text(&arguments, "code"))).await
+            }
             Doing::Shell => self.place.run(run(&["/bin/sh", "-c", text(&arguments, "command")], "")).await,
             Doing::Install => match &self.place.packages {
                 Some(packages) => packages.install(&self.place, &folder, text(&arguments, "package")).await,
@@ -226,6 +235,9 @@ impl Tool for SandboxTool {
         }
     }
 }
+
+/// Runs a program that knows what the programs before it defined.
+const PROGRAM: &str = include_str!("sandbox/program.py");
 
 /// The archive and where it is unpacked to, as paths inside.
 fn unpacking(arguments: &Value) -> Result<[String; 2], String> {
