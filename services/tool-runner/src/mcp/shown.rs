@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use domain::mcp::{Launch, McpServer, McpTool, Status};
 use domain::untrusted::visible;
 
-use crate::ports::Installed;
+use crate::ports::{Installed, McpError};
 
 /// What a person may see of a server.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ pub(super) struct Sees {
 pub(super) fn server(installed: Installed, status: Status, last_error: String, sees: Sees) -> McpServer {
     let status = match status {
         _ if !installed.is_enabled => Status::Disabled,
-        Status::Stopped if awaits(&installed) => Status::PendingAuth,
+        Status::Stopped | Status::Failed if awaits(&installed) => Status::PendingAuth,
         status => status,
     };
     McpServer {
@@ -40,7 +40,7 @@ pub(super) fn server(installed: Installed, status: Status, last_error: String, s
 /// Whether somebody has to authorise it before anything of it is known.
 fn awaits(installed: &Installed) -> bool {
     let is_far = matches!(installed.launch, Launch::Http { .. });
-    is_far && installed.tools.is_empty() && !installed.last_error.is_empty()
+    is_far && installed.tools.is_empty() && installed.last_error == McpError::Unauthorized.to_string()
 }
 
 /// All that a model would read of the tools, for whoever is to agree to it.

@@ -100,10 +100,12 @@ impl All {
         let call = self.running.values_mut().min_by_key(|call| call.samples).ok_or("no call is in work")?;
         let sampler = call.sampler.clone().ok_or("nobody has agreed to it: `clara mcp sampling` does")?;
         call.samples += 1;
-        match call.samples <= SAMPLES {
-            true => Ok(sampler),
-            false => Err("it had words of the model too often in one call"),
+        if call.samples > SAMPLES {
+            return Err("it had words of the model too often in one call");
         }
+        // Whoever pays for it sees it.
+        call.progress.send_replace(format!("asks Clara's model ({} of {SAMPLES})", call.samples));
+        Ok(sampler)
     }
 
     fn keep(&mut self, question: String) {
@@ -220,7 +222,8 @@ mod tests {
 
     #[test]
     fn words_of_the_model_are_for_who_pays_for_every_call_in_work() {
-        let calls = Calls::default();
+        let (calls, told) = (Calls::default(), watch::Sender::default());
+        let heard = told.subscribe();
         let call = |user: &str| {
             let person = Principal { user: user.into(), name: user.into(), tenant: "local".into() };
             let conversation = ConversationId::derive(&Place {
@@ -229,7 +232,11 @@ mod tests {
                 channel: "main".into(),
                 thread: String::new(),
             });
-            calls.begin(Calling { sampler: Some(Arc::new(Payer(person, conversation))), ..with(None) })
+            calls.begin(Calling {
+                sampler: Some(Arc::new(Payer(person, conversation))),
+                progress: told.clone(),
+                ..with(None)
+            })
         };
         let payer = || calls.sampler().map(|sampler| sampler.payer().0.user.clone());
         assert!(payer().is_err(), "nobody calls");
@@ -237,6 +244,7 @@ mod tests {
         for _ in 0..2 * SAMPLES {
             assert_eq!(payer().as_deref(), Ok("ann"));
         }
+        assert_eq!(*heard.borrow(), "asks Clara's model (5 of 5)", "whoever pays sees it");
         assert!(payer().unwrap_err().contains("too often"));
         let three = call("bob");
         assert!(payer().unwrap_err().contains("several people"));
