@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
-use crate::approval::{ApprovalMode, Question};
-use crate::chat::{Answer, ChatMessage, ChatRequest, Usage};
+use crate::approval::Question;
+use crate::chat::{Answer, ChatRequest, Usage};
 use crate::decide::{self, Tools};
 use crate::ids::{CallId, ConversationId, TurnId};
 use crate::journal::{Call, Entry, StepState, TurnState};
-use crate::tool::{Consent, Outcome, OutcomeKind, ToolSpec};
+use crate::policy::{Ruling, ruled};
+use crate::tool::{Consent, Effect, Outcome, OutcomeKind, ToolSpec};
 use crate::tool_search;
 use crate::turn::TurnContext;
+
+/// Names of what was done before that are kept, at most.
+const DONE: usize = 50;
 
 /// What a person says about a call: of one that may or may not have happened, or of one
 /// that waits for their word.
@@ -100,6 +104,7 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
     let mut context = TurnContext {
         request: fresh.request.clone(),
         notices: fresh.notices.clone(),
+        rules: Vec::new(),
         // What it had read stands in the messages, and is no step of the new one.
         is_tainted: decide::is_tainted(old, known),
         ..known.clone()
@@ -108,20 +113,25 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
         Carry::Fork { at } => at,
         Carry::Answered(_) => u32::try_from(old.steps.len().checked_sub(1)?).ok()?,
     };
-    // Of what its steps might have, what they had has gone into the messages.
-    let of_steps = |messages: &[ChatMessage]| messages[known.messages.len()..].iter().map(decide::tokens).sum();
     // What it had found, too, is no step of the new one.
     context.found = decide::found(old, before).into_iter().map(str::to_owned).collect();
     let now = |tool: &ToolSpec| as_of_now(tool, fresh);
-    context.tools = context.tools.iter().filter_map(now).collect();
-    context.later = context.later.iter().filter_map(now).collect();
+    context.tools = context.tools.iter().map(now).collect();
+    context.later = context.later.iter().map(now).collect();
+    // What the steps before the one that is taken over have done stays done; a fork does it elsewhere.
+    let of_steps = old.steps.iter().take(before as usize).flat_map(|step| &step.calls);
+    let once = of_steps.filter(|call| call.effect == Effect::Once && decide::has_run(call));
+    if let Carry::Answered(_) = carry {
+        context.done.extend(once.map(|call| call.name.clone()));
+        let excess = context.done.len().saturating_sub(DONE);
+        context.done.drain(..excess);
+    }
     let turn = context.request.turn;
     match carry {
         Carry::Fork { at } => {
             old.steps.get(at as usize)?;
             // All that the step was asked with, as the history of a first step.
             context.messages = decide::messages(old, known, at, Tools::Offered);
-            context.room = known.room.saturating_sub(of_steps(&context.messages));
             Some(vec![Entry::ContextFixed(Arc::new(context))])
         }
         Carry::Answered(choice) => {
@@ -129,7 +139,6 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
             let step = old.steps.get(index)?;
             // What the old turn found before stands in front of the question.
             context.messages = decide::messages(old, known, index as u32, Tools::Offered);
-            context.room = known.room.saturating_sub(of_steps(&context.messages));
             let asked = ChatRequest {
                 model: step.model.clone(),
                 system: Arc::clone(&context.system),
@@ -139,28 +148,25 @@ pub fn carry(old: &TurnState, fresh: &TurnContext, carry: Carry) -> Option<Vec<E
                 max_tokens: step.max_tokens,
             };
             let hash = asked.hash();
-            let may_run = |name: &str| context.tool(name).is_some();
+            let may_run = |name: &str| context.tool(name).is_none_or(|tool| tool.consent != Consent::Barred);
             let step = step_entries(turn, step, hash, choice, &may_run)?;
             Some([vec![Entry::ContextFixed(Arc::new(context))], step].concat())
         }
     }
 }
 
-/// A tool of the old turn as the policy and the mode of now have it; nothing if it may not be used any
-/// more. When nobody says now what there is, it is asked for.
-fn as_of_now(tool: &ToolSpec, fresh: &TurnContext) -> Option<ToolSpec> {
+/// A tool of the old turn as the policy and the mode of now have it.
+fn as_of_now(tool: &ToolSpec, fresh: &TurnContext) -> ToolSpec {
     if tool.name == tool_search::NAME {
-        return Some(tool.clone());
+        return tool.clone();
     }
-    let is_unknown = fresh.tools.is_empty() && fresh.later.is_empty();
-    let asked = match fresh.tool(&tool.name) {
-        Some(now) => now.consent == Consent::Asked || tool.consent == Consent::Asked,
-        None if is_unknown => true,
-        None => return None,
+    let consent = match ruled(&fresh.rules, fresh.request.asks(), tool) {
+        Ruling::Deny => Consent::Barred,
+        Ruling::Ask => Consent::Asked,
+        // What the turn could not do by itself, it cannot do because it goes on.
+        Ruling::Allow => tool.consent,
     };
-    // A mode that was chosen meanwhile holds from now on.
-    let asked = asked || fresh.request.approval == ApprovalMode::Chat;
-    Some(ToolSpec { consent: if asked { Consent::Asked } else { Consent::Given }, ..tool.clone() })
+    ToolSpec { consent, ..tool.clone() }
 }
 
 /// The step of another turn as the first one of this, with the person's word on

@@ -26,6 +26,15 @@ pub enum ChatMessage {
 }
 
 impl ChatMessage {
+    /// Whether it is a call of a tool, or what that gave.
+    pub fn is_of_a_step(&self) -> bool {
+        match self {
+            Self::Assistant { calls, .. } => !calls.is_empty(),
+            Self::ToolResult { .. } => true,
+            Self::User { .. } => false,
+        }
+    }
+
     pub fn user(text: impl Into<String>) -> Self {
         Self::User { text: text.into(), images: Vec::new() }
     }

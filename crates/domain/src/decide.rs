@@ -5,7 +5,6 @@ mod room; // What of its steps fits.
 
 pub(crate) use request::with_found;
 pub use request::{found, messages, request};
-pub(crate) use room::tokens;
 
 use crate::approval::{self, Question};
 use crate::carry;
@@ -73,9 +72,7 @@ pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
         return conclude(state, context, ReplyKind::Stopped, with_done("Stopped, for your next message.", state));
     }
     if state.idle_claims > limits.idle_claims {
-        let text = "I tried to answer several times and was interrupted each time, so I gave up. \
-                    Please send your message again.";
-        return conclude(state, context, ReplyKind::Failed, with_done(text, state));
+        return Next::Conclude(Box::new(given_up(state, context)));
     }
     let Some(last) = state.steps.last() else {
         return Next::AskModel { step: 0, tier: context.tier, tools: Tools::Offered };
@@ -118,6 +115,13 @@ pub fn decide(state: &TurnState, limits: &TurnLimits) -> Next {
     ask(state, limits, index + 1, last.tier)
 }
 
+/// The reply of a turn that goes round without getting on.
+pub fn given_up(state: &TurnState, context: &TurnContext) -> Reply {
+    let text = "I tried to answer several times and was interrupted each time, so I gave up. \
+                Please send your message again.";
+    reply(state, context, ReplyKind::Failed, with_done(text, state))
+}
+
 fn ask(state: &TurnState, limits: &TurnLimits, step: u32, tier: Tier) -> Next {
     let tools = if withheld(state, limits, step) { Tools::Withheld } else { Tools::Offered };
     Next::AskModel { step, tier, tools }
@@ -135,6 +139,9 @@ fn withheld(state: &TurnState, limits: &TurnLimits, step: u32) -> bool {
 /// must the model that reads this in the history, or it is done once more.
 fn with_done(text: &str, state: &TurnState) -> String {
     let mut text = text.to_owned();
+    for name in state.context.iter().flat_map(|context| &context.done) {
+        text.push_str(&format!(" `{name}` had run already."));
+    }
     for call in state.calls().filter(|call| call.effect == Effect::Once) {
         match call.outcome.as_ref().map(|outcome| outcome.kind) {
             Some(OutcomeKind::Succeeded) => text.push_str(&format!(" `{}` had run already.", call.name)),
@@ -152,6 +159,11 @@ pub fn refusal(context: &TurnContext, text: &str) -> Reply {
 
 fn ended(call: &Call, kind: OutcomeKind) -> bool {
     call.outcome.as_ref().is_some_and(|outcome| outcome.kind == kind)
+}
+
+/// Whether a call has run, or may have.
+pub(crate) fn has_run(call: &Call) -> bool {
+    ended(call, OutcomeKind::Succeeded) || ended(call, OutcomeKind::Unknown)
 }
 
 /// Whether a turn has read somebody else's words: from then on nothing consequential is
@@ -194,7 +206,7 @@ fn reply(state: &TurnState, context: &TurnContext, kind: ReplyKind, text: String
         notices: notices(state, context),
         tier: state.steps.last().map_or(context.tier, |step| step.tier),
         usage: state.usage(),
-        tool_calls: ran.count() as u32,
+        tool_calls: (ran.count() + context.done.len()) as u32,
         asks: None,
     }
 }
@@ -231,7 +243,7 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
             Some(format!("not run: at most {} tool calls in one answer; ask again for the rest", limits.calls_per_step))
         } else if let Some(reason) = &found {
             Some(format!("not run: {reason}. Answer with what you have."))
-        } else if spec.is_none() {
+        } else if spec.is_none_or(|spec| spec.consent == Consent::Barred) {
             Some(unknown_tool(asked, context))
         } else {
             malformed(asked)
@@ -256,7 +268,8 @@ fn plan(state: &TurnState, context: &TurnContext, step: u32, answer: &Answer, li
 const WAITS: &str = "it waits for the person's word";
 
 fn unknown_tool(asked: &ToolCall, context: &TurnContext) -> String {
-    let names: Vec<&str> = context.tools.iter().map(|tool| tool.name.as_str()).take(40).collect();
+    let usable = context.tools.iter().filter(|tool| tool.consent != Consent::Barred);
+    let names: Vec<&str> = usable.map(|tool| tool.name.as_str()).take(40).collect();
     let name: String = asked.name.chars().take(80).collect();
     format!("there is no tool `{name}`; the tools are: {}", names.join(", "))
 }

@@ -31,6 +31,24 @@ pub struct Rule {
     pub tools: Vec<String>,
 }
 
+/// A rule as far as it is about tools, for somebody somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolRule {
+    pub ruling: Ruling,
+    /// Names of tools, or `group:<name>`; empty: all.
+    pub tools: Vec<String>,
+}
+
+/// What rules that were read for somebody say of a tool.
+pub fn ruled(rules: &[ToolRule], mode: ApprovalMode, tool: &ToolSpec) -> Ruling {
+    let fits = |rule: &&ToolRule| rule.tools.is_empty() || rule.tools.iter().any(|pattern| means(pattern, tool));
+    let ruling = rules.iter().find(fits).map_or_else(|| by_risk(tool.risk), |rule| rule.ruling);
+    match mode {
+        ApprovalMode::Auto => ruling,
+        ApprovalMode::Chat => ruling.max(Ruling::Ask),
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     pub rules: Vec<Rule>,
@@ -47,18 +65,16 @@ pub struct Situation<'a> {
 }
 
 impl Policy {
-    pub fn ruling(&self, situation: &Situation<'_>, tool: &ToolSpec) -> Ruling {
-        let fits = |rule: &&Rule| self.fits(rule, situation, tool);
-        let ruling = self.rules.iter().find(fits).map_or_else(|| by_risk(tool.risk), |rule| rule.ruling);
-        match situation.mode {
-            ApprovalMode::Auto => ruling,
-            ApprovalMode::Chat => ruling.max(Ruling::Ask),
-        }
+    /// The rules that are about somebody, where they are, in their order.
+    pub fn of(&self, situation: &Situation<'_>) -> Vec<ToolRule> {
+        let fitting = self.rules.iter().filter(|rule| self.fits(rule, situation));
+        fitting.map(|rule| ToolRule { ruling: rule.ruling, tools: rule.tools.clone() }).collect()
     }
 
     /// The tools that are left, each with whether its calls are asked for.
     pub fn apply(&self, situation: &Situation<'_>, tools: Vec<ToolSpec>) -> Vec<ToolSpec> {
-        let ruled = tools.into_iter().map(|tool| (self.ruling(situation, &tool), tool));
+        let rules = self.of(situation);
+        let ruled = tools.into_iter().map(|tool| (ruled(&rules, situation.mode, &tool), tool));
         ruled
             .filter_map(|(ruling, tool)| match ruling {
                 Ruling::Allow => Some(ToolSpec { consent: Consent::Given, ..tool }),
@@ -68,7 +84,7 @@ impl Policy {
             .collect()
     }
 
-    fn fits(&self, rule: &Rule, situation: &Situation<'_>, tool: &ToolSpec) -> bool {
+    fn fits(&self, rule: &Rule, situation: &Situation<'_>) -> bool {
         let (user, (platform, channel)) = (situation.principal.user.as_str(), situation.route.ruled_by());
         let any = |patterns: &[String], fits: &dyn Fn(&str) -> bool| {
             patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern))
@@ -77,7 +93,6 @@ impl Policy {
         any(&rule.users, &|pattern| is_like(pattern, user))
             && any(&rule.roles, &of_role)
             && any(&rule.channels, &|pattern| is_like(pattern, &format!("{platform}/{channel}")))
-            && any(&rule.tools, &|pattern| means(pattern, tool))
     }
 }
 
@@ -150,7 +165,7 @@ mod tests {
     fn ruling(policy: &Policy, user: &str, channel: &str, mode: ApprovalMode, tool: &ToolSpec) -> Ruling {
         let principal = Principal { user: user.into(), name: String::new(), tenant: String::new() };
         let route = Route { platform: "cli".into(), channel: channel.into(), audience: Audience::Direct, parent: None };
-        policy.ruling(&Situation { principal: &principal, route: &route, mode }, tool)
+        ruled(&policy.of(&Situation { principal: &principal, route: &route, mode }), mode, tool)
     }
 
     #[test]

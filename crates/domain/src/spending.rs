@@ -69,10 +69,8 @@ impl Account {
 
     /// Puts what a call has cost in the place of what was reserved for it.
     pub fn settle(&mut self, call: &str, cost: Cost) {
-        // Twice is once.
-        if self.open.remove(call).is_some() {
-            self.spent = self.spent + cost;
-        }
+        self.open.remove(call);
+        self.spent = self.spent + cost;
     }
 }
 

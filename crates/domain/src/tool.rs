@@ -44,6 +44,8 @@ pub enum Intent {
 pub enum Consent {
     Given,
     Asked,
+    /// There are none any more: what it gave is read, and it is not offered.
+    Barred,
 }
 
 /// Which runner executes a tool: one work queue each.

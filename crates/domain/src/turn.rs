@@ -8,6 +8,7 @@ use crate::chat::{ChatMessage, Usage};
 use crate::ids::{ConversationId, MessageId, TurnId};
 use crate::memory::{Fact, Passage, Reminder};
 use crate::message::{Principal, Route, UserMessage};
+use crate::policy::ToolRule;
 use crate::tier::Tier;
 use crate::tool::ToolSpec;
 
@@ -91,6 +92,12 @@ pub struct TurnContext {
     pub is_tainted: bool,
     /// How many tokens what comes of its steps may have, beside all this.
     pub room: usize,
+    /// What the policy says of tools now; only for a turn that goes on from another one, whose tools
+    /// it is asked about.
+    pub rules: Vec<ToolRule>,
+    /// The tools that the turns which this one goes on from have run, which run once: whatever becomes
+    /// of this one, that was done.
+    pub done: Vec<String>,
 }
 
 impl TurnContext {

@@ -101,9 +101,12 @@ fn is_style(c: char) -> bool {
 fn seen(text: &str) -> impl Iterator<Item = (char, bool)> {
     let mut before = ' ';
     text.chars().map(move |c| {
-        let is_loose = is_style(c) && (before.is_ascii_alphabetic() || before.is_whitespace() || is_style(before));
-        before = c;
-        (c, is_hidden(c) || is_loose)
+        let has_styles = !before.is_ascii() || before.is_ascii_digit() || matches!(before, '#' | '*');
+        let hidden = is_hidden(c) || (is_style(c) && (!has_styles || is_style(before)));
+        if !hidden {
+            before = c;
+        }
+        (c, hidden)
     })
 }
 
@@ -188,7 +191,9 @@ mod tests {
             (visible("\u{2764}\u{fe0f}").chars().count(), suspicion("\u{2764}\u{fe0f}!")),
             (2, Suspicion::Clean)
         );
-        assert_eq!(visible("\u{2764}\u{fe0f}\u{fe0e}\u{fe0f}x\u{fe0f}").chars().count(), 3);
+        let between = "\u{2764}\u{fe0f}\u{200b}\u{fe0e}\u{fe0f}x\u{fe0f}";
+        assert_eq!(visible(between).chars().count(), 3);
+        assert_eq!(visible(&visible(between)), visible(between));
     }
 
     #[test]

@@ -135,6 +135,8 @@ fn context() -> TurnContext {
         notices: vec![],
         is_tainted: true,
         room: 9000,
+        rules: vec![domain::policy::ToolRule { ruling: domain::policy::Ruling::Deny, tools: vec!["group:fs".into()] }],
+        done: vec!["charge".into()],
     }
 }
 

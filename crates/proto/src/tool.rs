@@ -93,7 +93,8 @@ impl From<&ToolSpec> for v1::ToolSpec {
             .into(),
             group: value.group.clone(),
             untrusted: value.is_untrusted,
-            asks: value.consent == Consent::Asked,
+            asks: value.consent != Consent::Given,
+            barred: value.consent == Consent::Barred,
         }
     }
 }
@@ -113,7 +114,11 @@ impl TryFrom<v1::ToolSpec> for ToolSpec {
             },
             group: raw.group,
             is_untrusted: raw.untrusted,
-            consent: if raw.asks { Consent::Asked } else { Consent::Given },
+            consent: match (raw.barred, raw.asks) {
+                (true, _) => Consent::Barred,
+                (false, true) => Consent::Asked,
+                (false, false) => Consent::Given,
+            },
             name: raw.name,
             description: raw.description,
             schema: raw.schema,

@@ -1,6 +1,7 @@
 //! Turn requests, turn contexts, replies, deliveries.
 
 use domain::delivery::DeliveryRecord;
+use domain::policy::{Ruling, ToolRule};
 use domain::turn::{Reply, ReplyKind, TurnContext, TurnRequest};
 
 use crate::common::{
@@ -69,6 +70,8 @@ impl From<&TurnContext> for v1::RunTurn {
             passages: raws(&value.passages),
             reminders: raws(&value.reminders),
             tainted: value.is_tainted,
+            rules: value.rules.iter().map(rule_raw).collect(),
+            done: value.done.clone(),
             room: u64::try_from(value.room).ok().filter(|_| value.room < usize::MAX).unwrap_or(0),
         }
     }
@@ -90,10 +93,30 @@ impl TryFrom<v1::RunTurn> for TurnContext {
             passages: raw.passages.into_iter().map(Into::into).collect(),
             reminders: raw.reminders.into_iter().map(Into::into).collect(),
             is_tainted: raw.tainted,
+            rules: raw.rules.into_iter().map(rule).collect(),
+            done: raw.done,
             // An older build named none.
             room: if raw.room == 0 { usize::MAX } else { usize::try_from(raw.room).unwrap_or(usize::MAX) },
         })
     }
+}
+
+fn rule_raw(rule: &ToolRule) -> v1::ToolRule {
+    let ruling = match rule.ruling {
+        Ruling::Allow => v1::Ruling::Allow,
+        Ruling::Ask => v1::Ruling::Ask,
+        Ruling::Deny => v1::Ruling::Deny,
+    };
+    v1::ToolRule { ruling: ruling.into(), tools: rule.tools.clone() }
+}
+
+fn rule(raw: v1::ToolRule) -> ToolRule {
+    let ruling = match raw.ruling() {
+        v1::Ruling::Allow => Ruling::Allow,
+        v1::Ruling::Deny => Ruling::Deny,
+        v1::Ruling::Ask | v1::Ruling::Unspecified => Ruling::Ask,
+    };
+    ToolRule { ruling, tools: raw.tools }
 }
 
 impl From<&Reply> for v1::SendReply {

@@ -9,6 +9,15 @@ const FAILURES: u32 = 3;
 /// For how long, unless it is said otherwise.
 const REST_MS: i64 = 30_000;
 
+/// What a claim came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    Refused,
+    Allowed,
+    /// Alone, after a rest.
+    Probe,
+}
+
 #[derive(Debug)]
 pub struct Breaker {
     rest_ms: i64,
@@ -40,20 +49,22 @@ impl Breaker {
 
     /// Whether it may be asked now, where what follows may take long: after a rest one probes
     /// it, and the others go on waiting until the probe is noted, or has taken a rest's time.
-    pub fn claim(&self, now_ms: i64) -> bool {
+    pub fn claim(&self, now_ms: i64) -> Claim {
         let mut state = self.state();
-        let may = state.until_ms <= now_ms;
-        if may && state.until_ms > 0 {
-            state.until_ms = now_ms.saturating_add(self.rest_ms);
+        if state.until_ms > now_ms {
+            return Claim::Refused;
         }
-        may
+        if state.until_ms == 0 {
+            return Claim::Allowed;
+        }
+        state.until_ms = now_ms.saturating_add(self.rest_ms);
+        Claim::Probe
     }
 
-    /// Takes a claim back of which nothing was learnt: another may probe.
-    pub fn give_back(&self, now_ms: i64) {
-        let mut state = self.state();
-        if state.until_ms > 0 {
-            state.until_ms = now_ms;
+    /// Takes a claim back of which nothing was learnt: after a probe another one may.
+    pub fn give_back(&self, claim: Claim, now_ms: i64) {
+        if claim == Claim::Probe {
+            self.state().until_ms = now_ms;
         }
     }
 
@@ -105,15 +116,18 @@ mod tests {
     fn after_a_rest_one_probes_and_the_others_wait() {
         let breaker = Breaker::resting_for(Duration::from_secs(300));
         for _ in 0..3 {
-            assert!(breaker.claim(0), "those that run side by side are no probes");
+            assert_eq!(breaker.claim(0), Claim::Allowed, "those that run side by side are no probes");
         }
         (0..3).for_each(|_| breaker.note(false, 0));
-        assert!(!breaker.claim(299_999));
-        assert!(breaker.claim(300_000) && !breaker.claim(300_001), "one");
-        assert!(breaker.claim(600_001), "a probe that nobody noted is given up");
-        breaker.give_back(600_002);
-        assert!(breaker.claim(600_002) && !breaker.claim(600_003), "nothing was learnt: one more probes");
+        assert_eq!(breaker.claim(299_999), Claim::Refused);
+        assert_eq!((breaker.claim(300_000), breaker.claim(300_001)), (Claim::Probe, Claim::Refused), "one");
+        assert_eq!(breaker.claim(600_001), Claim::Probe, "a probe that nobody noted is given up");
+        breaker.give_back(Claim::Allowed, 600_002);
+        assert_eq!(breaker.claim(600_002), Claim::Refused, "another's rest is its own");
+        breaker.give_back(Claim::Probe, 600_002);
+        let claims = (breaker.claim(600_002), breaker.claim(600_003));
+        assert_eq!(claims, (Claim::Probe, Claim::Refused), "nothing was learnt: one more probes");
         breaker.note(true, 600_002);
-        assert!(breaker.claim(600_003) && breaker.claim(600_003));
+        assert_eq!((breaker.claim(600_003), breaker.claim(600_003)), (Claim::Allowed, Claim::Allowed));
     }
 }

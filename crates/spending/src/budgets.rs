@@ -70,9 +70,11 @@ impl Claim {
             Err(ModelError { fault: Fault::Transient, .. }) => self.cost_so_far(),
             Err(_) => Cost::default(),
         };
-        self.budgets.settle(&self.accounts, &self.call, cost).await;
-        // Only now: what breaks off before settles when it is dropped, and twice is once.
-        self.accounts.clear();
+        let (budgets, accounts) = (Arc::clone(&self.budgets), std::mem::take(&mut self.accounts));
+        let call = std::mem::take(&mut self.call);
+        // By itself: whoever waits for this may be ended, and it is counted all the same.
+        let settling = async move { budgets.settle(&accounts, &call, cost).await };
+        let _ = task::spawn(TaskKind::Work, "settle-call", settling).await;
     }
 
     fn cost_so_far(&self) -> Cost {

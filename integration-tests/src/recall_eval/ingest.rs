@@ -99,6 +99,8 @@ impl Ingested {
             notices: Vec::new(),
             is_tainted: false,
             room: usize::MAX,
+            rules: Vec::new(),
+            done: Vec::new(),
         };
         let mut journal = self.bus.journals().await?.read(&self.conversation, turn).await?;
         journal.claim("eval", 0, vec![Entry::ContextFixed(std::sync::Arc::new(context))], session.at_ms).await?;

@@ -6,6 +6,7 @@ use domain::budget::{MESSAGE_TOKENS, history_to_drop, prompt_budget, steps_budge
 use domain::chat::ChatMessage;
 use domain::memory::{Fact, HistoryMessage, Passage, Recalled, Reminder, Role};
 use domain::message::{Audience, Principal};
+use domain::policy::ToolRule;
 use domain::tier::Tier;
 use domain::tool::ToolSpec;
 use domain::tool_search;
@@ -33,6 +34,8 @@ pub(crate) struct Known {
     pub(crate) recalled: Recalled,
     pub(crate) attached: Attachments,
     pub(crate) tools: Vec<ToolSpec>,
+    /// What the policy says of tools, for a turn that goes on from another one.
+    pub(crate) rules: Vec<ToolRule>,
     pub(crate) meaning: Meaning,
     pub(crate) tier: Tier,
     pub(crate) notices: Vec<String>,
@@ -62,7 +65,7 @@ pub(crate) fn assemble(
     voice: &Voice,
     count: &dyn Fn(&str) -> usize,
 ) -> TurnContext {
-    let Known { recalled, attached, tools, meaning, tier, notices, now_ms } = known;
+    let Known { recalled, attached, tools, rules, meaning, tier, notices, now_ms } = known;
     let (asked, before) = choosing_by(&request, &recalled);
     let cost = |tool: &ToolSpec| tool_search::tokens(tool, count);
     let Chosen { offered: tools, later } = choose(tools, &asked, &before, &meaning, voice.tool_tokens, &cost);
@@ -155,6 +158,8 @@ pub(crate) fn assemble(
         notices,
         is_tainted,
         room,
+        rules,
+        done: Vec::new(),
     }
 }
 
@@ -300,6 +305,7 @@ mod tests {
                 degraded: false,
             },
             attached: Attachments::default(),
+            rules: Vec::new(),
             meaning: Meaning::default(),
             tools: vec![],
             tier: Tier::Mid,

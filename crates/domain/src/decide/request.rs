@@ -7,7 +7,7 @@ use crate::chat::{ChatMessage, ChatRequest};
 use crate::guard::repetition;
 use crate::journal::{Call, Injected, StepState, TurnState};
 use crate::message::Audience;
-use crate::tool::{Outcome, OutcomeKind, ToolSpec};
+use crate::tool::{Consent, Outcome, OutcomeKind, ToolSpec};
 use crate::tool_search;
 use crate::turn::TurnContext;
 use crate::untrusted::wrapped;
@@ -39,11 +39,12 @@ fn offered(state: &TurnState, context: &TurnContext, step: u32) -> Arc<[ToolSpec
 
 /// Those of the start, and some that were found.
 pub(crate) fn with_found(context: &TurnContext, found: &[&str]) -> Arc<[ToolSpec]> {
-    if found.is_empty() {
+    let usable = |tool: &&ToolSpec| tool.consent != Consent::Barred;
+    if found.is_empty() && context.tools.iter().all(|tool| usable(&tool)) {
         return Arc::clone(&context.tools);
     }
     let found = context.later.iter().filter(|tool| found.contains(&tool.name.as_str()));
-    context.tools.iter().chain(found).cloned().collect()
+    context.tools.iter().chain(found).filter(usable).cloned().collect()
 }
 
 /// The names of the tools that searches before a step have found, and that have a place still;
@@ -71,7 +72,9 @@ pub fn messages(state: &TurnState, context: &TurnContext, step: u32, tools: Tool
         messages.extend(injected(state, context, index, Some(index)));
         messages.extend(exchange(known, &mut calls, context));
     }
-    room::fit(&mut messages[context.messages.len()..], context.room);
+    // Steps of a turn that this one goes on from stand among what it began with.
+    let of_steps = messages.iter().position(ChatMessage::is_of_a_step).unwrap_or(messages.len());
+    room::fit(&mut messages[of_steps..], context.room);
     messages.extend(injected(state, context, step, Some(step)));
     messages.extend(injected(state, context, step, None));
     if tools == Tools::Withheld {

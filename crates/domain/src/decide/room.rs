@@ -14,7 +14,7 @@ const LEFT_CHARS: usize = 1000;
 const SHORT_CHARS: usize = 2000;
 
 /// Tokens of a message, as they are counted here.
-pub(crate) fn tokens(message: &ChatMessage) -> usize {
+fn tokens(message: &ChatMessage) -> usize {
     let calls = match message {
         ChatMessage::Assistant { calls, .. } => calls.iter().map(|call| call.name.len() + call.arguments.len()).sum(),
         ChatMessage::User { .. } | ChatMessage::ToolResult { .. } => 0,

@@ -73,6 +73,8 @@ fn context(tier: Tier) -> TurnContext {
         notices: vec![],
         is_tainted: false,
         room: usize::MAX,
+        rules: Vec::new(),
+        done: Vec::new(),
     }
 }
 

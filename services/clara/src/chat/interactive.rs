@@ -62,11 +62,19 @@ pub(super) async fn run(
     // A note of our own stops; their late notices are not shown.
     let mut stops: Vec<MessageId> = Vec::new();
     let mut warned = false;
+    // A line that was asked for and not typed yet: an interrupt from elsewhere leaves it asked for.
+    let mut is_asked = false;
     loop {
-        ask.send(()).context("read the keyboard")?;
+        if !is_asked {
+            ask.send(()).context("read the keyboard")?;
+            is_asked = true;
+        }
         let line = loop {
             tokio::select! {
-                line = typed.recv() => break line.unwrap_or(Typed::End),
+                line = typed.recv() => {
+                    is_asked = false;
+                    break line.unwrap_or(Typed::End);
+                }
                 _ = interrupts.recv() => break Typed::Interrupt,
                 seen = client.next() => {
                     if let Seen::Reply(reply) = seen?
@@ -97,7 +105,10 @@ pub(super) async fn run(
                 continue;
             }
             "!status" => {
-                crate::commands::run_status(settings, false).await?;
+                tokio::select! {
+                    shown = crate::commands::run_status(settings, false) => drop(shown?),
+                    _ = interrupts.recv() => println!("{}", screen.bad("Interrupted.")),
+                }
                 continue;
             }
             "quit" | "exit" => break,

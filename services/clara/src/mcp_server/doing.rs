@@ -175,6 +175,7 @@ impl Way {
         let deadline = tokio::time::Instant::now() + self.patience;
         let (mut is_cancelled, mut is_stopped) = (false, false);
         let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut viewer, mut told_of) = (Viewer::new(terminal.turn_of(&message)), 0);
         loop {
             let seen = tokio::select! {

@@ -164,7 +164,7 @@ impl Turn {
     async fn advance(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
         loop {
             if state.draft.state().is_stopped() && state.draft.state().reply.is_none() {
-                self.halt(state, "the turn was stopped").await?;
+                self.halt(state).await?;
             }
             let stored = match decide(state.draft.state(), &self.with.limits) {
                 Next::NoContext => {
@@ -176,9 +176,9 @@ impl Turn {
                     state.draft.gather(entries);
                     continue;
                 }
-                // What it leaves behind is ended first: nothing begins after it.
+                // What it leaves behind is ended with it: nothing begins after it.
                 Next::Conclude(_) if state.has_open_calls() => {
-                    self.halt(state, "the turn was given up").await?;
+                    self.give_up(state).await?;
                     continue;
                 }
                 Next::Conclude(reply) => {
@@ -246,10 +246,14 @@ impl Turn {
     }
 
     async fn on_stop_heard(&self, me: &ActorRef<TurnMsg>, state: &mut State) -> Handled {
-        state.asking = None;
         match state.draft.refresh().await? {
             Stored::Lost { item } => self.settle(me, state, state.delivered.beside(item)),
-            Stored::Yes | Stored::Changed => self.advance(me, state).await,
+            // A word to the runners of a turn that was given up is none to the turn.
+            Stored::Yes | Stored::Changed if !state.draft.state().is_stopped() => Ok(()),
+            Stored::Yes | Stored::Changed => {
+                state.asking = None;
+                self.advance(me, state).await
+            }
         }
     }
 

@@ -97,6 +97,7 @@ impl Handler<TurnRequest> for Preparer {
             false => tools.into_iter().filter(|tool| tool.for_anyone).collect(),
         };
         let situation = Situation { principal: &principal, route: &request.route, mode: request.asks() };
+        let rules = if request.origin.is_some() { self.policy.of(&situation) } else { Vec::new() };
         let tools = self.policy.apply(&situation, tools);
         let Some(attached) = delivery.keep_alive(self.attached(&request, &recalled)).await else {
             return Verdict::Leave;
@@ -105,7 +106,7 @@ impl Handler<TurnRequest> for Preparer {
         let Some(meaning) = delivery.keep_alive(self.meaning(&request, &recalled, &tools, &count)).await else {
             return Verdict::Leave;
         };
-        let known = Known { recalled, attached, tools, meaning, tier, notices, now_ms: now_ms() };
+        let known = Known { recalled, attached, tools, rules, meaning, tier, notices, now_ms: now_ms() };
         let context = prompt::assemble(request, known, &self.voice, &count);
         let id = format!("{}:run", context.request.turn);
         let subject = || Subject::TurnRun(&context.request.conversation);

@@ -9,6 +9,7 @@ use domain::guard::{cut_middle, cut_result};
 use domain::ids::CallId;
 use domain::tool::{Outcome, OutcomeKind, Resume, ToolClass, ToolRecord, ToolRequest, resume};
 use serde_json::Value;
+use service_kit::breaker;
 use service_kit::clock::now_ms;
 use service_kit::crash::{CrashPoint, crash_point};
 use tracing::{info, instrument, warn};
@@ -106,7 +107,8 @@ impl Runner {
         let begun = Instant::now();
         let limit = Duration::from_millis(tool.spec().timeout_ms);
         let breaker = self.breakers.of(&request.principal.user, tool.spec());
-        if !breaker.claim(now_ms()) {
+        let claim = breaker.claim(now_ms());
+        if claim == breaker::Claim::Refused {
             return Outcome::failed(format!(
                 "not called: it did not answer {FAILURES} times in a row, and is left alone for up to {} minutes",
                 REST.as_secs() / 60
@@ -121,9 +123,11 @@ impl Runner {
         };
         let ended = tokio::time::timeout(limit, called).await;
         match &ended {
-            Ok(None) => breaker.give_back(now_ms()),
+            Ok(None) => breaker.give_back(claim, now_ms()),
             // A server that is not there rests by itself.
-            Ok(Some(Ended::Unreachable(_))) if tool.spec().class == ToolClass::Mcp => breaker.give_back(now_ms()),
+            Ok(Some(Ended::Unreachable(_))) if tool.spec().class == ToolClass::Mcp => {
+                breaker.give_back(claim, now_ms());
+            }
             Ok(Some(Ended::Gave(_) | Ended::Failed(_))) => breaker.note(true, now_ms()),
             Ok(Some(Ended::Unreachable(_) | Ended::MayHaveHappened(_))) | Err(_) => breaker.note(false, now_ms()),
         }

@@ -53,7 +53,7 @@ asyncio.run(main())
 ";
 
 /// How the folder of a socket is called, in the beginning.
-const NAMED: &str = "egress-";
+const NAMED: &str = "clara-egress-";
 
 /// A socket that leads out; closed, and gone, when it is dropped.
 pub(super) struct Egress {

@@ -24,6 +24,21 @@ pub(crate) struct Watched {
 pub(super) type Read = Result<String, String>;
 
 impl Watched {
+    /// Whether what a file declared cannot be known, since the place that is watched is not there at
+    /// all. What stands elsewhere is not watched, and declares nothing. It blocks for no longer than
+    /// other looks at files do.
+    pub(super) fn is_away(&self, file: &str) -> bool {
+        let file = Path::new(file);
+        let parent = |file: &Path| match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        match &self.file {
+            Some(named) if named == file => !parent(named).exists(),
+            _ => file.starts_with(&self.folder) && !self.folder.exists(),
+        }
+    }
+
     /// The configuration files with what stands in them; those that are not there are left
     /// out. The error is of a folder whose files cannot be known.
     pub(super) fn read(&self) -> Result<Vec<(PathBuf, Read)>, String> {
@@ -106,6 +121,22 @@ pub(super) fn mark(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_that_is_away_declares_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (servers, config) = (folder.path().join("servers"), folder.path().join("x/config.json"));
+        let watched = Watched { folder: servers.clone(), file: Some(config.clone()) };
+        let is_away = |file: &Path| watched.is_away(&file.display().to_string());
+        // One server's folder that is removed is one server less; all of them are another matter.
+        assert!(is_away(&servers.join("remote/far/config.json")) && is_away(&config));
+        std::fs::create_dir_all(servers.join("remote")).unwrap();
+        std::fs::create_dir_all(folder.path().join("x")).unwrap();
+        assert!(!is_away(&servers.join("remote/far/config.json")) && !is_away(&config));
+        assert!(!is_away(Path::new("/nowhere/else.json")), "it is watched no more");
+        let relative = Watched { folder: servers, file: Some("servers_config.json".into()) };
+        assert!(!relative.is_away("servers_config.json"));
+    }
 
     #[test]
     fn a_folder_whose_files_cannot_be_known_is_not_an_empty_one() {

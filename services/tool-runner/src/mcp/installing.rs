@@ -106,6 +106,11 @@ impl Plugins {
         }
         // What was given to another address goes before that is taken: whatever ends this in the middle,
         // it is seen again that something else is declared.
+        let of_now = self.installations.find(&now.key).await.map_err(|err| err.to_string())?;
+        if of_now.is_none_or(|of_now| of_now.launch != before.launch) {
+            // Another replica came first, and somebody may have authorised it since.
+            return Ok(());
+        }
         if !is_there_still {
             self.authorities.forget(&now.key).await?;
             self.installations.remove_parts(&now.key.name).await.map_err(|err| err.to_string())?;

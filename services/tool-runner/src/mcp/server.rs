@@ -122,6 +122,7 @@ impl Server {
         if state.link.as_ref().is_some_and(|link| link.connection.is_ending()) {
             state.link = None;
             state.watch = None;
+            state.back_off.lapse("it ended by itself", state.since.elapsed(), Instant::now());
         }
         // Whoever asked may have gone.
         if let Some(link) = &state.link {

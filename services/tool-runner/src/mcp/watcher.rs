@@ -3,7 +3,7 @@
 //! stands in them by putting it there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,11 +71,11 @@ impl Plugins {
 
     async fn look_at_files(self: &Arc<Self>, watched: &Watched, known: &mut Known) {
         self.hear_of_installs(known).await;
-        let watched = watched.clone();
-        match tokio::task::spawn_blocking(move || watched.read()).await.unwrap_or_else(|err| Err(err.to_string())) {
+        let places = watched.clone();
+        match tokio::task::spawn_blocking(move || places.read()).await.unwrap_or_else(|err| Err(err.to_string())) {
             Ok(read) => {
                 known.unreadable.clear();
-                self.keep_what(read, known).await;
+                self.keep_what(watched, read, known).await;
             }
             // What is declared is not known, so all stays as it is.
             Err(why) if why == known.unreadable => {}
@@ -87,7 +87,7 @@ impl Plugins {
         self.start_what_changed(known).await;
     }
 
-    async fn keep_what(self: &Arc<Self>, read: Vec<(PathBuf, Read)>, known: &mut Known) {
+    async fn keep_what(self: &Arc<Self>, watched: &Watched, read: Vec<(PathBuf, Read)>, known: &mut Known) {
         let installed = match self.installations.of("").await {
             Ok(installed) => installed,
             Err(err) => {
@@ -95,12 +95,18 @@ impl Plugins {
                 return;
             }
         };
-        self.keep(read, &installed, known).await;
+        self.keep(watched, read, &installed, known).await;
     }
 
     /// Makes the installed servers those that the files declare, as far as files declared
     /// them; what people have installed stays.
-    async fn keep(self: &Arc<Self>, read: Vec<(PathBuf, Read)>, installed: &[Installed], known: &mut Known) {
+    async fn keep(
+        self: &Arc<Self>,
+        watched: &Watched,
+        read: Vec<(PathBuf, Read)>,
+        installed: &[Installed],
+        known: &mut Known,
+    ) {
         known.told.retain(|path, _| read.iter().any(|(known, _)| known == path));
         let mut wanted: BTreeMap<String, (String, Declared)> = BTreeMap::new();
         // A file with a fault in it takes nothing away.
@@ -139,7 +145,7 @@ impl Plugins {
                 // Which file declared it last is not known after a start: then any may be the one.
                 None if known.sources.get(&there.key.name).map_or(!faulty.is_empty(), |of| faulty.contains(of)) => {}
                 // Its folder is away, as a volume that is not mounted is: that takes nothing away either.
-                None if is_away(&there.source) => {}
+                None if watched.is_away(there.source.strip_prefix(MARK).unwrap_or_default()) => {}
                 // It says something else now, which takes its place when that has started.
                 Some((_, server)) => {
                     known.missing.remove(&there.key.name);
@@ -243,12 +249,6 @@ impl Plugins {
             }
         }
     }
-}
-
-/// Whether the folder of a file is not there. It blocks for no longer than other looks at files do.
-fn is_away(source: &str) -> bool {
-    let folder = Path::new(source.strip_prefix(MARK).unwrap_or(source)).parent();
-    folder.is_some_and(|folder| !folder.exists())
 }
 
 /// How often in a row a server was declared by no file.

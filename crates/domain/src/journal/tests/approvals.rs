@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::approval::Question;
+use crate::policy::{Ruling, ToolRule};
 use crate::tool::{Consent, Intent};
 
 /// A context of `look`, which reads what anybody wrote, and `send`, which reaches others.
@@ -57,28 +58,68 @@ fn later(mut context: TurnContext) -> TurnContext {
 
 #[test]
 fn what_was_allowed_then_is_not_allowed_for_ever() {
-    let old = TurnState::fold(&run_with(with_send(Consent::Asked), &[answer("", &[("send", "{}")])]));
-    let goes_on = |fresh: TurnContext| {
+    // In one step it read what anybody wrote, and was asked whether it may send.
+    let calls = answer("", &[("look", "{}"), ("send", "{}")]);
+    let old = TurnState::fold(&run_with(with_send(Consent::Asked), &[calls]));
+    let goes_on = |rules: &[(Ruling, &str)]| {
+        let rules = rules.iter().map(|(ruling, tool)| ToolRule { ruling: *ruling, tools: vec![(*tool).to_owned()] });
+        let fresh = later(TurnContext { tools: [].into(), rules: rules.collect(), ..context(Tier::Mid) });
         let mut all = vec![Entry::Claimed { replica: "r".into(), build: "b".into(), item: 7 }];
-        all.extend(carry(&old, &later(fresh), Carry::Answered(Choice::Approve)).unwrap());
+        all.extend(carry(&old, &fresh, Carry::Answered(Choice::Approve)).unwrap());
         TurnState::fold(&[record(all)])
     };
-    // The policy denies it now: the person's word does not let it run, nor may the model try again.
-    let denied = goes_on(context(Tier::Mid));
-    assert_eq!(kinds(&denied), [Some(OutcomeKind::Failed)]);
-    assert!(denied.context.as_ref().unwrap().tool("send").is_none());
-    // Nobody says now what there is: the word counts, and whatever comes after is asked for.
-    let unknown = goes_on(TurnContext { tools: [].into(), ..context(Tier::Mid) });
-    assert_eq!(kinds(&unknown), [None]);
-    let consents = |state: &TurnState| state.context.as_ref().unwrap().tools.iter().map(|tool| tool.consent).collect();
-    let asked: Vec<Consent> = consents(&unknown);
-    assert_eq!(asked, [Consent::Asked, Consent::Asked]);
-    // What ran by itself is asked for in a fork, if it is now.
-    let free =
-        TurnState::fold(&run_with(with_send(Consent::Given), &[answer("", &[("look", "{}")]), answer("x", &[])]));
-    let entries = carry(&free, &later(with_send(Consent::Asked)), Carry::Fork { at: 1 }).unwrap();
-    let forked: Vec<Consent> = consents(&TurnState::fold(&[record(entries)]));
-    assert_eq!(forked, [Consent::Given, Consent::Asked]);
+    let consents = |state: &TurnState| -> Vec<Consent> {
+        state.context.as_ref().unwrap().tools.iter().map(|tool| tool.consent).collect()
+    };
+    // The person's word counts, whatever lists of tools are away.
+    let (ran, open) = (Some(OutcomeKind::Succeeded), None);
+    let free = goes_on(&[]);
+    assert_eq!((kinds(&free), consents(&free)), (vec![ran, open], vec![Consent::Given, Consent::Asked]));
+    // Not against the policy of now, nor may the model try again; what was read stays anybody's words.
+    let denied = goes_on(&[(Ruling::Deny, "*")]);
+    assert_eq!(kinds(&denied), [ran, Some(OutcomeKind::Failed)]);
+    let Next::AskModel { step, .. } = decide(&denied, &LIMITS) else { panic!("{denied:?}") };
+    let asked = request(&denied, denied.context.as_ref().unwrap(), step, "m".into(), Tools::Offered, 10);
+    assert!(asked.tools.is_empty(), "{:?}", asked.tools);
+    let result = |message: &ChatMessage| match message {
+        ChatMessage::ToolResult { text, .. } => text.contains("<untrusted source=\"look\""),
+        _ => false,
+    };
+    assert!(asked.messages.iter().any(result), "{:?}", asked.messages);
+    // What ran by itself is asked for, if it is now; also in a fork.
+    assert_eq!(consents(&goes_on(&[(Ruling::Ask, "look")])), [Consent::Asked, Consent::Asked]);
+    let rules = vec![ToolRule { ruling: Ruling::Ask, tools: vec!["look".into()] }];
+    let entries = carry(&old, &later(TurnContext { rules, ..context(Tier::Mid) }), Carry::Fork { at: 0 }).unwrap();
+    assert_eq!(consents(&TurnState::fold(&[record(entries)])), [Consent::Asked, Consent::Asked]);
+}
+
+#[test]
+fn what_was_done_before_a_question_is_said_when_the_turn_after_it_fails() {
+    let steps = [answer("", &[("send", r#"{"to":"ann"}"#)]), answer("", &[("send", "{}")])];
+    // The first is allowed, then the policy asks.
+    let mut records = run_with(with_send(Consent::Given), &steps[..1]);
+    records.truncate(4);
+    let mut state = TurnState::fold(&records);
+    let waits = Outcome { kind: OutcomeKind::Unapproved, text: String::new(), elapsed_ms: 0 };
+    let call = Call {
+        id: CallId { step: 1, ..state.steps[0].calls[0].id },
+        outcome: Some(waits),
+        ..state.steps[0].calls[0].clone()
+    };
+    state.steps.push(StepState { calls: vec![call], ..state.steps[0].clone() });
+    let entries = carry(&state, &later(with_send(Consent::Asked)), Carry::Answered(Choice::Deny)).unwrap();
+    let step = Entry::StepStarted {
+        step: 1,
+        tier: Tier::Mid,
+        model: "m".into(),
+        request_hash: String::new(),
+        tools: Tools::Offered,
+        max_tokens: 10,
+    };
+    let failed = Entry::ModelFailed { step: 1, fault: Fault::Transient };
+    let then = TurnState::fold(&[record(entries), record(vec![step, failed])]);
+    let Next::Conclude(reply) = decide(&then, &LIMITS) else { panic!("{then:?}") };
+    assert!(reply.text.ends_with("`send` had run already.") && reply.tool_calls == 1, "{reply:?}");
 }
 
 #[test]

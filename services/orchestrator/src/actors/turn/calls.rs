@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use domain::decide;
 use domain::ids::CallId;
-use domain::journal::{Call, Entry};
-use domain::tool::{Outcome, OutcomeKind};
+use domain::journal::{Call, Entry, Record};
+use domain::tool::{Consent, Outcome, OutcomeKind, ToolSpec};
 use domain::tool_search;
 use proto::live::{Activity, StopTurn};
-use ractor::ActorRef;
+use ractor::{ActorProcessingErr, ActorRef};
 use service_kit::crash::{CrashPoint, crash_point};
 use service_kit::task::{self, TaskKind};
 use tokio::time::Instant;
@@ -36,7 +36,9 @@ impl Turn {
             state.asked.insert(call.id, Instant::now());
             state.show.status(Activity::ToolStarted { tool: call.name.clone() }).await;
             if searching::is_one(&call) {
-                let (bus, tools, me) = (self.with.bus.clone(), Arc::clone(&state.context().later), me.clone());
+                let (bus, me) = (self.with.bus.clone(), me.clone());
+                let usable = state.context().later.iter().filter(|tool| tool.consent != Consent::Barred);
+                let tools: Arc<[ToolSpec]> = usable.cloned().collect();
                 let found = decide::found(state.draft.state(), call.id.step);
                 let found: Vec<String> = found.into_iter().map(str::to_owned).collect();
                 // Those that run side by side share what there is.
@@ -94,13 +96,30 @@ impl Turn {
     }
 
     /// Ends what is in flight, so that nothing begins after the stop.
-    pub(super) async fn halt(&self, state: &mut State, why: &str) -> Handled {
+    pub(super) async fn halt(&self, state: &mut State) -> Handled {
         state.asking = None;
-        let mut runs = false;
+        let ended = self.end_calls(state, "the turn was stopped").await?;
+        state.draft.gather(ended);
+        Ok(())
+    }
+
+    /// Ends a turn that does not get on, with what is in flight: the two are one decision.
+    pub(super) async fn give_up(&self, state: &mut State) -> Handled {
+        let ended = self.end_calls(state, "the turn was given up").await?;
+        let mut then = state.draft.state().clone();
+        then.apply(&Record { epoch: then.epoch, at_ms: 0, entries: ended.clone() });
+        let reply = super::bounded(decide::given_up(&then, state.context()));
+        state.draft.gather(ended.into_iter().chain([Entry::ReplyReady(Box::new(reply))]));
+        Ok(())
+    }
+
+    /// Ends every open call; what came of each.
+    async fn end_calls(&self, state: &State, why: &str) -> Result<Vec<Entry>, ActorProcessingErr> {
+        let (mut ended, mut runs) = (Vec::new(), false);
         for call in open_calls(state) {
             let outcome = self.with.tools.end(&call, why).await?;
             runs |= matches!(outcome.kind, OutcomeKind::Failed | OutcomeKind::Unknown);
-            state.draft.gather([Entry::ToolFinished { call: call.id, outcome }]);
+            ended.push(Entry::ToolFinished { call: call.id, outcome });
         }
         if runs {
             // One that was handed out as the stop came did not hear it.
@@ -111,7 +130,7 @@ impl Turn {
                 self.with.bus.tell_control(state.context().request.turn, &StopTurn { stop }).await;
             }
         }
-        Ok(())
+        Ok(ended)
     }
 }
 

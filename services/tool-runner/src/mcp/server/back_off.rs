@@ -42,6 +42,14 @@ impl BackOff {
         why.clone_into(&mut self.last_error);
     }
 
+    /// It was found to be ending when somebody wanted to ask it. One that had run well is started anew at
+    /// once.
+    pub(super) fn lapse(&mut self, why: &str, ran: Duration, now: Instant) {
+        if ran < STEADY {
+            self.fail(why, ran, now);
+        }
+    }
+
     /// It ended as it should.
     pub(super) fn forget(&mut self) {
         self.failures = 0;
