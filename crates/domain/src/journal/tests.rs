@@ -136,6 +136,19 @@ fn started(step: u32, tier: Tier, hash: &str, tools: Tools) -> Entry {
     Entry::StepStarted { step, tier, model: "m".into(), request_hash: hash.into(), tools, max_tokens: 100 }
 }
 
+/// A step that the model did not answer.
+fn failed(step: u32) -> Record {
+    let started = Entry::StepStarted {
+        step,
+        tier: Tier::Mid,
+        model: "m".into(),
+        request_hash: String::new(),
+        tools: Tools::Offered,
+        max_tokens: 10,
+    };
+    record(vec![started, Entry::ModelFailed { step, fault: Fault::Transient }])
+}
+
 fn record(entries: Vec<Entry>) -> Record {
     Record { epoch: 1, at_ms: 0, entries }
 }

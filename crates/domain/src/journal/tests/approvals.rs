@@ -108,16 +108,7 @@ fn what_was_done_before_a_question_is_said_when_the_turn_after_it_fails() {
     };
     state.steps.push(StepState { calls: vec![call], ..state.steps[0].clone() });
     let entries = carry(&state, &later(with_send(Consent::Asked)), Carry::Answered(Choice::Deny)).unwrap();
-    let step = Entry::StepStarted {
-        step: 1,
-        tier: Tier::Mid,
-        model: "m".into(),
-        request_hash: String::new(),
-        tools: Tools::Offered,
-        max_tokens: 10,
-    };
-    let failed = Entry::ModelFailed { step: 1, fault: Fault::Transient };
-    let then = TurnState::fold(&[record(entries), record(vec![step, failed])]);
+    let then = TurnState::fold(&[record(entries), failed(1)]);
     let Next::Conclude(reply) = decide(&then, &LIMITS) else { panic!("{then:?}") };
     assert!(reply.text.ends_with("`send` had run already.") && reply.tool_calls == 1, "{reply:?}");
 }

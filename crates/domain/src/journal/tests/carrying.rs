@@ -83,17 +83,9 @@ fn failure_says_what_was_done_before_it() {
             *effect = Effect::Once;
         }
     }
-    let step = Entry::StepStarted {
-        step: 1,
-        tier: Tier::Mid,
-        model: "m".into(),
-        request_hash: String::new(),
-        tools: Tools::Offered,
-        max_tokens: 10,
-    };
     // The claim, the step, its call, and what that gave.
     records.truncate(4);
-    records.push(record(vec![step, Entry::ModelFailed { step: 1, fault: Fault::Transient }]));
+    records.push(failed(1));
     let Next::Conclude(reply) = decide(&TurnState::fold(&records), &LIMITS) else { panic!("{records:?}") };
     assert_eq!(reply.kind, ReplyKind::Failed);
     assert!(reply.text.ends_with("`look` had run already."), "{}", reply.text);
