@@ -244,6 +244,12 @@ async fn a_stop_reaches_the_server_of_a_call() {
     terminal.does(Saying::Stop).await;
     assert_eq!(terminal.reply_to(&message).await.kind, ReplyKind::Stopped);
     eventually("it is told", async || (calls(folder.path()) == ["until-stopped", "stopped"]).then_some(())).await;
+    let bus = sandbox.bus().await;
+    eventually("it is counted", async || {
+        let counted = mcp(&bus, ANN, McpCommand::Calls { limit: 10 }).await.unwrap().calls;
+        (counted.iter().map(|call| call.error.as_str()).eq(["cut off"])).then_some(())
+    })
+    .await;
     assert!(calls_tool(&mut terminal, "slow__do", r#"{"how": "well"}"#).await.text.contains("done: well"));
 }
 
@@ -258,6 +264,10 @@ async fn a_server_that_misbehaves_is_nobody_elses_trouble() {
     let why = install(&bus, ANN, "bad", Launch::Stdio { command, env }, false).await.unwrap_err();
     assert!(why.contains("no licence was found: [a secret] is none"), "{why}");
     assert!(mcp(&bus, ANN, McpCommand::List).await.unwrap().servers.is_empty(), "it was not kept");
+    // One that has no tools does not know the question for them.
+    std::fs::write(folder.path().join("start"), "no-tools").unwrap();
+    let answer = install(&bus, ANN, "books", rogue(folder.path()), false).await.unwrap();
+    assert_eq!((answer.servers.len(), answer.tools.len()), (1, 0));
     std::fs::remove_file(folder.path().join("start")).unwrap();
     install(&bus, ANN, "bad", rogue(folder.path()), false).await.unwrap();
 
@@ -279,6 +289,9 @@ async fn a_server_that_misbehaves_is_nobody_elses_trouble() {
     }
     let text = calls_tool(&mut terminal, "bad__do", r#"{"how": "rude-question"}"#).await.text;
     assert!(text.contains("who[2J?") && !text.contains(['\u{200b}', '\u{202e}', '\u{1b}']), "{text}");
+    // What it wanted to know is told also when it refuses for want of it.
+    let text = calls_tool(&mut terminal, "bad__do", r#"{"how": "question-error"}"#).await.text;
+    assert!(text.contains("not without that") && text.contains("wanted to ask the person: who"), "{text}");
     let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "nested"}"#).await;
     assert!(reply.text.contains("[[[[") && reply.text.len() < 200_000, "{}", reply.text.len());
     let reply = calls_tool(&mut terminal, "bad__do", r#"{"how": "long"}"#).await;

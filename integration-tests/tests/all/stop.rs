@@ -88,3 +88,37 @@ async fn model_call_is_closed_and_no_tool_begins_after_a_stop() {
     assert_eq!(journal.state().calls().count(), 0);
     assert!(!sandbox.folder().join("data/files/cli-user/late.txt").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stopped_is_not_begun_again_by_whoever_comes_after_its_runner() {
+    // What may run again, and never ends.
+    let looks = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = looks.local_addr().unwrap();
+    let (looking, looked) = tokio::sync::watch::channel(0);
+    let listening = tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = looks.accept().await {
+            open.push(stream);
+            looking.send_modify(|looked| *looked += 1);
+        }
+    });
+    let model = FakeModel::start(|_, _| Act::call("look", "{}")).await;
+    let mut sandbox = Sandbox::plan().with(model.as_openai()).set("CLARA_LEDGER", address).start().await;
+    let mut terminal = sandbox.terminal("main").await;
+    let message = terminal.says("look it up").await;
+    eventually("it is being looked up", async || (*looked.borrow() == 1).then_some(())).await;
+    sandbox.kill("tool-runner", 0);
+    terminal.does(Saying::Stop).await;
+    assert_eq!(terminal.reply_to(&message).await.kind, ReplyKind::Stopped);
+    sandbox.start_service("tool-runner", 0);
+    // The call comes to the next runner, which is done with it.
+    let client = async_nats::connect(sandbox.nats.url()).await.unwrap();
+    let context = async_nats::jetstream::new(client);
+    testkit::within(2 * testkit::DEADLINE, "nobody has the call any more", async || {
+        let calls = context.get_stream("CLARA_TOOLS").await.ok()?;
+        (calls.cached_info().state.messages == 0).then_some(())
+    })
+    .await;
+    assert_eq!(*looked.borrow(), 1, "it is not looked up once more");
+    listening.abort();
+}

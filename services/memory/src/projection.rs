@@ -151,3 +151,33 @@ fn reply_row(reply: &Reply, owner: &str, at_ms: i64, position: i64) -> MessageRo
 pub(crate) fn reply_id(turn: TurnId) -> String {
     format!("turn:{turn}")
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::chat::Usage;
+    use domain::ids::{MessageId, Place};
+    use domain::message::Route;
+    use domain::tier::Tier;
+
+    use super::*;
+
+    #[test]
+    fn what_failed_after_something_was_done_is_history() {
+        let place = Place { platform: "cli".into(), tenant: "t".into(), channel: "c".into(), thread: String::new() };
+        let (conversation, message) = (ConversationId::derive(&place), MessageId::parse("cli:1").unwrap());
+        let failed = |tool_calls| Reply {
+            turn: TurnId::derive(&conversation, &message),
+            conversation: conversation.clone(),
+            route: Route { platform: "cli".into(), channel: "c".into(), audience: Audience::Direct, parent: None },
+            answers: vec![message.clone()],
+            kind: ReplyKind::Failed,
+            text: "no".into(),
+            notices: Vec::new(),
+            tier: Tier::Mid,
+            usage: Usage::default(),
+            tool_calls,
+            asks: None,
+        };
+        assert_eq!([0, 1].map(|calls| kind(&failed(calls))), ["failed", "broken"]);
+    }
+}

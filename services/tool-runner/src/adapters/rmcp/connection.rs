@@ -311,3 +311,21 @@ fn is_unasked(err: &(dyn std::error::Error + 'static)) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use rmcp::transport::streamable_http_client::HttpStatusError;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_by_http_is_no_end_of_the_way() {
+        type Failed = StreamableHttpError<reqwest::Error>;
+        let status = |failed: Failed| http_status(&failed);
+        assert_eq!(status(HttpStatusError::new(429, None).into()), Some(429));
+        assert_eq!(status(Failed::UnexpectedServerResponse("HTTP 400 Bad Request: no".into())), Some(400));
+        for broken in [Failed::UnexpectedServerResponse("no JSON".into()), Failed::SessionExpired] {
+            assert_eq!(status(broken), None);
+        }
+    }
+}
