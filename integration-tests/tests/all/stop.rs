@@ -95,7 +95,7 @@ async fn what_was_stopped_is_not_begun_again_by_whoever_comes_after_its_runner()
     let looks = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = looks.local_addr().unwrap();
     let (looking, looked) = tokio::sync::watch::channel(0);
-    let listening = tokio::spawn(async move {
+    let listening = service_kit::task::spawn(service_kit::task::TaskKind::Watch, "hear-looks", async move {
         let mut open = Vec::new();
         while let Ok((stream, _)) = looks.accept().await {
             open.push(stream);
